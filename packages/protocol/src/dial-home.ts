@@ -1,0 +1,18 @@
+/** Where a toolbox dials in, on the public port and on the API's dial-home socket. Bearer: the sandbox's token. */
+export const TOOLBOX_TUNNEL_PATH = '/api/tunnels/toolbox'
+
+/** Where a runner dials in. Bearer: the runner's token. */
+export const RUNNER_TUNNEL_PATH = '/api/tunnels/runner'
+
+/** File name of the API's dial-home socket, in a folder of its own that the runner mounts into sandboxes. */
+export const DIAL_HOME_SOCKET_NAME = 'dial-home.sock'
+
+/** Where that folder appears inside a sandbox. */
+export const SANDBOX_DIAL_HOME_DIR = '/run/atoll'
+
+/** Where the injected, read-only runtime (Node, its libraries, the toolbox bundle) appears inside a sandbox. */
+export const SANDBOX_RUNTIME_DIR = '/opt/atoll'
+
+/** Shortest, longest and the steady state of a reconnecting part's waits, in milliseconds, before jitter. */
+export const RECONNECT_MIN_MS = 100
+export const RECONNECT_MAX_MS = 10_000
