@@ -3,10 +3,6 @@ import { defineConfig } from 'vitest/config'
 /** Tests of each workspace sit beside the code; `e2e` drives a started system and runs last, on its own. */
 export default defineConfig({
   test: {
-    reporters: process.env['CI'] === 'true' ? ['default'] : ['default'],
-    passWithNoTests: false,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
     projects: [
       project('protocol', 'packages/protocol'),
       project('tunnel', 'packages/tunnel'),
@@ -22,5 +18,5 @@ export default defineConfig({
 })
 
 function project(name: string, root: string, extra: object = {}) {
-  return { test: { name, root, include: ['src/**/*.test.ts'], ...extra } }
+  return { test: { name, root, include: ['src/**/*.test.ts'], testTimeout: 20_000, hookTimeout: 60_000, ...extra } }
 }

@@ -1,5 +1,5 @@
 export { ConfigError, loadConfig } from './load-config.ts'
 export type { Logger } from './logger.ts'
 export { createLogger } from './logger.ts'
-export type { RunningService, RunOptions, ShutdownPhase } from './run-service.ts'
-export { runService, shutDown } from './run-service.ts'
+export type { RunningService, RunOptions, ShutdownPhase, SupervisorMessage } from './run-service.ts'
+export { runService, shutDown, tellSupervisor } from './run-service.ts'

@@ -13,15 +13,14 @@ export interface RunningService {
 }
 
 export interface RunOptions {
-  name: string
   log: Logger
-  /** Starts everything; a throw ends the process with status 1 after its message is logged. `signal` aborts at the first stop signal. */
+  /** Starts everything; a throw is logged and ends the process with status 1. `signal` aborts at the first stop. */
   start: (signal: AbortSignal) => Promise<RunningService>
 }
 
 /**
- * Runs a daemon: starts it, waits for SIGTERM, SIGINT or SIGHUP, shuts down phase by phase and exits 0. A
- * second signal exits 1 at once. A phase that fails or passes its deadline is logged and the next begins.
+ * Runs a daemon: starts it, waits for SIGTERM, SIGINT, SIGHUP or the end of its supervisor (a closed IPC
+ * channel), shuts down phase by phase and exits 0. A second signal exits 1 at once. A phase that fails or passes its deadline is logged and the next begins.
  */
 export async function runService(options: RunOptions): Promise<void> {
   const controller = new AbortController()
@@ -31,12 +30,24 @@ export async function runService(options: RunOptions): Promise<void> {
     service = await options.start(controller.signal)
   } catch (error) {
     options.log.fatal({ err: error }, 'failed to start')
+    await tellSupervisor({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
     process.exit(1)
   }
-  const signal = await stopping
-  options.log.info({ signal }, 'shutting down')
+  const reason = await stopping
+  options.log.info({ reason }, 'shutting down')
   await shutDown(service.phases, options.log)
   process.exit(0)
+}
+
+/** What a daemon says to the supervisor that started it, over Node's IPC channel. */
+export type SupervisorMessage = { type: 'ready'; url?: string } | { type: 'failed'; message: string }
+
+/** Sends a message to the supervisor and waits until it has left; without a supervisor it does nothing. */
+export function tellSupervisor(message: SupervisorMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (!process.send || !process.connected) return resolve()
+    process.send(message, undefined, {}, () => resolve())
+  })
 }
 
 /** Runs the phases; exported for tests and for owners that are not processes. */
@@ -58,14 +69,21 @@ export async function shutDown(phases: readonly ShutdownPhase[], log: Logger): P
   }
 }
 
-function stopSignal(controller: AbortController): Promise<NodeJS.Signals> {
+type StopReason = NodeJS.Signals | 'supervisor gone'
+
+function stopSignal(controller: AbortController): Promise<StopReason> {
   return new Promise((resolve) => {
+    const stop = (reason: StopReason) => {
+      controller.abort(new Error(reason))
+      resolve(reason)
+    }
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(name, () => {
         if (controller.signal.aborted) process.exit(1)
-        controller.abort(new Error(name))
-        resolve(name)
+        stop(name)
       })
     }
+    // A supervisor that is killed cannot signal: its channel closing is the only notice.
+    if (process.connected) process.once('disconnect', () => stop('supervisor gone'))
   })
 }
