@@ -21,5 +21,35 @@ export {
   StartSandbox,
   StopSandbox,
 } from './runner-operations.ts'
+export {
+  CreateSandbox,
+  DEFAULT_AUTO_ARCHIVE_MINUTES,
+  DEFAULT_AUTO_DELETE_MINUTES,
+  DEFAULT_AUTO_STOP_MINUTES,
+  DEFAULT_SANDBOX_USER,
+  DEFAULT_SNAPSHOT,
+  DEFAULT_TARGET,
+  DESTROYED_READABLE_MS,
+  MAX_AUTO_ARCHIVE_MINUTES,
+  MAX_ENV_BYTES,
+  MAX_ENV_VARIABLES,
+  MAX_LABELS,
+  MAX_LABELS_BYTES,
+  Sandbox,
+  SandboxClass,
+  SandboxLabels,
+  STARTED_WAIT_MS,
+} from './sandbox-model.ts'
+export type { DesiredSandboxState, SandboxLifecycle, StoredSandboxState } from './sandbox-state.ts'
+export { desiredSandboxStates, SandboxState, sandboxStates, shownState, storedSandboxStates } from './sandbox-state.ts'
+export type {
+  Refusal,
+  SandboxCommand,
+  SandboxEvent,
+  SandboxReport,
+  SandboxStep,
+  Transition,
+} from './sandbox-state-table.ts'
+export { sandboxStateTable, sandboxSteps, transition } from './sandbox-state-table.ts'
 export type { ToolboxOperations } from './toolbox-operations.ts'
 export { ExecuteRequest, ExecuteResponse, FileInfo, MAX_PATH_BYTES, toolboxOperations } from './toolbox-operations.ts'
