@@ -1,0 +1,56 @@
+import type { SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
+
+/** What a driver found out about its host. */
+export interface DriverInfo {
+  /** The runtime picked, with its version: `crun 1.8.1`. */
+  runtime: string
+  /** What this host cannot do, in words; empty when everything works. */
+  limitations: string[]
+  /** Names a spec may give as `snapshot`. */
+  snapshots: string[]
+}
+
+export type StatusListener = (status: SandboxStatus) => void
+
+/**
+ * How a runner makes sandboxes exist. Every call is idempotent; calls for one sandbox run one after the
+ * other, calls for different ones side by side. A malformed id throws BAD_REQUEST, and an unknown one
+ * SANDBOX_NOT_FOUND except where said otherwise. After `dispose` begins every call throws
+ * SERVICE_UNAVAILABLE. `driver-conformance.ts` holds what each driver must pass.
+ */
+export interface SandboxDriver extends AsyncDisposable {
+  readonly name: string
+  /** Known once `recover` is done. */
+  readonly info: DriverInfo
+  /**
+   * Called once, before anything else: finds out what works on this host, finds sandboxes again that an
+   * earlier process made, adopts the running ones and removes what is left of the others' processes.
+   * Throws, in one line, when no sandbox could ever start here.
+   */
+  recover(): Promise<void>
+  /**
+   * Makes the files of a sandbox and starts nothing. The same spec again: as it is. Throws CONFLICT for
+   * another spec, SNAPSHOT_NOT_FOUND, and BAD_REQUEST for a user the snapshot does not have.
+   */
+  create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus>
+  /**
+   * Starts the toolbox as the sandbox's user and answers when its process runs, connected or not. Already
+   * running: as it is, with the earlier token and environment. Throws SANDBOX_START_FAILED.
+   */
+  start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus>
+  /** SIGTERM to the first process; after `graceMs` everything in the sandbox is killed. Files stay. */
+  stop(sandboxId: string, graceMs: number): Promise<SandboxStatus>
+  /** Kills what runs and removes the files. Unknown: nothing to do. */
+  remove(sandboxId: string): Promise<void>
+  get(sandboxId: string): Promise<SandboxStatus>
+  list(): Promise<SandboxStatus[]>
+  /**
+   * Tells of each sandbox that stopped without a `stop` or `remove`, with the reason where known:
+   * `exit 3`, `killed by SIGKILL`, `killed: out of memory`, `runner is shutting down`. Returns an unsubscriber.
+   */
+  onStatusChange(listener: StatusListener): () => void
+  /** Stops every sandbox side by side, each within `graceMs` and then by force; refuses new starts. */
+  stopAll(graceMs: number): Promise<void>
+  /** Kills what still runs, and takes back what the driver put on the host: cgroups, mounts, devices. */
+  [Symbol.asyncDispose](): Promise<void>
+}

@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process'
+
+/** Most bytes of each output stream that are kept; a command that writes more is ended. */
+export const MAX_COMMAND_OUTPUT_BYTES = 1024 * 1024
+/** How long a command may take unless its caller says otherwise, in milliseconds. */
+export const COMMAND_DEADLINE_MS = 10_000
+/** Most characters of a command's complaint that an error message repeats. */
+const MAX_COMPLAINT_CHARACTERS = 2_000
+
+export interface CommandOptions {
+  /** Milliseconds until the command is killed. */
+  deadlineMs?: number
+  /** Written to its standard input, which is closed afterwards. */
+  input?: string
+  /** Exit codes that are not a failure; [0] when absent. */
+  accept?: readonly number[]
+}
+
+export interface CommandResult {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs a program without a shell and with a fixed environment. Rejects with CommandError. */
+export type RunCommand = (argv: readonly [string, ...string[]], options?: CommandOptions) => Promise<CommandResult>
+
+/** A command that could not be started, failed, wrote too much or took too long. The message has its own words. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+  /** Exit code; undefined when it never started or was killed. */
+  readonly code: number | undefined
+  readonly stderr: string
+
+  constructor(message: string, details: { code?: number | undefined; stderr?: string; cause?: unknown } = {}) {
+    super(message, { cause: details.cause })
+    this.code = details.code
+    this.stderr = details.stderr ?? ''
+  }
+}
+
+/** What commands run with: system folders on the path, also where the caller's has no sbin, and plain messages. */
+export function commandEnvironment(): Record<string, string> {
+  return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
+}
+
+export const runCommand: RunCommand = (argv, options = {}) =>
+  new Promise((resolve, reject) => {
+    const [program, ...args] = argv
+    const deadlineMs = options.deadlineMs ?? COMMAND_DEADLINE_MS
+    const child = spawn(program, args, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
+    let failure: string | undefined
+    const end = (reason: string) => {
+      failure ??= reason
+      child.kill('SIGKILL')
+    }
+    const stdout = collect(child.stdout, () => end('wrote too much'))
+    const stderr = collect(child.stderr, () => end('wrote too much'))
+    const timer = setTimeout(() => end(`took longer than ${deadlineMs} ms`), deadlineMs)
+    child.stdin.on('error', () => {
+      // The program ended without reading its input; its exit code says whether that is a failure.
+    })
+    child.stdin.end(options.input ?? '')
+    child.once('error', (error) => {
+      clearTimeout(timer)
+      reject(new CommandError(`${program} could not be started: ${error.message}`, { cause: error }))
+    })
+    child.once('close', (code, signal) => {
+      clearTimeout(timer)
+      const result = { code: code ?? -1, stdout: stdout(), stderr: stderr() }
+      if (failure === undefined && code !== null && (options.accept ?? [0]).includes(code)) return resolve(result)
+      const why = failure ?? (code === null ? `was ended by ${signal}` : `exited ${code}`)
+      const complaint = (result.stderr || result.stdout).trim().slice(0, MAX_COMPLAINT_CHARACTERS)
+      const message = `${program} ${why}${complaint === '' ? '' : `: ${complaint}`}`
+      reject(new CommandError(message, { code: code ?? undefined, stderr: result.stderr }))
+    })
+  })
+
+function collect(stream: NodeJS.ReadableStream, onTooMuch: () => void): () => string {
+  const chunks: Buffer[] = []
+  let size = 0
+  stream.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size <= MAX_COMMAND_OUTPUT_BYTES) chunks.push(chunk)
+    else onTooMuch()
+  })
+  return () => Buffer.concat(chunks).toString('utf8')
+}
