@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto'
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { PostgresAccount } from './postgres-account.ts'
+import { choosePostgresAccount } from './postgres-account.ts'
+import { runInitdb } from './postgres-initdb.ts'
+import type { PostgresPrograms } from './postgres-programs.ts'
+
+/** Files of one embedded PostgreSQL, ready for its server. */
+export interface PostgresFolder {
+  readonly account: PostgresAccount
+  /** The cluster itself, owned by the account. */
+  readonly dataDir: string
+  /** Made for this start, since a socket left behind by another one is indistinguishable from a live one. */
+  readonly socketDir: string
+  /** Removes the socket of a server of ours that was killed. */
+  removeSocketLocks(): Promise<void>
+  /** Removes what earlier starts left. Call it once the server runs: only then does the folder belong to us. */
+  removeLeftovers(): Promise<void>
+  removeSocketDir(): Promise<void>
+}
+
+/** The kernel takes 108 bytes for the path of a unix socket, with the zero that ends it. */
+const MAX_SOCKET_PATH_BYTES = 107
+/** mkdtemp adds six characters. */
+const SOCKET_NAME = '/socket-123456/.s.PGSQL.5432'
+
+/**
+ * Lays out `dir`: `data` holds the cluster, `socket-*` the socket. The cluster is made beside its place and then
+ * renamed, so a `data` that exists is always whole.
+ */
+export async function openPostgresFolder(options: {
+  dir: string
+  programs: PostgresPrograms
+  durable: boolean
+}): Promise<PostgresFolder> {
+  await mkdir(options.dir, { recursive: true, mode: 0o700 })
+  const dir = await realpath(options.dir)
+  const dataDir = join(dir, 'data')
+  const account = await choosePostgresAccount(await ownerOf(dataDir))
+  await protect(dir, account)
+  if ((await ownerOf(dataDir)) === undefined) await createCluster({ ...options, dir, dataDir, account })
+  const socketParent = await findSocketParent(dir, account)
+  const socketDir = await makeFolder(join(socketParent, 'socket-'), account)
+  return {
+    account,
+    dataDir,
+    socketDir,
+    async removeSocketLocks() {
+      for (const name of await readdir(socketDir)) await rm(join(socketDir, name), { force: true })
+    },
+    removeSocketDir: () => rm(socketDir, { recursive: true, force: true }),
+    async removeLeftovers() {
+      await removeOthers(dir, ['data', socketDir])
+      if (socketParent !== dir) await removeOthers(socketParent, [socketDir])
+    },
+  }
+}
+
+async function createCluster(options: {
+  dir: string
+  dataDir: string
+  programs: PostgresPrograms
+  account: PostgresAccount
+  durable: boolean
+}): Promise<void> {
+  const fresh = await makeFolder(join(options.dir, 'initdb-'), options.account)
+  await runInitdb({ ...options, dataDir: fresh })
+  await rename(fresh, options.dataDir)
+}
+
+/** The folder around data and socket is ours alone, so that nobody else who shares the account gets at either. */
+async function protect(dir: string, account: PostgresAccount): Promise<void> {
+  await chmod(dir, account.readsEverywhere ? 0o700 : 0o711)
+}
+
+async function makeFolder(prefix: string, account: PostgresAccount): Promise<string> {
+  const path = await mkdtemp(prefix)
+  if (account.owner) await chown(path, account.owner.uid, account.owner.gid)
+  return path
+}
+
+/** `dir` itself, or where its path is too long for a socket, a folder below the temp folder that belongs to `dir`. */
+async function findSocketParent(dir: string, account: PostgresAccount): Promise<string> {
+  const name = `atoll-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`
+  const candidates = [dir, join(tmpdir(), name), join('/tmp', name)]
+  const parent = candidates.find((path) => Buffer.byteLength(path + SOCKET_NAME) <= MAX_SOCKET_PATH_BYTES) ?? dir
+  if (parent === dir) return dir
+  await mkdir(parent, { mode: 0o700 }).catch(ignoreExisting)
+  const found = await lstat(parent)
+  // Anybody may make folders in the temp folder: only one of our own is trusted.
+  if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error(`${parent} belongs to somebody else`)
+  await protect(parent, account)
+  return parent
+}
+
+async function removeOthers(dir: string, keep: readonly string[]): Promise<void> {
+  for (const name of await readdir(dir)) {
+    const path = join(dir, name)
+    if (!keep.includes(name) && !keep.includes(path)) await rm(path, { recursive: true, force: true })
+  }
+}
+
+async function ownerOf(path: string): Promise<{ uid: number; gid: number } | undefined> {
+  try {
+    const { uid, gid } = await stat(path)
+    return { uid, gid }
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+}

@@ -1,0 +1,19 @@
+import { sql } from 'drizzle-orm'
+import { check, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
+
+export const users = pgTable(
+  'users',
+  {
+    /** Free text: an identity provider's subject, or an id of our own. */
+    id: text('id').primaryKey(),
+    name: text('name').notNull(),
+    email: text('email').notNull().default(''),
+    /** `admin` may do everything in every organization. */
+    role: text('role', { enum: ['admin', 'user'] }).notNull(),
+    createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
+  },
+  (table) => [
+    check('users_id_check', sql`${table.id} <> ''`),
+    check('users_role_check', sql`${table.role} in ('admin', 'user')`),
+  ],
+)
