@@ -1,0 +1,122 @@
+import type { AddressPlan } from './address-plan.ts'
+import { BRIDGE_PREFIX, MAX_SANDBOXES, sandboxAddress } from './address-plan.ts'
+import { formatIpv4Block } from './ipv4.ts'
+
+/** Connections a sandbox may have open through NAT, so that one cannot fill the host's connection table. */
+export const MAX_CONNECTIONS = 4_096
+/** Addresses that clouds answer with a machine's credentials: link-local, Alibaba's, Oracle's. */
+const METADATA = '169.254.0.0/16, 100.100.100.200, 192.0.0.192'
+/** Azure's platform address gives out secrets on these ports, and is its nameserver on 53. */
+const AZURE_PLATFORM = 'ip daddr 168.63.129.16 tcp dport { 80, 443, 32526 }'
+
+/** What the rules depend on beside the address plan. */
+export interface FirewallFacts {
+  /** Devices of default routes: bridges among them lead off the machine, all others to neighbours on it. */
+  uplinks: readonly string[]
+  /** May be asked on port 53 even where their address is otherwise closed, as on clouds that serve DNS link-local. */
+  nameservers: readonly string[]
+  /** True when Atoll made this host forward packets: it is then kept from routing for its neighbours. */
+  routesForAtollOnly: boolean
+}
+
+/** The commands that replace this runner's tables with the rules in docs/spec/isolation.md, at once or not at all. */
+export function firewallRules(plan: AddressPlan, facts: FirewallFacts): string {
+  return `${removeFirewallRules(plan)}${bridgeTable(plan)}${inetTable(plan, facts)}`
+}
+
+/** The commands that remove this runner's tables, whether they are there or not. */
+export function removeFirewallRules({ names: { table } }: Pick<AddressPlan, 'names'>): string {
+  return ['bridge', 'inet'].map((family) => `table ${family} ${table}\ndelete table ${family} ${table}\n`).join('')
+}
+
+/**
+ * Rules on frames as they come out of a sandbox: only IPv4 and ARP, only from the addresses its port was given.
+ * All ports are listed from the start, so joining a sandbox changes no rule.
+ */
+function bridgeTable(plan: AddressPlan): string {
+  const ports = Array.from({ length: MAX_SANDBOXES }, (_, number) => {
+    const { port, mac, address } = sandboxAddress(plan, number)
+    return `"${port}" . ${mac} . ${address}`
+  })
+  return `
+table bridge ${plan.names.table} {
+  counter spoofed {}
+  set ports {
+    type ifname . ether_addr . ipv4_addr
+    elements = { ${ports.join(', ')} }
+  }
+  chain from_ports {
+    type filter hook prerouting priority -300; policy accept;
+    iifname "${plan.names.portPrefix}*" jump own_address_only
+  }
+  chain own_address_only {
+    ether type ip iifname . ether saddr . ip saddr @ports accept
+    ether type arp iifname . arp saddr ether . arp saddr ip @ports iifname . ether saddr . arp saddr ip @ports accept
+    counter name spoofed drop
+  }
+}
+`
+}
+
+/**
+ * Rules on packets. Those from sandboxes are judged before any address translation of the host's, so that a port
+ * that a container engine publishes is no way around them.
+ */
+function inetTable({ names, subnet }: AddressPlan, facts: FirewallFacts): string {
+  const { bridge, table } = names
+  const ownBlock = formatIpv4Block(subnet)
+  const nameservers = facts.nameservers.join(', ')
+  const dns = nameservers === '' ? '' : `ip daddr { ${nameservers} } meta l4proto { tcp, udp } th dport 53 accept`
+  const notUplink = facts.uplinks.length === 0 ? '' : `oifname != { ${quoted(facts.uplinks)} }`
+  return `
+table inet ${table} {
+  counter to_host {}
+  counter to_metadata {}
+  counter to_neighbours {}
+  counter from_outside {}
+  counter over_limit {}
+  counter not_routed {}
+  set connections { type ipv4_addr; flags dynamic; size ${MAX_SANDBOXES}; }
+  chain from_sandboxes {
+    type filter hook prerouting priority -300; policy accept;
+    iifname != "${bridge}" accept
+    ip saddr != ${ownBlock} drop
+    meta nfproto ipv6 drop
+    fib daddr type { local, broadcast, anycast, multicast } counter name to_host drop
+    ip daddr ${ownBlock} counter name to_neighbours drop
+    ${dns}
+    ip daddr { ${METADATA} } counter name to_metadata drop
+    ${AZURE_PLATFORM} counter name to_metadata drop
+    ip daddr { 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3 } drop
+  }
+  chain to_host_itself {
+    type filter hook input priority -10; policy accept;
+    iifname "${bridge}" counter name to_host drop
+  }
+  chain through_host {
+    type filter hook forward priority -10; policy accept;
+    iifname "${bridge}" jump outbound
+    oifname "${bridge}" ct state established,related accept
+    oifname "${bridge}" counter name from_outside drop
+    ${facts.routesForAtollOnly && facts.uplinks.length > 0 ? `iifname { ${quoted(facts.uplinks)} } ct state new jump not_routed` : ''}
+  }
+  chain outbound {
+    oifname "${BRIDGE_PREFIX}*" counter name to_neighbours drop
+    ${notUplink} meta oifkind "bridge" counter name to_neighbours drop
+    ct state new add @connections { ip saddr ct count over ${MAX_CONNECTIONS} } counter name over_limit drop
+  }
+  chain not_routed {
+    ct status dnat accept
+    counter name not_routed drop
+  }
+  chain to_outside {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${ownBlock} oifname != "${bridge}" masquerade
+  }
+}
+`
+}
+
+function quoted(devices: readonly string[]): string {
+  return devices.map((device) => `"${device}"`).join(', ')
+}

@@ -1,0 +1,35 @@
+import { CommandError, runCommand } from './run-command.ts'
+
+/** FORWARD of an iptables that nobody has given a rule. */
+const UNTOUCHED_FORWARD = '-P FORWARD ACCEPT'
+
+/**
+ * Lets our bridge through a host firewall that drops forwarded packets, as Docker's and ufw's do: an accept in one
+ * table does not bind another, so ours cannot. What sandboxes may reach stays judged by our own tables, whose
+ * drops no accept elsewhere undoes. Does nothing where the host has no such firewall.
+ */
+export async function passForeignFirewall(bridge: string): Promise<void> {
+  await closeForeignFirewall(bridge)
+  const forward = await listRules('FORWARD')
+  if (forward.length === 0 || (forward.length === 1 && forward[0] === UNTOUCHED_FORWARD)) return
+  const chain = forward.some((rule) => rule.endsWith('-j DOCKER-USER')) ? 'DOCKER-USER' : 'FORWARD'
+  await runCommand(['iptables', '-w', '-I', chain, '-i', bridge, '-j', 'ACCEPT'])
+  await runCommand(['iptables', '-w', '-I', chain, '-o', bridge, '-j', 'ACCEPT'])
+}
+
+/** Takes our rules out of the host's firewall again. */
+export async function closeForeignFirewall(bridge: string): Promise<void> {
+  const ours = (await listRules()).filter((rule) => / -[io] (\S+) -j ACCEPT$/.exec(rule)?.[1] === bridge)
+  for (const rule of ours) await runCommand(['iptables', '-w', '-D', ...rule.split(' ').slice(1)])
+}
+
+/** Rules as iptables would be told them, of one chain or all; empty where the host has no iptables. */
+async function listRules(chain?: string): Promise<string[]> {
+  try {
+    const listing = await runCommand(['iptables', '-w', '-S', ...(chain === undefined ? [] : [chain])])
+    return listing.split('\n').filter((rule) => rule !== '')
+  } catch (error) {
+    if (error instanceof CommandError) return []
+    throw error
+  }
+}

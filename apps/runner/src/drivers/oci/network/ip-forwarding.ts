@@ -1,0 +1,45 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { BRIDGE_PREFIX } from './address-plan.ts'
+import { listDevices, readDeviceFile } from './network-devices.ts'
+import { runCommand } from './run-command.ts'
+
+const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
+/** Written on a bridge (its alias) by the runner that turned forwarding on, where it outlives that process. */
+const MARK = 'atoll turned ip_forward on'
+
+/**
+ * Turns IPv4 forwarding on where it is off and marks our bridge as the one that did. Returns true when Atoll,
+ * this runner or another, is why this host forwards.
+ */
+export async function turnForwardingOn(bridge: string): Promise<boolean> {
+  if ((await readFile(IP_FORWARD, 'utf8')).trim() === '0') {
+    await runCommand(['ip', 'link', 'set', 'dev', bridge, 'alias', MARK])
+    await writeFile(IP_FORWARD, '1')
+    return true
+  }
+  for (const other of await bridges()) if (await isMarked(other)) return true
+  return false
+}
+
+/**
+ * Turns forwarding off again if our bridge carries the mark and is the only bridge of the host; another Atoll
+ * bridge takes the mark over, and any other bridge (a container engine's, say) means forwarding is needed.
+ * Called before our bridge is removed.
+ */
+export async function giveForwardingBack(bridge: string): Promise<void> {
+  if (!(await isMarked(bridge))) return
+  const others = (await bridges()).filter((other) => other !== bridge)
+  const heir = others.find((other) => other.startsWith(BRIDGE_PREFIX))
+  if (heir) await runCommand(['ip', 'link', 'set', 'dev', heir, 'alias', MARK])
+  else if (others.length === 0) await writeFile(IP_FORWARD, '0')
+}
+
+async function isMarked(bridge: string): Promise<boolean> {
+  return (await readDeviceFile(bridge, 'ifalias')) === MARK
+}
+
+async function bridges(): Promise<string[]> {
+  const devices = await listDevices()
+  const ids = await Promise.all(devices.map((device) => readDeviceFile(device, 'bridge/bridge_id')))
+  return devices.filter((_, index) => ids[index] !== undefined)
+}

@@ -1,0 +1,130 @@
+import type { AddressPlan, SandboxAddress } from './address-plan.ts'
+import { MAX_SANDBOXES, SUBNET_PREFIX, sandboxAddress } from './address-plan.ts'
+import { deviceExists, listDevices, readDeviceFile, withoutIpv6 } from './network-devices.ts'
+import { CommandError, runCommand } from './run-command.ts'
+
+/** Goes into a device's alias, which holds 255 bytes, and into a line of a batch. */
+const SANDBOX_ID = /^[\w.-]{1,128}$/
+
+/** The bridge's ports, one for each sandbox that is up. */
+export interface Ports {
+  /** Makes a port whose other end is `eth0` in the namespace of `pid`. Throws when none is left, or CommandError. */
+  join(sandbox: { sandboxId: string; pid: number }): Promise<void>
+  /** Removes the ports of these sandboxes; unknown ids are fine. */
+  leave(sandboxIds: readonly string[]): Promise<void>
+  /** The sandboxes that hold a port. */
+  sandboxIds(): string[]
+}
+
+/**
+ * Finds the ports that are there; a port's alias names its sandbox, so the kernel itself keeps the allocation and
+ * forgets it with the namespace. Ports without a name were being made when a run was killed, and are removed.
+ */
+export async function createPorts(plan: AddressPlan, mtu: number): Promise<Ports> {
+  const { held, nameless } = await findPorts(plan)
+  await removeDevices(nameless)
+  const numbers = new NumberPool(held.values())
+  const leave = async (sandboxIds: readonly string[]) => {
+    const leaving = sandboxIds.flatMap((sandboxId) => {
+      const number = held.get(sandboxId)
+      return number === undefined ? [] : [{ sandboxId, number }]
+    })
+    await removeDevices(leaving.map(({ number }) => sandboxAddress(plan, number).port))
+    for (const { sandboxId, number } of leaving) {
+      held.delete(sandboxId)
+      numbers.free(number)
+    }
+  }
+  const join = async ({ sandboxId, pid }: { sandboxId: string; pid: number }) => {
+    if (!SANDBOX_ID.test(sandboxId)) throw new Error('a sandbox id has a character that a network device cannot bear')
+    await leave([sandboxId])
+    const number = numbers.take()
+    held.set(sandboxId, number)
+    try {
+      await connect(plan, { ...sandboxAddress(plan, number), sandboxId, pid, mtu })
+    } catch (error) {
+      await leave([sandboxId])
+      throw error
+    }
+  }
+  return { join, leave, sandboxIds: () => [...held.keys()] }
+}
+
+/** Two processes a sandbox: one makes the pair of devices, one sets up the end inside. */
+async function connect(
+  { names: { bridge }, gateway }: AddressPlan,
+  end: SandboxAddress & { sandboxId: string; pid: number; mtu: number },
+): Promise<void> {
+  const { port, pid, mtu } = end
+  await runCommand(
+    ['ip', '-batch', '-'],
+    `link add name ${port} mtu ${mtu} type veth peer name eth0 mtu ${mtu} address ${end.mac} netns ${pid}
+link set dev ${port} alias ${end.sandboxId}
+${await withoutIpv6(port)}link set dev ${port} master ${bridge}
+link set dev ${port} type bridge_slave isolated on flood off mcast_flood off
+link set dev ${port} up
+`,
+  )
+  await runCommand(
+    ['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', '-batch', '-'],
+    `link set dev lo up
+${await withoutIpv6('eth0')}address add ${end.address}/${SUBNET_PREFIX} dev eth0
+link set dev eth0 up
+route add default via ${gateway}
+`,
+  )
+}
+
+async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, number>; nameless: string[] }> {
+  const held = new Map<string, number>()
+  const nameless: string[] = []
+  for (const device of await listDevices()) {
+    if (!device.startsWith(plan.names.portPrefix)) continue
+    const sandboxId = await readDeviceFile(device, 'ifalias')
+    if (sandboxId) held.set(sandboxId, Number(device.slice(plan.names.portPrefix.length)))
+    else nameless.push(device)
+  }
+  return { held, nameless }
+}
+
+/** Removes devices, of which the kernel may be removing some itself because their namespace ended. */
+async function removeDevices(devices: readonly string[]): Promise<void> {
+  const present = await presentAmong(devices)
+  if (present.length === 0) return
+  try {
+    await runCommand(['ip', '-force', '-batch', '-'], present.map((device) => `link delete dev ${device}\n`).join(''))
+  } catch (error) {
+    if (!(error instanceof CommandError) || (await presentAmong(present)).length > 0) throw error
+  }
+}
+
+async function presentAmong(devices: readonly string[]): Promise<string[]> {
+  const present = await Promise.all(devices.map(deviceExists))
+  return devices.filter((_, index) => present[index])
+}
+
+/** Hands out numbers in a circle, so that one just freed is the last to be used again. */
+class NumberPool {
+  readonly #taken: Set<number>
+  #next = 0
+
+  constructor(taken: Iterable<number>) {
+    this.#taken = new Set(taken)
+  }
+
+  /** Throws when all are taken. */
+  take(): number {
+    for (let step = 0; step < MAX_SANDBOXES; step += 1) {
+      const number = (this.#next + step) % MAX_SANDBOXES
+      if (this.#taken.has(number)) continue
+      this.#taken.add(number)
+      this.#next = number + 1
+      return number
+    }
+    throw new Error(`all ${MAX_SANDBOXES} sandbox addresses of this runner are taken`)
+  }
+
+  free(number: number): void {
+    this.#taken.delete(number)
+  }
+}

@@ -1,0 +1,118 @@
+import type { Logger } from '@atoll/service'
+import type { AddressPlan } from './address-plan.ts'
+import { networkNames } from './address-plan.ts'
+import { openBridge } from './bridge.ts'
+import { removeFirewallRules } from './firewall-rules.ts'
+import { closeForeignFirewall } from './foreign-firewall.ts'
+import { giveForwardingBack } from './ip-forwarding.ts'
+import { listDevices } from './network-devices.ts'
+import { createPorts } from './ports.ts'
+import { CommandError, runCommand } from './run-command.ts'
+
+export interface SandboxNetworkOptions {
+  /** Tells this runner from others on the host; the same over its restarts. */
+  instanceId: string
+  log: Logger
+}
+
+/** A place for sandboxes to have a network of their own, with translated access to the outside and to nothing else. */
+export interface SandboxNetwork {
+  /** What does not work on this host, in one sentence. */
+  readonly limitation?: string
+  /** False when sandboxes get a loopback device and nothing else. */
+  readonly reachesOutside: boolean
+  /**
+   * Equips the network namespace of process `pid`, which holds nothing yet but a loopback device that is down.
+   * What it makes ends with that namespace. Throws when all addresses are taken, or CommandError.
+   */
+  attach(sandbox: { sandboxId: string; pid: number }): Promise<void>
+  /** Contents for the sandbox's /etc/resolv.conf. */
+  resolvConf(): string
+  /** Frees what the sandbox held; unknown ids are fine. */
+  release(sandboxId: string): Promise<void>
+  /** After a restart of the runner: keeps the addresses of these sandboxes and frees all others. */
+  reconcile(liveSandboxIds: readonly string[]): Promise<void>
+  /** Removes bridge, ports and firewall rules, and gives back what was changed on the host. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Makes this runner's bridge and firewall tables, or takes over those a killed run of it left. Where the host
+ * cannot (no nftables, not permitted, no free subnet), `limitation` says why and sandboxes get loopback alone.
+ */
+export async function createSandboxNetwork({ instanceId, log }: SandboxNetworkOptions): Promise<SandboxNetwork> {
+  const names = networkNames(instanceId)
+  try {
+    const { plan, mtu, nameservers } = await openBridge(names)
+    log.info({ bridge: names.bridge, gateway: plan.gateway, mtu, nameservers }, 'sandbox network is up')
+    return bridgedNetwork({ plan, mtu, nameservers, log })
+  } catch (error) {
+    await removeNetwork(names, log)
+    const reason = error instanceof Error ? error.message : String(error)
+    log.warn({ err: error }, 'sandboxes have no network')
+    return loopbackNetwork(`sandboxes have no network: ${reason}`)
+  }
+}
+
+/** Gives a namespace its loopback device, for sandboxes whose network is blocked. Throws CommandError. */
+export async function bringLoopbackUp(pid: number): Promise<void> {
+  await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', 'link', 'set', 'dev', 'lo', 'up'])
+}
+
+async function bridgedNetwork(options: {
+  plan: AddressPlan
+  mtu: number
+  nameservers: readonly string[]
+  log: Logger
+}): Promise<SandboxNetwork> {
+  const { plan, nameservers, log } = options
+  const ports = await createPorts(plan, options.mtu)
+  return {
+    reachesOutside: true,
+    ...(nameservers.length > 0
+      ? {}
+      : { limitation: 'names do not resolve in sandboxes: the host has no nameserver they could reach' }),
+    attach: (sandbox) => ports.join(sandbox),
+    resolvConf: () => nameservers.map((server) => `nameserver ${server}\n`).join(''),
+    release: (sandboxId) => ports.leave([sandboxId]),
+    reconcile: (liveSandboxIds) =>
+      ports.leave(ports.sandboxIds().filter((sandboxId) => !liveSandboxIds.includes(sandboxId))),
+    [Symbol.asyncDispose]: async () => {
+      await ports.leave(ports.sandboxIds())
+      await removeNetwork(plan.names, log)
+    },
+  }
+}
+
+function loopbackNetwork(limitation: string): SandboxNetwork {
+  return {
+    limitation,
+    reachesOutside: false,
+    attach: ({ pid }) => bringLoopbackUp(pid),
+    resolvConf: () => '',
+    release: async () => undefined,
+    reconcile: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  }
+}
+
+/** Removes everything that carries this runner's names. Steps do not depend on one another; a failed one is logged. */
+async function removeNetwork(names: AddressPlan['names'], log: Logger): Promise<void> {
+  const devices = (await listDevices()).filter(
+    (device) => device.startsWith(names.portPrefix) || device === names.bridge,
+  )
+  const steps: (() => Promise<unknown>)[] = [
+    () => giveForwardingBack(names.bridge),
+    () => runCommand(['ip', '-force', '-batch', '-'], devices.map((device) => `link delete dev ${device}\n`).join('')),
+    () => runCommand(['nft', '-f', '-'], removeFirewallRules({ names })),
+    () => closeForeignFirewall(names.bridge),
+  ]
+  for (const step of steps) {
+    try {
+      await step()
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      log.debug({ err: error }, 'a part of the sandbox network was not there to remove')
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { createLogger } from '@atoll/service'
+import { createSandboxNetwork } from '../sandbox-network.ts'
+
+/**
+ * A runner's network in a process of its own, so that a test can give it a host's namespace and kill it.
+ * argv[2] is the instance id; each message is one call and gets one answer.
+ */
+const network = await createSandboxNetwork({ instanceId: process.argv[2] ?? '', log: createLogger('network', 'warn') })
+
+process.on('message', (call: NetworkCall) => {
+  answer(call).then(
+    (value) => process.send?.({ value }),
+    (error) => process.send?.({ error: String(error) }),
+  )
+})
+// Without its test it has no one to work for; what it made is removed with the test's namespaces.
+process.once('disconnect', () => process.exit(0))
+process.send?.({ value: { limitation: network.limitation, reachesOutside: network.reachesOutside } })
+
+/** What a test may ask. */
+export type NetworkCall =
+  | { name: 'attach'; sandboxId: string; pid: number }
+  | { name: 'release'; sandboxId: string }
+  | { name: 'reconcile'; sandboxIds: string[] }
+  | { name: 'resolvConf' }
+  | { name: 'dispose' }
+
+async function answer(call: NetworkCall): Promise<unknown> {
+  switch (call.name) {
+    case 'attach':
+      return network.attach(call)
+    case 'release':
+      return network.release(call.sandboxId)
+    case 'reconcile':
+      return network.reconcile(call.sandboxIds)
+    case 'resolvConf':
+      return network.resolvConf()
+    case 'dispose':
+      return network[Symbol.asyncDispose]()
+  }
+}
