@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto'
+import type { DesiredSandboxState, StoredSandboxState } from '@atoll/protocol'
+import { desiredSandboxStates, storedSandboxStates } from '@atoll/protocol'
+import type { DatabaseListener } from '../database/listener.ts'
+
+/** PostgreSQL channel on which replicas tell each other of changes. */
+export const SANDBOX_CHANNEL = 'sandbox_changed'
+
+/** What a sandbox has become. Only a hint: it may be late, repeated or lost. */
+export interface SandboxChange {
+  readonly id: string
+  readonly state: StoredSandboxState
+  readonly desiredState: DesiredSandboxState
+}
+
+/** `all`: notifications may have been lost, so anything may have changed. Must not throw. */
+export type ChangeHandler = (change: SandboxChange | 'all') => void
+
+/** Tells this replica's loops, waiters and caches of changes made here or elsewhere. */
+export interface SandboxChanges {
+  /** Hands a change made here to every handler, at once. */
+  emit(change: SandboxChange): void
+  /** What to send on `SANDBOX_CHANNEL` for the other replicas, in the transaction that makes the change. */
+  payload(change: SandboxChange): string
+  /** Calls `handler` for every change until the function returned is called. */
+  subscribe(handler: ChangeHandler): () => void
+}
+
+/** Subscribes to the channel; call it before the listener starts. */
+export function createSandboxChanges(listener: Pick<DatabaseListener, 'subscribe'>): SandboxChanges {
+  const origin = randomUUID()
+  const handlers = new Set<ChangeHandler>()
+
+  function tell(change: SandboxChange | 'all'): void {
+    for (const handler of [...handlers]) handler(change)
+  }
+
+  listener.subscribe(SANDBOX_CHANNEL, {
+    onNotify(payload) {
+      const change = parse(payload)
+      // What this replica changed it has told already.
+      if (change !== undefined && change.origin !== origin) tell(change)
+    },
+    onListening: () => tell('all'),
+  })
+
+  return {
+    emit: tell,
+    payload: ({ id, state, desiredState }) => [origin, id, state, desiredState].join(' '),
+    subscribe(handler) {
+      handlers.add(handler)
+      return () => handlers.delete(handler)
+    },
+  }
+}
+
+function parse(payload: string): (SandboxChange & { origin: string }) | undefined {
+  const [origin, id, stateText, desiredText] = payload.split(' ')
+  const state = storedSandboxStates.find((known) => known === stateText)
+  const desiredState = desiredSandboxStates.find((known) => known === desiredText)
+  if (origin === undefined || id === undefined || state === undefined || desiredState === undefined) return undefined
+  return { origin, id, state, desiredState }
+}

@@ -1,0 +1,102 @@
+import type { SQL } from 'drizzle-orm'
+import { and, eq, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
+import type { Database } from '../database/database.ts'
+import { heldBy } from './sandbox-change-store.ts'
+import type { SandboxRow } from './sandbox-table.ts'
+import { sandboxes } from './sandbox-table.ts'
+
+export interface LeaseRequest {
+  owner: string
+  /** Only rows of these runners. */
+  runnerIds: readonly string[]
+  limit: number
+  leaseMs: number
+}
+
+/**
+ * The SQL of reconciliation. Leases run on the database's clock, which all replicas share. Every write here fails
+ * softly (false, undefined) when the lease is no longer the owner's.
+ */
+export interface SandboxLeaseStore {
+  /** Leases rows whose state is not the desired one, whose next attempt is due and that nobody else holds. */
+  lease(request: LeaseRequest): Promise<SandboxRow[]>
+  /** The row as it is now. */
+  reload(id: string, owner: string): Promise<SandboxRow | undefined>
+  /** Stores the hash of the token that the start about to be made will hand out, unless no start is wanted any more. */
+  setToolboxToken(id: string, owner: string, tokenHash: string): Promise<boolean>
+  /** Counts a failed attempt, sets when the next is due and gives the lease back. */
+  postpone(id: string, owner: string, delayMs: number): Promise<void>
+  /** Extends the leases of rows being worked on. */
+  renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
+  /** Gives a lease back. */
+  release(id: string, owner: string): Promise<void>
+}
+
+export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLeaseStore {
+  return {
+    lease: (request) => lease({ db }, request),
+    async reload(id, owner) {
+      const [row] = await db.select().from(sandboxes).where(held(id, owner))
+      return row
+    },
+    async setToolboxToken(id, owner, tokenHash) {
+      const rows = await db
+        .update(sandboxes)
+        .set({ toolboxTokenHash: tokenHash })
+        .where(and(held(id, owner), eq(sandboxes.desiredState, 'started')))
+        .returning({ id: sandboxes.id })
+      return rows.length > 0
+    },
+    async postpone(id, owner, delayMs) {
+      const columns = { attempts: sql`${sandboxes.attempts} + 1`, nextAttemptAt: inMs(delayMs) }
+      await db
+        .update(sandboxes)
+        .set({ ...columns, ...noLease })
+        .where(held(id, owner))
+    },
+    async renew(owner, ids, leaseMs) {
+      if (ids.length === 0) return
+      await db
+        .update(sandboxes)
+        .set({ leaseExpiresAt: inMs(leaseMs) })
+        .where(and(inArray(sandboxes.id, [...ids]), heldBy(owner)))
+    },
+    async release(id, owner) {
+      await db.update(sandboxes).set(noLease).where(held(id, owner))
+    },
+  }
+}
+
+const noLease = { leaseOwner: null, leaseExpiresAt: null }
+
+function held(id: string, owner: string): SQL | undefined {
+  return and(eq(sandboxes.id, id), heldBy(owner))
+}
+
+function inMs(milliseconds: number): SQL {
+  return sql`now() + ${milliseconds} * interval '1 millisecond'`
+}
+
+async function lease({ db }: Pick<Database, 'db'>, request: LeaseRequest): Promise<SandboxRow[]> {
+  const due = db
+    .select({ id: sandboxes.id })
+    .from(sandboxes)
+    .where(
+      and(
+        ne(sandboxes.state, sandboxes.desiredState),
+        or(ne(sandboxes.state, 'error'), eq(sandboxes.desiredState, 'destroyed')),
+        inArray(sandboxes.runnerId, [...request.runnerIds]),
+        or(isNull(sandboxes.leaseExpiresAt), lt(sandboxes.leaseExpiresAt, sql`now()`)),
+        or(isNull(sandboxes.nextAttemptAt), lte(sandboxes.nextAttemptAt, sql`now()`)),
+      ),
+    )
+    .orderBy(sandboxes.changedAt)
+    .limit(request.limit)
+    .for('update', { skipLocked: true })
+  return await db
+    .update(sandboxes)
+    .set({ leaseOwner: request.owner, leaseExpiresAt: inMs(request.leaseMs) })
+    // An array is evaluated once; under IN the planner may run the subquery again and lock more than its limit.
+    .where(sql`${sandboxes.id} = any(array(${due}))`)
+    .returning()
+}
