@@ -1,0 +1,56 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { LOCK_FILE_NAME } from '../up/data-folder-lock.ts'
+
+export interface StartedUp {
+  readonly child: ChildProcess
+  readonly ended: Promise<[number | null, NodeJS.Signals | null]>
+  output(): string
+  /** Resolves when the output holds the words, or rejects when the process ends without. */
+  printed(words: string): Promise<void>
+  /** Process number of a program that it supervises. */
+  pidOf(name: string): number
+  events(): string[]
+}
+
+/** Runs the bundled up-with-stand-ins; the data folder comes in `env`. */
+export function startUp(bundle: string, env: Record<string, string>): StartedUp {
+  const child = spawn(process.execPath, [bundle, import.meta.dirname], {
+    env: { ...process.env, ATOLL_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece
+      child.emit('printed')
+    })
+  }
+  const dataDir = env['ATOLL_DATA_DIR'] ?? ''
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>
+  return {
+    child,
+    ended,
+    output: () => text,
+    async printed(words) {
+      const over = ended.then(() => 'over' as const)
+      while (!text.includes(words)) {
+        if ((await Promise.race([once(child, 'printed'), over])) === 'over' && !text.includes(words)) {
+          throw new Error(`ended without printing ${words}:\n${text}`)
+        }
+      }
+    },
+    pidOf(name) {
+      const lock = JSON.parse(readFileSync(join(dataDir, LOCK_FILE_NAME), 'utf8')) as {
+        children: Record<string, { pid: number }>
+      }
+      const pid = lock.children[name]?.pid
+      if (pid === undefined) throw new Error(`${name} does not run`)
+      return pid
+    },
+    events: () => readFileSync(join(dataDir, 'events'), 'utf8').trim().split('\n'),
+  }
+}

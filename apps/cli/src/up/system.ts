@@ -1,0 +1,138 @@
+import { join } from 'node:path'
+import type { UpConfig } from '../config.ts'
+import type { KeptProgram } from './kept-program.ts'
+import { keepRunning } from './kept-program.ts'
+import type { LogFile } from './log-file.ts'
+import { openLogFile } from './log-file.ts'
+import { localUrl } from './port.ts'
+import type { ProcessIdentity } from './process-identity.ts'
+import type { Program } from './program.ts'
+import { startProgram } from './program.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The first start makes a database cluster; a slow disk takes its time. */
+const API_READY_WITHIN_MS = 60_000
+const RUNNER_READY_WITHIN_MS = 60_000
+/** Together under ten seconds: that is what a person who pressed Ctrl-C was promised. */
+const RUNNER_STOP_MS = 6_000
+const API_STOP_MS = 3_000
+/** What a program gets between being told for the last time and being killed. */
+const KILL_AFTER_MS = 500
+
+export interface SystemOptions {
+  readonly config: UpConfig
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly apiMain: string
+  readonly runnerMain: string
+  readonly runnerToken: string
+  readonly dialHomeDir: string
+  readonly logDir: string
+  readonly terminal: Terminal
+  /** Called whenever the set of processes changes. */
+  readonly onProcesses: (processes: Readonly<Record<string, ProcessIdentity>>) => void
+}
+
+export interface System {
+  /** Starts the API, then the runner, and resolves with the public address. Throws StartError. */
+  start(): Promise<string>
+  /** Resolves, with the reason, when a program died too often. */
+  readonly gaveUp: Promise<string>
+  /** Ends the runner, which stops its sandboxes, then the API. Always within ten seconds. */
+  stop(): Promise<void>
+  /** Ends both without waiting for anything to be put in order. */
+  kill(): void
+}
+
+/** The processes of one Atoll, in the order they depend on each other. */
+export function openSystem(options: SystemOptions): System {
+  const { config, terminal } = options
+  const logs = new Map<string, LogFile>()
+  const processes: Record<string, ProcessIdentity> = {}
+  let api: KeptProgram | undefined
+  let runner: KeptProgram | undefined
+  let isStopping = false
+  let giveUp: (reason: string) => void = () => undefined
+  const gaveUp = new Promise<string>((resolve) => {
+    giveUp = resolve
+  })
+
+  function keep(program: () => Program, name: string): KeptProgram {
+    const log = openLogFile(join(options.logDir, `${name}.log`))
+    logs.set(name, log)
+    const kept = keepRunning({
+      name,
+      start: () =>
+        startProgram(program(), (line) => {
+          log.append(line)
+          terminal.showLogLine(name, line)
+        }),
+      onProcess: (identity) => {
+        processes[name] = identity
+        options.onProcesses(processes)
+      },
+      warn: terminal.warn,
+    })
+    void kept.gaveUp.then(giveUp)
+    return kept
+  }
+
+  async function start(): Promise<string> {
+    // Once the API has a port it keeps it, so that the runner and everyone else finds it again.
+    let port = config.port
+    api = keep(() => apiProgram(options, port), 'api')
+    const url = await api.ready
+    if (url === undefined) throw new Error('the API became ready without saying where')
+    port = Number(new URL(url).port)
+    // Told to stop meanwhile: nobody would end a runner that starts now.
+    if (isStopping) return url
+    runner = keep(() => runnerProgram(options, localUrl(url)), 'runner')
+    await runner.ready
+    return url
+  }
+
+  async function stop(): Promise<void> {
+    isStopping = true
+    await runner?.stop(RUNNER_STOP_MS)
+    await api?.stop(API_STOP_MS)
+    for (const log of logs.values()) log.close()
+  }
+
+  function kill(): void {
+    for (const program of [runner, api]) program?.signal('SIGTERM')
+    setTimeout(() => {
+      for (const program of [runner, api]) program?.signal('SIGKILL')
+    }, KILL_AFTER_MS)
+  }
+
+  return { start, gaveUp, stop, kill }
+}
+
+function apiProgram(options: SystemOptions, port: number): Program {
+  const { config, env } = options
+  return {
+    name: 'api',
+    main: options.apiMain,
+    readyWithinMs: API_READY_WITHIN_MS,
+    env: { ...env, ...sharedEnv(options), ATOLL_HOST: config.host, ATOLL_PORT: String(port) },
+  }
+}
+
+function runnerProgram(options: SystemOptions, controlUrl: string): Program {
+  // The database is the API's alone.
+  const { DATABASE_URL: _, ...env } = options.env
+  return {
+    name: 'runner',
+    main: options.runnerMain,
+    readyWithinMs: RUNNER_READY_WITHIN_MS,
+    env: { ...env, ...sharedEnv(options), ATOLL_CONTROL_URL: controlUrl },
+  }
+}
+
+function sharedEnv({ config, runnerToken, dialHomeDir }: SystemOptions): Record<string, string> {
+  return {
+    ATOLL_DATA_DIR: config.dataDir,
+    ATOLL_RUNNER_TOKEN: runnerToken,
+    ATOLL_DIAL_HOME_DIR: dialHomeDir,
+    ATOLL_LOG_LEVEL: config.logLevel,
+  }
+}

@@ -1,0 +1,97 @@
+// Programs that Debian provides. As root on Debian the missing ones are installed; elsewhere a sentence says how.
+import { accessSync, constants, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CommandError, runCommand } from './run-command.mjs'
+
+const APT_LOCK_DEADLINE_MS = 180_000
+const APT_LOCK_RETRY_MS = 2_000
+const APT_COMMAND_DEADLINE_MS = 15 * 60_000
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+
+/** `proof` is a command, or an absolute path, that is there once the package is. */
+const TO_RUN = [
+  { name: 'crun', proof: 'crun', why: 'starts sandboxes' },
+  { name: 'tini', proof: '/usr/bin/tini-static', why: 'first process in a sandbox' },
+  { name: 'nftables', proof: 'nft', why: 'firewall and NAT of sandboxes' },
+  { name: 'iproute2', proof: 'ip', why: 'network devices of sandboxes' },
+  { name: 'e2fsprogs', proof: 'mkfs.ext4', why: 'disk limits of sandboxes' },
+  { name: 'util-linux', proof: 'unshare', why: 'namespaces' },
+  { name: 'mount', proof: 'losetup', why: 'mounts and loop devices of sandboxes' },
+]
+const TO_TEST = [
+  { name: 'git', proof: 'git', why: 'import boundaries are read from a checkout' },
+  { name: 'chromium', proof: 'chromium', why: 'opens the API page' },
+  { name: 'fonts-dejavu-core', proof: '/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf', why: 'text in that page' },
+]
+
+/**
+ * Makes sure of the programs that running (`purpose: 'run'`) or testing (`'test'`) needs, installing them when
+ * `allowed`. Returns the packages that are still missing; prints one sentence about them.
+ */
+export async function ensureSystemPackages({ purpose, allowed, print }) {
+  const wanted = purpose === 'test' ? [...TO_RUN, ...TO_TEST] : TO_RUN
+  const missing = wanted.filter((one) => !isPresent(one.proof))
+  if (missing.length === 0) return []
+  const isRoot = process.getuid?.() === 0
+  const isDebian = existsSync('/etc/debian_version') && isPresent('apt-get')
+  if (allowed && isRoot && isDebian) {
+    await installPackages(missing, print)
+    return []
+  }
+  const names = missing.map((one) => one.name).join(' ')
+  const how = isDebian
+    ? `install as root with: apt-get install ${names}`
+    : `install what your system calls Debian's packages ${names}`
+  print(`Missing system packages: ${how}.`)
+  return missing.map((one) => one.name)
+}
+
+async function installPackages(packages, print) {
+  print('Installing system packages with apt-get:')
+  const width = Math.max(...packages.map((one) => one.name.length))
+  for (const one of packages) print(`  ${one.name.padEnd(width)}  ${one.why}`)
+  const install = ['install', '--yes', '--no-install-recommends', ...packages.map((one) => one.name)]
+  try {
+    await aptGet(install, print)
+  } catch (error) {
+    // Only lists that are absent or old make a package unknown or its file gone.
+    if (!(error instanceof CommandError) || !/Unable to locate|no installation candidate|404/.test(error.output)) {
+      throw error
+    }
+    await aptGet(['update'], print)
+    await aptGet(install, print)
+  }
+}
+
+/** Runs apt-get, waiting while another one holds its lock. */
+async function aptGet(args, print) {
+  const waitUntil = Date.now() + APT_LOCK_DEADLINE_MS
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }
+  for (let told = false; ; told = true) {
+    try {
+      return await runCommand(['apt-get', '--quiet', ...args], { env, deadlineMs: APT_COMMAND_DEADLINE_MS })
+    } catch (error) {
+      const lock = error instanceof CommandError && /Could not get lock ([^\n]*)/.exec(error.output)
+      if (!lock || Date.now() > waitUntil) throw error
+      if (!told) print(`Waiting up to ${APT_LOCK_DEADLINE_MS / 60_000} minutes for apt's lock ${lock[1]}`)
+      await sleep(APT_LOCK_RETRY_MS)
+    }
+  }
+}
+
+function isPresent(proof) {
+  if (proof.startsWith('/')) return existsSync(proof)
+  const folders = [...(process.env.PATH ?? '').split(':').filter(Boolean), ...SYSTEM_FOLDERS]
+  return folders.some((folder) => isExecutable(join(folder, proof)))
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    // Not there, or not for us to run: the next folder may have it.
+    return false
+  }
+}
