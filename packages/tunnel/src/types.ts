@@ -41,7 +41,11 @@ export type TunnelErrorCode =
   /** A helper's size bound was passed. */
   | 'BODY_TOO_LARGE'
 
-/** What one end of an exchange is told. Each exchange ends in exactly one of: both halves ended, or `onReset`. */
+/**
+ * What one end of an exchange is told. Each exchange ends in exactly one of: both halves ended, `onReset`, or
+ * this end's own `reset` (or, when answering, its `end` before the request was read: an early answer), after
+ * which nothing more is told. A handler that throws resets its exchange with HANDLER_FAILED.
+ */
 export interface StreamHandlers {
   /** A piece of the incoming half. The buffer is only valid during the call unless copied. */
   onData(chunk: Buffer): void
@@ -62,7 +66,8 @@ export interface ResponseHandlers extends StreamHandlers {
 export interface TunnelStream {
   /**
    * Queues bytes of the outgoing half. Returns false when the caller should stop until `onDrain`: at most
-   * one credit window and one chunk are ever held. Ignored after `end` or reset.
+   * one credit window and one chunk are ever held. Ignored after `end` or reset, and once the other end has
+   * answered without reading on. The chunk may be sent later, so it must not be changed afterwards.
    */
   write(chunk: Uint8Array): boolean
   /** Completes the outgoing half, after everything queued. */
@@ -96,6 +101,9 @@ export interface Link {
   /** Stops and continues reading from the network. */
   pause(): void
   resume(): void
+  /** Between the two, messages sent may be held back, so that they leave in one system call. */
+  cork(): void
+  uncork(): void
 }
 
 export interface LinkListeners {
@@ -114,6 +122,15 @@ export interface PeerOptions {
   onClose?: (error: Error & { code: TunnelErrorCode }) => void
   /** Partial overrides of `tunnelLimits`. */
   limits?: Partial<TunnelLimits>
+  /** Where time comes from; the system's unless a test passes its own. */
+  clock?: TunnelClock
+}
+
+/** Time as the tunnel needs it. `now` is in milliseconds and never goes back. */
+export interface TunnelClock {
+  now(): number
+  /** Calls once, after at least `delayMs`; the function returned cancels. */
+  after(delayMs: number, call: () => void): () => void
 }
 
 /** Every bound of the tunnel, with its unit. Defaults in `limits.ts`. */
@@ -121,8 +138,13 @@ export interface TunnelLimits {
   maxFrameBytes: number
   maxHeadBytes: number
   maxStreams: number
+  /** What a sender may have under way on an exchange nobody has read from yet. */
+  openingWindowBytes: number
+  /** The window of an exchange once its first bytes were read; it grows from here with the path's need. */
   initialWindowBytes: number
   maxWindowBytes: number
+  /** What all windows of a link together may hold above `openingWindowBytes` each. */
+  maxLinkWindowBytes: number
   maxLinkBufferBytes: number
   pingIntervalMs: number
   idleTimeoutMs: number
@@ -134,6 +156,8 @@ export interface TunnelPeer {
   /** Resolves when the handshake is done; rejects with VERSION_MISMATCH, LINK_CLOSED or LINK_TIMEOUT. */
   readonly ready: Promise<void>
   readonly closed: boolean
+  /** Resolves, never rejects, when the link is over, with what `onClose` is told. */
+  readonly whenClosed: Promise<Error & { code: TunnelErrorCode }>
   /** Exchanges open in both directions now. */
   readonly openStreams: number
   /** Bytes queued here and not yet handed to the link, over all streams. */

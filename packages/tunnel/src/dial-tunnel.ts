@@ -1,0 +1,86 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocket } from 'ws'
+import { tunnelLimits } from './limits.ts'
+import { createPeer } from './peer.ts'
+import { TunnelError } from './tunnel-error.ts'
+import type { PeerOptions, TunnelPeer } from './types.ts'
+import { webSocketOptions } from './web-socket-options.ts'
+import { createWebSocketLink } from './ws-link.ts'
+
+export interface DialOptions extends Omit<PeerOptions, 'role'> {
+  /** `ws:`, `wss:` or `ws+unix:/socket/path:/request/path`. */
+  url: string
+  /** Sent with the upgrade request; the credential is among them. */
+  headers?: Record<string, string>
+  /** Ends the attempt; a tunnel that stands is not touched by it. */
+  signal?: AbortSignal
+  /** Bounds connecting and the WebSocket's handshake. Default: `tunnelLimits.handshakeTimeoutMs`. */
+  handshakeTimeoutMs?: number
+}
+
+/**
+ * Opens a tunnel and resolves when both ends have agreed on a version. Rejects with a TunnelError: LINK_CLOSED when
+ * the server cannot be reached or refuses (then `status` is its HTTP status), LINK_TIMEOUT, VERSION_MISMATCH,
+ * PROTOCOL_ERROR, or CANCELLED by the signal.
+ */
+export async function dialTunnel(options: DialOptions): Promise<TunnelPeer> {
+  const { url, headers, signal, handshakeTimeoutMs = tunnelLimits.handshakeTimeoutMs, ...peerOptions } = options
+  if (isAborted(signal)) throw cancelled()
+  const ws = new WebSocket(url, {
+    ...webSocketOptions,
+    handshakeTimeout: handshakeTimeoutMs,
+    followRedirects: false,
+    // Masking protects proxies from scripts in browsers. A tunnel's bytes are no script's, and masking them would
+    // cost a third of an upload; a mask of zeros is a legal one.
+    generateMask: (mask) => mask.fill(0),
+    ...(headers === undefined ? {} : { headers }),
+  })
+  const abandon = () => ws.terminate()
+  signal?.addEventListener('abort', abandon)
+  try {
+    const socket = await upgraded(ws)
+    const peer = createPeer(createWebSocketLink(ws, socket), { ...peerOptions, role: 'dialler' })
+    await peer.ready
+    return peer
+  } catch (error) {
+    if (isAborted(signal)) throw cancelled()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abandon)
+  }
+}
+
+/** Resolves in the same turn in which the WebSocket opens, before any message can be lost. */
+function upgraded(ws: WebSocket): Promise<Duplex | undefined> {
+  return new Promise((resolve, reject) => {
+    let socket: Duplex | undefined
+    ws.once('upgrade', (response: IncomingMessage) => {
+      socket = response.socket
+    })
+    ws.once('open', () => {
+      // Messages wait until the link is attached.
+      ws.pause()
+      resolve(socket)
+    })
+    ws.once('unexpected-response', (request, response) => {
+      response.resume()
+      request.destroy()
+      const status = response.statusCode ?? 0
+      reject(new TunnelError('LINK_CLOSED', `the server refused the tunnel with status ${status}`, { status }))
+      ws.terminate()
+    })
+    ws.on('error', (cause) => {
+      const late = cause.message === 'Opening handshake has timed out'
+      reject(new TunnelError(late ? 'LINK_TIMEOUT' : 'LINK_CLOSED', `cannot dial: ${cause.message}`, { cause }))
+    })
+  })
+}
+
+function cancelled(): TunnelError {
+  return new TunnelError('CANCELLED', 'dialling was cancelled')
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
+}

@@ -1,0 +1,32 @@
+/** Many HTTP exchanges and upgraded two-way streams over one WebSocket. The wire format: docs/spec/tunnel.md. */
+export { acceptTunnel, createTunnelServer, type UpgradeRequest } from './accept-tunnel.ts'
+export { type DialOptions, dialTunnel } from './dial-tunnel.ts'
+export { type DialRetry, type KeepDialledOptions, type KeptDialled, keepDialled } from './keep-dialled.ts'
+export { tunnelLimits } from './limits.ts'
+export { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from './memory-link.ts'
+export { createPeer } from './peer.ts'
+export {
+  type BufferedLimits,
+  type BufferedRequest,
+  type BufferedResponse,
+  requestBuffered,
+} from './request-buffered.ts'
+export { type OpenedDuplex, openDuplex, toDuplex } from './to-duplex.ts'
+export { TunnelError } from './tunnel-error.ts'
+export type {
+  Headers,
+  IncomingExchange,
+  Link,
+  LinkListeners,
+  PeerOptions,
+  RequestHead,
+  ResponseHandlers,
+  ResponseHead,
+  StreamHandlers,
+  TunnelClock,
+  TunnelErrorCode,
+  TunnelLimits,
+  TunnelPeer,
+  TunnelStream,
+} from './types.ts'
+export { createWebSocketLink } from './ws-link.ts'

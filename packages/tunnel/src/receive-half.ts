@@ -1,0 +1,123 @@
+import { ByteQueue } from './byte-queue.ts'
+import { violation } from './tunnel-error.ts'
+import type { WindowTuner } from './window-tuner.ts'
+
+/** The part of a window after whose reading credit goes back, and the same for the opening window. */
+const PORTION = 1 / 2
+const FIRST_PORTION = 1 / 4
+
+/** Who is told what arrives, and how credit goes back. */
+export interface ReceiveListener {
+  onData(chunk: Buffer): void
+  onEnd(): void
+  /** Credit to grant the sender. */
+  onCredit(bytes: number): void
+}
+
+/** What this end receives on one exchange. While paused it holds at most what the sender had credit for. */
+export class ReceiveHalf {
+  /** The sender's end has arrived, though perhaps not been delivered. */
+  ended = false
+  private readonly listener: ReceiveListener
+  private readonly tuner: WindowTuner
+  private readonly held = new ByteQueue()
+  private remainingCredit: number
+  private window: number
+  private unreturned = 0
+  private grantedAt = Number.NEGATIVE_INFINITY
+  private paused = false
+  private delivering = false
+  private endDelivered = false
+  private silenced = false
+
+  constructor(listener: ReceiveListener, tuner: WindowTuner) {
+    this.listener = listener
+    this.tuner = tuner
+    this.window = tuner.openingBytes
+    this.remainingCredit = tuner.openingBytes
+  }
+
+  /** Data has arrived, `last` if the sender's half is complete with it. Throws a violation if it had no credit. */
+  receive(chunk: Buffer, last: boolean): void {
+    this.remainingCredit -= chunk.length
+    if (this.remainingCredit < 0) throw violation('an exchange sends more than it has credit for')
+    if (last) this.markEnded()
+    if (this.silenced) return
+    if (chunk.length > 0) this.accept(chunk)
+    if (last) this.deliver()
+  }
+
+  /** The sender's half is complete without data. */
+  finish(): void {
+    this.markEnded()
+    this.deliver()
+  }
+
+  private accept(chunk: Buffer): void {
+    if (this.paused || this.delivering || this.held.length > 0) {
+      this.held.push(chunk)
+      return
+    }
+    this.delivering = true
+    this.listener.onData(chunk)
+    this.delivering = false
+    this.consumed(chunk.length)
+    if (this.held.length > 0) this.deliver()
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    this.deliver()
+  }
+
+  /** Tells nothing more and drops what is held. */
+  silence(): void {
+    if (this.silenced) return
+    this.silenced = true
+    this.held.clear()
+    this.releaseWindow()
+  }
+
+  private markEnded(): void {
+    this.ended = true
+    this.releaseWindow()
+  }
+
+  private releaseWindow(): void {
+    this.tuner.release(this.window)
+    this.window = this.tuner.openingBytes
+  }
+
+  private deliver(): void {
+    if (this.delivering) return
+    this.delivering = true
+    while (!this.paused && !this.silenced && this.held.length > 0) {
+      const chunk = this.held.shift()
+      this.listener.onData(chunk)
+      this.consumed(chunk.length)
+    }
+    this.delivering = false
+    if (this.ended && !this.endDelivered && !this.paused && !this.silenced) {
+      this.endDelivered = true
+      this.listener.onEnd()
+    }
+  }
+
+  /** Gives credit back in portions; the first one comes early, so that a short body costs no frame of credit. */
+  private consumed(bytes: number): void {
+    this.unreturned += bytes
+    if (this.ended || this.silenced) return
+    if (this.unreturned < this.window * (this.grantedAt === Number.NEGATIVE_INFINITY ? FIRST_PORTION : PORTION)) return
+    const growth = this.tuner.grow(this.window, this.grantedAt)
+    const credit = this.unreturned + growth
+    this.window += growth
+    this.unreturned = 0
+    this.grantedAt = this.tuner.now()
+    this.remainingCredit += credit
+    this.listener.onCredit(credit)
+  }
+}

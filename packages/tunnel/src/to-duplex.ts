@@ -1,0 +1,94 @@
+import { Duplex } from 'node:stream'
+import { TunnelError } from './tunnel-error.ts'
+import type {
+  IncomingExchange,
+  RequestHead,
+  ResponseHandlers,
+  ResponseHead,
+  StreamHandlers,
+  TunnelPeer,
+  TunnelStream,
+} from './types.ts'
+
+/** How much a Duplex holds in each direction before it asks its source to stop, in bytes. */
+const HIGH_WATER_BYTES = 64 * 1024
+
+/**
+ * The request body and the answer's body of an incoming exchange as a Node stream with backpressure both ways. Takes
+ * the exchange's `handlers`; `respond` must come before the first write. Destroying it resets the exchange.
+ */
+export function toDuplex(exchange: IncomingExchange): Duplex {
+  const duplex = new ExchangeDuplex(exchange)
+  exchange.handlers = duplex.handlers
+  return duplex
+}
+
+/** An exchange opened as a Node stream: what is written is the request's body, what is read the response's. */
+export interface OpenedDuplex {
+  readonly duplex: Duplex
+  /** The response's head; rejects if the exchange ends without one. */
+  readonly response: Promise<ResponseHead>
+}
+
+/** Opens an exchange as a Node stream with backpressure both ways. Throws what `peer.request` throws. */
+export function openDuplex(peer: TunnelPeer, head: RequestHead): OpenedDuplex {
+  const duplex = new ExchangeDuplex()
+  const response = new Promise<ResponseHead>((resolve, reject) => {
+    duplex.once('close', () => reject(duplex.errored ?? new TunnelError('CANCELLED', 'the exchange was cancelled')))
+    const handlers: ResponseHandlers = { ...duplex.handlers, onResponse: resolve }
+    duplex.stream = peer.request(head, handlers)
+  })
+  // Whoever reads the stream only learns of a failure there.
+  response.catch(() => {})
+  return { duplex, response }
+}
+
+class ExchangeDuplex extends Duplex {
+  readonly handlers: StreamHandlers
+  stream: TunnelStream | undefined
+  private exchangeOver = false
+  private writeDone: (() => void) | undefined
+
+  constructor(stream?: TunnelStream) {
+    super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true, emitClose: true })
+    this.stream = stream
+    this.handlers = {
+      onData: (chunk) => {
+        if (!this.push(chunk)) this.stream?.pause()
+      },
+      onEnd: () => this.push(null),
+      onDrain: () => this.releaseWrite(),
+      onReset: (error) => {
+        this.exchangeOver = true
+        this.destroy(error)
+      },
+    }
+  }
+
+  override _read(): void {
+    this.stream?.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    if (this.stream?.write(chunk) === false) this.writeDone = done
+    else done()
+  }
+
+  override _final(done: () => void): void {
+    this.stream?.end()
+    done()
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    const complete = this.readableEnded && this.writableFinished
+    if (!complete && !this.exchangeOver) this.stream?.reset('CANCELLED', error?.message ?? 'the stream was destroyed')
+    this.releaseWrite()
+    done(error)
+  }
+
+  private releaseWrite(): void {
+    const done = this.writeDone
+    this.writeDone = undefined
+    done?.()
+  }
+}
