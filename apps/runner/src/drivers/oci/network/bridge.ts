@@ -1,3 +1,4 @@
+import { runCommand } from '../../../run-command.ts'
 import type { AddressPlan, NetworkNames } from './address-plan.ts'
 import { createAddressPlan, isOwnSubnet, POOL_NAMES, pickSubnet, SUBNET_PREFIX } from './address-plan.ts'
 import { firewallRules } from './firewall-rules.ts'
@@ -7,7 +8,6 @@ import { readHostNetwork, readNameservers } from './host-network.ts'
 import { turnForwardingOn } from './ip-forwarding.ts'
 import { blocksOverlap, parseIpv4Block } from './ipv4.ts'
 import { deviceExists, withoutIpv6 } from './network-devices.ts'
-import { runCommand } from './run-command.ts'
 
 /** Attempts at a subnet that another runner starting at the same moment has not picked too. */
 const SUBNET_ATTEMPTS = 5
@@ -31,7 +31,9 @@ export async function openBridge(names: NetworkNames): Promise<OpenBridge> {
   const plan = takeOver(names, host) ?? (await claimSubnet(names, { host, nameservers }))
   const routesForAtollOnly = await turnForwardingOn(names.bridge)
   // The rules stand before the bridge lets the first packet through.
-  await runCommand(['nft', '-f', '-'], firewallRules(plan, { uplinks: host.uplinks, nameservers, routesForAtollOnly }))
+  await runCommand(['nft', '-f', '-'], {
+    input: firewallRules(plan, { uplinks: host.uplinks, nameservers, routesForAtollOnly }),
+  })
   await runCommand(['ip', 'link', 'set', 'dev', names.bridge, 'up'])
   await passForeignFirewall(names.bridge)
   return { plan, mtu: host.mtu, nameservers }
@@ -74,7 +76,7 @@ async function addBridge({ names: { bridge }, gateway, gatewayMac }: AddressPlan
   const batch = `link add name ${bridge} address ${gatewayMac} type bridge ${options}
 ${await withoutIpv6(bridge)}address add ${gateway}/${SUBNET_PREFIX} dev ${bridge}
 `
-  await runCommand(['ip', '-batch', '-'], batch)
+  await runCommand(['ip', '-batch', '-'], { input: batch })
 }
 
 function isTakenTwice(

@@ -1,4 +1,4 @@
-import { CommandError, runCommand } from './run-command.ts'
+import { CommandError, runCommand } from '../../../run-command.ts'
 
 /** FORWARD of an iptables that nobody has given a rule. */
 const UNTOUCHED_FORWARD = '-P FORWARD ACCEPT'
@@ -26,8 +26,8 @@ export async function closeForeignFirewall(bridge: string): Promise<void> {
 /** Rules as iptables would be told them, of one chain or all; empty where the host has no iptables. */
 async function listRules(chain?: string): Promise<string[]> {
   try {
-    const listing = await runCommand(['iptables', '-w', '-S', ...(chain === undefined ? [] : [chain])])
-    return listing.split('\n').filter((rule) => rule !== '')
+    const { stdout } = await runCommand(['iptables', '-w', '-S', ...(chain === undefined ? [] : [chain])])
+    return stdout.split('\n').filter((rule) => rule !== '')
   } catch (error) {
     if (error instanceof CommandError) return []
     throw error

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { runCommand } from '../../../run-command.ts'
 import type { Ipv4Block } from './ipv4.ts'
 import { parseIpv4, parseIpv4Block } from './ipv4.ts'
-import { runCommand } from './run-command.ts'
 
 /** Room in a sandbox's packets where the host has no default route to learn it from. */
 const DEFAULT_MTU = 1500
@@ -92,7 +92,8 @@ async function readOrEmpty(path: string): Promise<string> {
 type JsonRow = Record<string, unknown>
 
 async function listJson(argv: readonly [string, ...string[]]): Promise<JsonRow[]> {
-  return rows(JSON.parse((await runCommand(argv)) || '[]'))
+  const { stdout } = await runCommand(argv)
+  return rows(JSON.parse(stdout || '[]'))
 }
 
 function rows(value: unknown): JsonRow[] {

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { runCommand } from '../../../run-command.ts'
 import { BRIDGE_PREFIX } from './address-plan.ts'
 import { listDevices, readDeviceFile } from './network-devices.ts'
-import { runCommand } from './run-command.ts'
 
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
 /** Written on a bridge (its alias) by the runner that turned forwarding on, where it outlives that process. */

@@ -1,7 +1,7 @@
+import { CommandError, runCommand } from '../../../run-command.ts'
 import type { AddressPlan, SandboxAddress } from './address-plan.ts'
 import { MAX_SANDBOXES, SUBNET_PREFIX, sandboxAddress } from './address-plan.ts'
 import { deviceExists, listDevices, readDeviceFile, withoutIpv6 } from './network-devices.ts'
-import { CommandError, runCommand } from './run-command.ts'
 
 /** Goes into a device's alias, which holds 255 bytes, and into a line of a batch. */
 const SANDBOX_ID = /^[\w.-]{1,128}$/
@@ -56,23 +56,21 @@ async function connect(
   end: SandboxAddress & { sandboxId: string; pid: number; mtu: number },
 ): Promise<void> {
   const { port, pid, mtu } = end
-  await runCommand(
-    ['ip', '-batch', '-'],
-    `link add name ${port} mtu ${mtu} type veth peer name eth0 mtu ${mtu} address ${end.mac} netns ${pid}
+  await runCommand(['ip', '-batch', '-'], {
+    input: `link add name ${port} mtu ${mtu} type veth peer name eth0 mtu ${mtu} address ${end.mac} netns ${pid}
 link set dev ${port} alias ${end.sandboxId}
 ${await withoutIpv6(port)}link set dev ${port} master ${bridge}
 link set dev ${port} type bridge_slave isolated on flood off mcast_flood off
 link set dev ${port} up
 `,
-  )
-  await runCommand(
-    ['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', '-batch', '-'],
-    `link set dev lo up
+  })
+  await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', '-batch', '-'], {
+    input: `link set dev lo up
 ${await withoutIpv6('eth0')}address add ${end.address}/${SUBNET_PREFIX} dev eth0
 link set dev eth0 up
 route add default via ${gateway}
 `,
-  )
+  })
 }
 
 async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, number>; nameless: string[] }> {
@@ -92,7 +90,9 @@ async function removeDevices(devices: readonly string[]): Promise<void> {
   const present = await presentAmong(devices)
   if (present.length === 0) return
   try {
-    await runCommand(['ip', '-force', '-batch', '-'], present.map((device) => `link delete dev ${device}\n`).join(''))
+    await runCommand(['ip', '-force', '-batch', '-'], {
+      input: present.map((device) => `link delete dev ${device}\n`).join(''),
+    })
   } catch (error) {
     if (!(error instanceof CommandError) || (await presentAmong(present)).length > 0) throw error
   }

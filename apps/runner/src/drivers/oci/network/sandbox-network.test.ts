@@ -101,7 +101,8 @@ describe('another sandbox', () => {
     await expectCounted('to_neighbours')
   })
 
-  it('is not reached by its hardware address', async () => {
+  it('is not reached by its hardware address, even where frames on a bridge meet no packet filter', async () => {
+    await net.host.run('sh', '-c', 'cd /proc/sys/net/bridge 2>/dev/null && echo 0 > bridge-nf-call-iptables || true')
     const service = await other.serve(await addressOf(other))
     const mac = await macOf(other)
     await one.run('ip', 'neigh', 'replace', await addressOf(other), 'lladdr', mac, 'dev', 'eth0')

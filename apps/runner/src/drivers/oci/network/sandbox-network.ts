@@ -1,4 +1,5 @@
 import type { Logger } from '@atoll/service'
+import { CommandError, runCommand } from '../../../run-command.ts'
 import type { AddressPlan } from './address-plan.ts'
 import { networkNames } from './address-plan.ts'
 import { openBridge } from './bridge.ts'
@@ -7,7 +8,8 @@ import { closeForeignFirewall } from './foreign-firewall.ts'
 import { giveForwardingBack } from './ip-forwarding.ts'
 import { listDevices } from './network-devices.ts'
 import { createPorts } from './ports.ts'
-import { CommandError, runCommand } from './run-command.ts'
+
+const NO_NAMESERVER = 'names do not resolve in sandboxes: the host has no nameserver they could reach'
 
 export interface SandboxNetworkOptions {
   /** Tells this runner from others on the host; the same over its restarts. */
@@ -18,7 +20,7 @@ export interface SandboxNetworkOptions {
 /** A place for sandboxes to have a network of their own, with translated access to the outside and to nothing else. */
 export interface SandboxNetwork {
   /** What does not work on this host, in one sentence. */
-  readonly limitation?: string
+  readonly limitation: string | undefined
   /** False when sandboxes get a loopback device and nothing else. */
   readonly reachesOutside: boolean
   /**
@@ -69,9 +71,7 @@ async function bridgedNetwork(options: {
   const ports = await createPorts(plan, options.mtu)
   return {
     reachesOutside: true,
-    ...(nameservers.length > 0
-      ? {}
-      : { limitation: 'names do not resolve in sandboxes: the host has no nameserver they could reach' }),
+    limitation: nameservers.length > 0 ? undefined : NO_NAMESERVER,
     attach: (sandbox) => ports.join(sandbox),
     resolvConf: () => nameservers.map((server) => `nameserver ${server}\n`).join(''),
     release: (sandboxId) => ports.leave([sandboxId]),
@@ -103,8 +103,11 @@ async function removeNetwork(names: AddressPlan['names'], log: Logger): Promise<
   )
   const steps: (() => Promise<unknown>)[] = [
     () => giveForwardingBack(names.bridge),
-    () => runCommand(['ip', '-force', '-batch', '-'], devices.map((device) => `link delete dev ${device}\n`).join('')),
-    () => runCommand(['nft', '-f', '-'], removeFirewallRules({ names })),
+    () =>
+      runCommand(['ip', '-force', '-batch', '-'], {
+        input: devices.map((device) => `link delete dev ${device}\n`).join(''),
+      }),
+    () => runCommand(['nft', '-f', '-'], { input: removeFirewallRules({ names }) }),
     () => closeForeignFirewall(names.bridge),
   ]
   for (const step of steps) {

@@ -43,8 +43,8 @@ export interface TestNetwork {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Sets up host and outside world; `path` replaces the PATH of networks started on it. */
-export async function startTestNetwork(options: { path?: string } = {}): Promise<TestNetwork> {
+/** Sets up host and outside world. */
+export async function startTestNetwork(): Promise<TestNetwork> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-network-'))
   await writeFile(join(folder, 'resolv.conf'), `nameserver 127.0.0.53\nnameserver ${OUTSIDE}\n`)
   const daemon = await buildDaemon(folder)
@@ -64,7 +64,7 @@ export async function startTestNetwork(options: { path?: string } = {}): Promise
     outside,
     sandbox: () => open('true'),
     network: async (instanceId) => {
-      const network = await startNetwork(host, { daemon, instanceId, ...options })
+      const network = await startNetwork(host, { daemon, instanceId })
       ends.push(network.kill)
       return network
     },
@@ -111,12 +111,11 @@ async function openNamespace(prepare: string): Promise<Namespace> {
 
 async function startNetwork(
   host: Namespace,
-  { daemon, instanceId, path }: { daemon: string; instanceId: string; path?: string },
+  { daemon, instanceId }: { daemon: string; instanceId: string },
 ): Promise<NetworkProcess> {
   const argv = ['-t', String(host.pid), '-n', '-m', process.execPath, daemon, instanceId]
   const child = spawn('/usr/bin/nsenter', argv, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    env: { ...process.env, ...(path === undefined ? {} : { PATH: path }) },
   })
   const { value } = await reply(child)
   return {
