@@ -5,7 +5,7 @@ import './setup/node-version.mjs'
 const PARENT_CHECK_MS = 1000
 
 import('./setup/set-up.mjs').then(start).catch((error) => {
-  console.error(error)
+  console.error(error.name === 'SetUpError' ? error.message : error)
   process.exit(1)
 })
 

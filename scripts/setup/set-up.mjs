@@ -2,9 +2,14 @@ import { CommandError } from './run-command.mjs'
 import { ensureSystemPackages } from './system-packages.mjs'
 import { buildApps, installNpmPackages } from './workspace.mjs'
 
+/** A step of the set-up failed; what it printed has been shown. */
+export class SetUpError extends Error {
+  name = 'SetUpError'
+}
+
 /**
- * Everything between `git clone` and running: system packages, npm packages, the build. Exits with one sentence
- * (and the failing command's output) when a step fails. `--no-system-packages` or
+ * Everything between `git clone` and running: system packages, npm packages, the build. When a step fails, shows
+ * what the failing command printed and throws SetUpError with one sentence. `--no-system-packages` or
  * ATOLL_INSTALL_SYSTEM_PACKAGES=no keep apt-get out of it. Returns the system packages that are missing.
  */
 export async function setUp({ purpose, print = console.log }) {
@@ -20,8 +25,8 @@ export async function setUp({ purpose, print = console.log }) {
       results.push(await run())
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      console.error(`${error.output}\nCould not ${what}: ${error.message}`)
-      process.exit(1)
+      console.error(error.output)
+      throw new SetUpError(`Could not ${what}: ${error.message}`)
     }
   }
   return results[0]

@@ -1,0 +1,149 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { killEverything } from './kill-everything.ts'
+
+/** A first start makes a database and looks at what the host can do. */
+const READY_WITHIN_MS = 120_000
+/** `atoll up` promises ten seconds; past this it is stuck. */
+const STOP_WITHIN_MS = 20_000
+const APPS = ['api', 'runner', 'toolbox', 'cli']
+
+export interface StartAtollOptions {
+  /** Kept when given; else a temp folder that goes with dispose(). */
+  dataDir?: string
+  /** Beside and over this process's environment. */
+  env?: Record<string, string>
+  /** Where the built apps are; this checkout by default. */
+  checkout?: string
+}
+
+export interface AtollProcesses {
+  supervisor: number
+  api: number
+  runner: number
+}
+
+/** A system that runs as a person's would: `atoll up` as a process, on a free port. */
+export interface RunningAtoll extends AsyncDisposable {
+  /** Of the present run: a restart takes another free port. */
+  readonly url: string
+  readonly apiKey: string
+  readonly dataDir: string
+  /** Process numbers now; the API and the runner change when they are started again. */
+  pids(): AtollProcesses
+  /** Everything printed since the last start. */
+  output(): string
+  /** Resolves once `words` were printed since the last start; rejects when it ends without. */
+  printed(words: string): Promise<void>
+  /** SIGTERM, and resolves with the exit status. Throws when it takes longer than 20 s. */
+  stop(): Promise<number | null>
+  /** SIGKILL to every process of the system, sandboxes included, until none is left. */
+  kill9(): Promise<void>
+  /** Stops if it still runs, and starts on the same data folder. */
+  restart(): Promise<void>
+}
+
+/** Starts the system and resolves when it says that it is ready. Throws with what it printed when it cannot. */
+export async function startAtoll(options: StartAtollOptions = {}): Promise<RunningAtoll> {
+  const checkout = options.checkout ?? dirname(dirname(dirname(import.meta.dirname)))
+  requireBuilds(checkout)
+  const ownDir = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'atoll-dev-')) : undefined
+  const dataDir = options.dataDir ?? ownDir ?? ''
+  const start = () => startRun(checkout, { ATOLL_PORT: '0', ...options.env, ATOLL_DATA_DIR: dataDir })
+  let run: Run
+  try {
+    run = await start()
+  } catch (error) {
+    if (ownDir) await rm(ownDir, { recursive: true, force: true })
+    throw error
+  }
+  return {
+    get url() {
+      return run.url
+    },
+    get apiKey() {
+      return readFileSync(join(dataDir, 'api-key'), 'utf8').trim()
+    },
+    dataDir,
+    pids: () => readPids(dataDir, run.child.pid ?? 0),
+    output: () => run.output(),
+    printed: (words) => run.printed(words),
+    stop: () => stopRun(run),
+    kill9: () => killEverything(dataDir, run.child),
+    async restart() {
+      await stopRun(run)
+      run = await start()
+    },
+    async [Symbol.asyncDispose]() {
+      await stopRun(run)
+      if (ownDir) await rm(ownDir, { recursive: true, force: true })
+    },
+  }
+}
+
+interface Run {
+  child: ChildProcess
+  url: string
+  output: () => string
+  printed: (words: string) => Promise<void>
+  ended: Promise<number | null>
+}
+
+async function startRun(checkout: string, env: Record<string, string>): Promise<Run> {
+  const child = spawn(process.execPath, [join(checkout, 'apps/cli/dist/main.js'), 'up'], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece
+      child.emit('printed')
+    })
+  }
+  const ended = once(child, 'exit').then(([code]) => code as number | null)
+  async function printed(words: string): Promise<void> {
+    const over = ended.then(() => true)
+    while (!text.includes(words)) {
+      const isOver = await Promise.race([over, once(child, 'printed').then(() => false)])
+      if (isOver && !text.includes(words)) throw new Error(`Atoll ended without printing "${words}":\n${text}`)
+    }
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), READY_WITHIN_MS)
+  const message = await Promise.race([once(child, 'message').then(([said]) => said), ended])
+  clearTimeout(timer)
+  const url = typeof message === 'object' && message !== null ? Reflect.get(message, 'url') : undefined
+  if (typeof url !== 'string') throw new Error(`Atoll did not start:\n${text}`)
+  return { child, url, output: () => text, printed, ended }
+}
+
+async function stopRun(run: Run): Promise<number | null> {
+  run.child.kill('SIGTERM')
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    run.child.kill('SIGKILL')
+  }, STOP_WITHIN_MS)
+  const status = await run.ended
+  clearTimeout(timer)
+  if (isLate) throw new Error(`Atoll did not end within ${STOP_WITHIN_MS / 1000} s:\n${run.output()}`)
+  return status
+}
+
+function readPids(dataDir: string, supervisor: number): AtollProcesses {
+  // The supervisor's lock names what it started.
+  const { children } = JSON.parse(readFileSync(join(dataDir, 'up.lock'), 'utf8')) as {
+    children: Record<string, { pid: number }>
+  }
+  return { supervisor, api: children['api']?.pid ?? 0, runner: children['runner']?.pid ?? 0 }
+}
+
+function requireBuilds(checkout: string): void {
+  const missing = APPS.filter((app) => !existsSync(join(checkout, 'apps', app, 'dist/main.js')))
+  if (missing.length > 0) throw new Error(`not built: ${missing.join(', ')}; run: npx turbo run build`)
+}

@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import { CommandError, endOnSignals, runCommand } from '../setup/run-command.mjs'
+import { canRunSandboxes, SetUpError, setUp } from '../setup/set-up.mjs'
+import { root, toolEnvironment } from '../setup/workspace.mjs'
+import { runVitest } from './vitest.mjs'
+
+const GATE_DEADLINE_MS = 10 * 60_000
+const node = process.execPath
+
+/** What reads the code without running it. All of them run, whichever fails. */
+const STATIC_GATES = [
+  { title: 'format and lint (biome)', words: ['biome', 'check', '--error-on-warnings', '.'] },
+  { title: 'house rules that no linter has', words: [node, join(root, 'scripts/check-source.mjs')] },
+  { title: 'import boundaries (turbo)', words: ['turbo', 'boundaries'] },
+  { title: 'types (tsc)', words: ['turbo', 'run', 'typecheck', '--output-logs=errors-only'] },
+  { title: 'planted violations: each gate must catch its own', words: [node, join(root, 'scripts/check-gates.mjs')] },
+]
+/** What runs the code; the second is of no use while the first fails. */
+const SUITES = [
+  { title: 'tests of every workspace (vitest)', filter: '!e2e' },
+  { title: 'the whole system as a black box (vitest, e2e)', filter: 'e2e' },
+]
+
+/** Sets up, runs every gate and suite, and sets the exit status. */
+export async function runGates() {
+  endOnSignals()
+  const startedAt = Date.now()
+  const totals = { passed: 0, failed: 0, skipped: [], failedGates: [] }
+  if (await stage('set-up', () => prepare())) await runAll(totals)
+  else totals.failedGates.push('set-up')
+  for (const { name, reason } of totals.skipped) console.log(`skipped: ${name} (${reason})`)
+  for (const title of totals.failedGates) console.log(`failed: ${title}`)
+  console.log(`in ${seconds(startedAt)}`)
+  const failed = totals.failed + totals.failedGates.length
+  process.exitCode = failed === 0 && totals.passed > 0 ? 0 : 1
+  console.log(`${totals.passed} passed, ${failed} failed, ${totals.skipped.length} skipped`)
+}
+
+async function runAll(totals) {
+  for (const { title, words } of STATIC_GATES) {
+    const ok = await stage(title, () => runStaticGate(words))
+    if (!ok) totals.failedGates.push(title)
+  }
+  if (totals.failedGates.length > 0) return
+  for (const { title, filter } of SUITES) {
+    const ok = await stage(title, async () => {
+      const report = await runVitest(filter)
+      totals.passed += report.passed
+      totals.failed += report.failed
+      totals.skipped.push(...report.skipped)
+      return report.failed === 0
+    })
+    if (!ok) return
+  }
+}
+
+async function prepare() {
+  let missing
+  try {
+    missing = await setUp({ purpose: 'test' })
+  } catch (error) {
+    if (!(error instanceof SetUpError)) throw error
+    console.log(error.message)
+    return false
+  }
+  if (canRunSandboxes() && missing.length === 0) return true
+  if (!canRunSandboxes()) console.log('Not root on Linux: the tests that make sandboxes are skipped.')
+  // A CI that skips what it could run would call anything green.
+  return process.env.CI !== 'true'
+}
+
+async function runStaticGate(words) {
+  try {
+    await runCommand(words, { cwd: root, env: toolEnvironment(), deadlineMs: GATE_DEADLINE_MS })
+    return true
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    console.log(error.output)
+    return false
+  }
+}
+
+async function stage(title, run) {
+  console.log(`\n── ${title}`)
+  const startedAt = Date.now()
+  const ok = await run()
+  console.log(`   ${ok ? 'ok' : 'FAILED'} in ${seconds(startedAt)}`)
+  return ok
+}
+
+function seconds(sinceMs) {
+  return `${((Date.now() - sinceMs) / 1000).toFixed(1)} s`
+}
