@@ -1,6 +1,8 @@
 /** Many HTTP exchanges and upgraded two-way streams over one WebSocket. The wire format: docs/spec/tunnel.md. */
 export { acceptTunnel, createTunnelServer, type UpgradeRequest } from './accept-tunnel.ts'
 export { type DialOptions, dialTunnel } from './dial-tunnel.ts'
+export { type ForwardOptions, type ForwardOutcome, forwardHttp, type HttpCall } from './forward-http.ts'
+export { forwardUpgrade, type UpgradeCall } from './forward-upgrade.ts'
 export { type DialRetry, type KeepDialledOptions, type KeptDialled, keepDialled } from './keep-dialled.ts'
 export { tunnelLimits } from './limits.ts'
 export { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from './memory-link.ts'
