@@ -1,0 +1,20 @@
+import fastifyCors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+
+/** Time a browser may remember the answer to a preflight. */
+const PREFLIGHT_MAX_AGE_S = 600
+
+/** Any origin may call: nothing is authorised by a cookie, only by a key that the caller's own code holds. */
+export const crossOrigin = fastifyPlugin(
+  async (app: FastifyInstance) => {
+    await app.register(fastifyCors, {
+      origin: true,
+      credentials: true,
+      methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
+      exposedHeaders: ['x-request-id'],
+      maxAge: PREFLIGHT_MAX_AGE_S,
+    })
+  },
+  { name: 'cross-origin' },
+)

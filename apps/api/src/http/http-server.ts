@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { AppError, errorBody } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { fastify, LogController } from 'fastify'
+import { createErrorHandler } from './error-handler.ts'
+import { MAX_JSON_BODY_BYTES } from './json-body.ts'
+import { compileValidator } from './validation.ts'
+
+/** URL and headers together; Node answers what is larger before any of our code. */
+const MAX_HEADER_BYTES = 32 * 1024
+const MAX_PATH_PARAMETER_BYTES = 4 * 1024
+/** Time for a client to send its request line and headers. */
+const HEADERS_TIMEOUT_MS = 20_000
+/** Longer than the usual idle time of proxies in front, so that they close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000
+/** After this much silence the kernel probes whether the client is still there. */
+const TCP_KEEP_ALIVE_MS = 30_000
+/** An id from outside is kept only if it can be written to a log as it is. */
+const SANE_REQUEST_ID = /^[\w.:-]{1,64}$/
+
+/**
+ * The HTTP server without any route. No request and no connection has a time limit of its own, since uploads,
+ * downloads and commands may take hours: headers and JSON bodies have one, and dead clients are found by TCP.
+ */
+export function createHttpServer(options: { log: Logger; now: () => number }): FastifyInstance {
+  const handleError = createErrorHandler(options)
+  const loggerInstance: FastifyBaseLogger = options.log
+  const app = fastify({
+    loggerInstance,
+    // The request observer writes the lines, with what they may hold.
+    logController: new LogController({ disableRequestLogging: true }),
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    },
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    bodyLimit: MAX_JSON_BODY_BYTES,
+    requestIdHeader: false,
+    genReqId: (request) => requestId(request),
+    routerOptions: { maxParamLength: MAX_PATH_PARAMETER_BYTES },
+    frameworkErrors: handleError,
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, options.now()),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(compileValidator)
+  app.setErrorHandler(handleError)
+  return app
+}
+
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
+}
+
+/** Answers what is no HTTP request at all, with the body every error has. */
+function refuseMalformed(error: Error & { code?: string }, socket: Socket, now: number): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const context = { source: 'DAYTONA_API', method: '', path: '', now } as const
+  const body = errorBody(malformedRequest(error.code), context)
+  const text = JSON.stringify(body)
+  socket.end(
+    [
+      `HTTP/1.1 ${body.statusCode} ${body.error}`,
+      'connection: close',
+      'content-type: application/json; charset=utf-8',
+      `content-length: ${Buffer.byteLength(text)}`,
+      '',
+      text,
+    ].join('\r\n'),
+  )
+}
+
+function malformedRequest(code: string | undefined): AppError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new AppError('HEADERS_TOO_LARGE', `URL and headers are larger than ${MAX_HEADER_BYTES} bytes`)
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new AppError('REQUEST_TIMEOUT', `The headers did not arrive within ${HEADERS_TIMEOUT_MS / 1000} s`)
+    default:
+      return new AppError('BAD_REQUEST', 'Not an HTTP request')
+  }
+}

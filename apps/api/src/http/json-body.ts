@@ -1,0 +1,86 @@
+import type { IncomingMessage } from 'node:http'
+import { AppError } from '@atoll/protocol'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+
+/** Largest JSON body, unless a route sets its own `bodyLimit`. */
+export const MAX_JSON_BODY_BYTES = 1024 * 1024
+
+/** Longest time from the first to the last byte of a JSON body. */
+export const JSON_BODY_DEADLINE_MS = 30_000
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body is passed on unread: it is neither parsed nor bounded, and the call is not logged one by one. */
+    proxied?: boolean
+  }
+}
+
+/**
+ * Reads every body as JSON, whatever its content type says, since clients send JSON with wrong ones or none. An
+ * absent body is undefined. Keys named `__proto__`, and `prototype` below `constructor`, are dropped as any
+ * unknown field is. Throws INVALID_JSON, PAYLOAD_TOO_LARGE and REQUEST_TIMEOUT.
+ */
+export const jsonBody = fastifyPlugin(
+  async (app: FastifyInstance) => {
+    const parse = app.getDefaultJsonParser('remove', 'remove')
+    app.removeAllContentTypeParsers()
+    app.addHook('onRequest', async (request) => {
+      // Fastify refuses a malformed type before any parser could look at the body.
+      if (!request.routeOptions.config.proxied) delete request.raw.headers['content-type']
+    })
+    app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done) => {
+      readText(payload, request.routeOptions.bodyLimit ?? MAX_JSON_BODY_BYTES).then((text) => {
+        if (text.trim() === '') done(null, undefined)
+        else void parse(request, text, done)
+      }, done)
+    })
+  },
+  { name: 'json-body' },
+)
+
+async function readText(payload: IncomingMessage, maxBytes: number): Promise<string> {
+  const declared = Number(payload.headers['content-length'] ?? 0)
+  if (declared > maxBytes) throw tooLarge(maxBytes)
+  const bytes = await readBytes(payload, maxBytes)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new AppError('INVALID_JSON', 'The body is not UTF-8', { cause })
+  }
+}
+
+function readBytes(payload: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const timer = setTimeout(() => {
+      fail(new AppError('REQUEST_TIMEOUT', `The body did not arrive within ${JSON_BODY_DEADLINE_MS / 1000} s`))
+    }, JSON_BODY_DEADLINE_MS)
+    const fail = (error: Error) => {
+      finish()
+      reject(error)
+    }
+    const onData = (chunk: Buffer) => {
+      length += chunk.length
+      if (length > maxBytes) fail(tooLarge(maxBytes))
+      else chunks.push(chunk)
+    }
+    const onEnd = () => {
+      finish()
+      resolve(Buffer.concat(chunks))
+    }
+    const onClose = () => fail(new AppError('BAD_REQUEST', 'The body ended early'))
+    const finish = () => {
+      clearTimeout(timer)
+      payload.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
+      // An error that comes later concerns nobody.
+      payload.on('error', () => undefined)
+    }
+    payload.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
+  })
+}
+
+function tooLarge(maxBytes: number): AppError {
+  return new AppError('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes`)
+}

@@ -1,0 +1,71 @@
+import type { Logger } from '@atoll/service'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fastifyPlugin from 'fastify-plugin'
+import { pathOf } from './error-handler.ts'
+import type { Metrics } from './metrics.ts'
+
+/** Of the proxied calls that succeed, one in so many is logged: a line a call would halve their rate. */
+const PROXIED_SAMPLE = 1_000
+
+/** Counts what is under way, so that a shutdown can wait for it. */
+export interface RequestsInFlight {
+  readonly count: number
+  /** Resolves as soon as no request is under way. */
+  untilNone(): Promise<void>
+}
+
+/** Names each request in its answer, and counts, times and logs it when its answer is whole or its client has gone. */
+export function createRequestObserver(options: { log: Logger; metrics: Metrics }) {
+  const { log, metrics } = options
+  let count = 0
+  let proxied = 0
+  let waiting: (() => void)[] = []
+  metrics.gauge('atoll_http_requests_in_flight', 'Requests that are not yet answered whole', () => count)
+
+  function observe(request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
+    count -= 1
+    if (count === 0) {
+      for (const resolve of waiting) resolve()
+      waiting = []
+    }
+    const durationMs = performance.now() - startedAt
+    const aborted = !reply.raw.writableFinished
+    // A path that no route matches comes from outside, so it must not become a label.
+    const route = request.routeOptions.url ?? 'unmatched'
+    const method = request.routeOptions.url === undefined ? 'any' : request.method
+    const status = reply.raw.statusCode
+    if (aborted) metrics.requestsAborted.inc({ route })
+    else metrics.requestDuration.observe({ method, route, status }, durationMs / 1_000)
+    if (isWorthALine(request, status, aborted)) {
+      const facts = { requestId: request.id, method: request.method, path: pathOf(request.raw.url), route, status }
+      log.info({ ...facts, durationMs: Math.round(durationMs * 100) / 100, ...(aborted ? { aborted } : {}) }, 'request')
+    }
+  }
+
+  function isWorthALine(request: FastifyRequest, status: number, aborted: boolean): boolean {
+    if (!request.routeOptions.config.proxied || status >= 500 || aborted) return true
+    proxied += 1
+    return proxied % PROXIED_SAMPLE === 1
+  }
+
+  const inFlight: RequestsInFlight = {
+    get count() {
+      return count
+    },
+    untilNone: () => (count === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+  }
+  const plugin = fastifyPlugin(
+    async (app: FastifyInstance) => {
+      app.addHook('onRequest', (request, reply, done) => {
+        const startedAt = performance.now()
+        count += 1
+        reply.header('x-request-id', request.id)
+        // Comes last, whether the answer was sent by Fastify or by a handler that took the socket over.
+        reply.raw.once('close', () => observe(request, reply, startedAt))
+        done()
+      })
+    },
+    { name: 'request-observer' },
+  )
+  return { plugin, inFlight }
+}

@@ -1,0 +1,16 @@
+import { createLogger, runService, tellSupervisor } from '@atoll/service'
+import { readConfig } from './config.ts'
+import { startApi } from './start-api.ts'
+
+const log = createLogger('api', 'info')
+
+await runService({
+  log,
+  start: async () => {
+    const { config, secrets } = readConfig()
+    log.level = config.logLevel
+    const api = await startApi({ config, secrets, log })
+    await tellSupervisor({ type: 'ready', url: api.url })
+    return api
+  },
+})

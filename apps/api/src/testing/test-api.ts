@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Logger } from '@atoll/service'
+import { createLogger } from '@atoll/service'
+import { generateApiKey, hashApiKey, shownParts } from '../api-keys/api-key.ts'
+import { createApiKeyStore } from '../api-keys/api-key-store.ts'
+import type { Api } from '../app.ts'
+import { createApi } from '../app.ts'
+import type { Permission } from '../auth/permission.ts'
+import { permissions } from '../auth/permission.ts'
+import type { Config, Secrets } from '../config.ts'
+import type { Database } from '../database/database.ts'
+import { createOrganizationStore } from '../organizations/organization-store.ts'
+import { createUserStore } from '../users/user-store.ts'
+import { createTestDatabase } from './test-database.ts'
+
+export interface TestApi extends Api {
+  /** A folder of its own. */
+  readonly dataDir: string
+  /** Makes a user with their organization and a key. */
+  createPrincipal(options?: NewPrincipal): Promise<TestPrincipal>
+}
+
+export interface NewPrincipal {
+  permissions?: readonly Permission[]
+  systemRole?: 'admin' | 'user'
+  expiresAt?: Date
+}
+
+export interface TestPrincipal {
+  apiKey: string
+  userId: string
+  organizationId: string
+  /** Ready for a request. */
+  headers: { authorization: string }
+}
+
+/** The whole API on a database of its own, not listening. The caller disposes it. */
+export async function createTestApi(
+  options: { config?: Partial<Config>; secrets?: Partial<Secrets>; log?: Logger } = {},
+): Promise<TestApi> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'atoll-api-'))
+  const database = await createTestDatabase()
+  const defaults: Config = {
+    dataDir,
+    host: '127.0.0.1',
+    port: 0,
+    dialHomeDir: undefined,
+    publicUrl: undefined,
+    logLevel: 'silent',
+  }
+  const api = await createApi({
+    config: { ...defaults, ...options.config },
+    secrets: { databaseUrl: undefined, runnerToken: undefined, ...options.secrets },
+    address: database.address,
+    log: options.log ?? createLogger('test-api', 'silent'),
+  })
+  return {
+    ...api,
+    dataDir,
+    createPrincipal: (principal) => createPrincipal(database, principal),
+    async [Symbol.asyncDispose]() {
+      await api[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A user with their organization and a key that may do everything, unless `options` say otherwise. */
+export async function createPrincipal(database: Database, options: NewPrincipal = {}): Promise<TestPrincipal> {
+  const { db } = database
+  const userId = randomUUID()
+  await createUserStore(db).insert({ id: userId, name: 'Ada', role: options.systemRole ?? 'user' })
+  const organizationId = await createOrganizationStore(db).insertPersonal(userId)
+  const apiKey = generateApiKey()
+  await createApiKeyStore(db).insert({
+    organizationId,
+    userId,
+    name: 'test',
+    keyHash: hashApiKey(apiKey),
+    ...shownParts(apiKey),
+    permissions: [...(options.permissions ?? permissions)],
+    ...(options.expiresAt ? { expiresAt: options.expiresAt } : {}),
+  })
+  return { apiKey, userId, organizationId, headers: { authorization: `Bearer ${apiKey}` } }
+}

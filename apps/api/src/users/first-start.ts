@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { Logger } from '@atoll/service'
+import { sql } from 'drizzle-orm'
+import { generateApiKey, hashApiKey, isApiKey, shownParts } from '../api-keys/api-key.ts'
+import { createApiKeyStore } from '../api-keys/api-key-store.ts'
+import { permissions } from '../auth/permission.ts'
+import type { Database } from '../database/database.ts'
+import { createOrganizationStore } from '../organizations/organization-store.ts'
+import { readSecretFile, writeSecretFile } from './secret-file.ts'
+import { createUserStore } from './user-store.ts'
+
+/** Any number that nothing else locks. */
+const FIRST_START_LOCK = 7_304_502
+const API_KEY_FILE = 'api-key'
+const API_KEY_NAME = 'first start'
+
+/** Where the first key of the system is kept. */
+export function apiKeyFile(dataDir: string): string {
+  return join(dataDir, API_KEY_FILE)
+}
+
+/**
+ * Gives a database without administrator one, with their personal organization and an API key that may do
+ * everything. The key is on disk, flushed, before the database knows it: a crash in between leaves a key that the
+ * next start takes from the file, never an administrator whose key nobody has. Replicas take turns.
+ */
+export async function ensureAdministrator(options: {
+  database: Database
+  dataDir: string
+  log: Logger
+}): Promise<void> {
+  const file = apiKeyFile(options.dataDir)
+  await options.database.transaction(async (tx) => {
+    await tx.execute(sql`select pg_advisory_xact_lock(${FIRST_START_LOCK})`)
+    const userStore = createUserStore(tx)
+    if (await userStore.hasAdministrator()) return
+    const key = await keepKey(file)
+    const userId = randomUUID()
+    await userStore.insert({ id: userId, name: 'Administrator', role: 'admin' })
+    await createApiKeyStore(tx).insert({
+      organizationId: await createOrganizationStore(tx).insertPersonal(userId),
+      userId,
+      name: API_KEY_NAME,
+      keyHash: hashApiKey(key),
+      ...shownParts(key),
+      permissions: [...permissions],
+    })
+    options.log.info({ file }, 'made the administrator; their API key is in a file')
+  })
+}
+
+/** The key that an interrupted first start left, or a new one. */
+async function keepKey(file: string): Promise<string> {
+  const left = (await readSecretFile(file))?.trim()
+  if (left !== undefined && isApiKey(left)) return left
+  const key = generateApiKey()
+  await writeSecretFile(file, `${key}\n`)
+  return key
+}
