@@ -13,21 +13,16 @@ export interface DriverInfo {
 export type StatusListener = (status: SandboxStatus) => void
 
 /**
- * How a runner makes sandboxes exist. Every call is idempotent; calls for one sandbox run one after the
+ * How a runner makes sandboxes exist. A driver is opened by a function of its own, which finds out what works
+ * on this host, finds sandboxes again that an earlier process made, adopts the running ones and removes what is
+ * left of the others' processes; it throws, in one line, when no sandbox could ever start here. Every call is idempotent; calls for one sandbox run one after the
  * other, calls for different ones side by side. A malformed id throws BAD_REQUEST, and an unknown one
  * SANDBOX_NOT_FOUND except where said otherwise. After `dispose` begins every call throws
  * SERVICE_UNAVAILABLE. `driver-conformance.ts` holds what each driver must pass.
  */
 export interface SandboxDriver extends AsyncDisposable {
   readonly name: string
-  /** Known once `recover` is done. */
   readonly info: DriverInfo
-  /**
-   * Called once, before anything else: finds out what works on this host, finds sandboxes again that an
-   * earlier process made, adopts the running ones and removes what is left of the others' processes.
-   * Throws, in one line, when no sandbox could ever start here.
-   */
-  recover(): Promise<void>
   /**
    * Makes the files of a sandbox and starts nothing. The same spec again: as it is. Throws CONFLICT for
    * another spec, SNAPSHOT_NOT_FOUND, and BAD_REQUEST for a user the snapshot does not have.

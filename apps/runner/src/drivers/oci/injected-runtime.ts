@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
+import { access, chmod, copyFile, cp, mkdir, readdir, readFile, realpath } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { SANDBOX_RUNTIME_DIR } from '@atoll/protocol'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+import { isThere } from '../../files.ts'
+import type { RunCommand } from '../../run-command.ts'
+import { writeOnce } from './file-tree.ts'
+
+const TINI_PATHS = ['/usr/bin/tini-static', '/usr/local/bin/tini-static', '/sbin/tini-static']
+const TOOLBOX_ENTRY = 'main.js'
+const NODE_FLAGS_FILE = 'node-flags.json'
+const NodeFlags = Type.Array(Type.String({ pattern: '^--[a-z0-9-]+(=.*)?$', maxLength: 256 }), { maxItems: 32 })
+
+/** The folder that appears as /opt/atoll in every sandbox, and how what is in it is started there. */
+export interface InjectedRuntime {
+  /** On the host. */
+  folder: string
+  /** Starts Node, inside a sandbox, under an init that collects orphans; Node's own arguments follow. */
+  nodeCommand: readonly string[]
+  /** The same with the toolbox. */
+  toolboxCommand: readonly string[]
+}
+
+export interface InjectedRuntimeOptions {
+  /** Where it is written. */
+  folder: string
+  nodePath: string
+  /** Folder with the toolbox's bundle, `main.js` its entry. */
+  toolboxDir: string
+  run: RunCommand
+}
+
+/**
+ * Copies Node with the loader and libraries it needs, an init and the toolbox into one folder named by its
+ * content. Node is started through that loader, so the image of a sandbox needs neither. Throws an Error that
+ * names what is missing on this host.
+ */
+export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): Promise<InjectedRuntime> {
+  const { toolboxDir, run } = options
+  await access(join(toolboxDir, TOOLBOX_ENTRY)).catch((cause) => {
+    throw new Error(`no toolbox bundle: ${join(toolboxDir, TOOLBOX_ENTRY)} is not there; build the toolbox first`, {
+      cause,
+    })
+  })
+  const tini = await findStaticTini(run)
+  const node = await realpath(options.nodePath)
+  const { loader, libraries } = await linkedFiles(node, run)
+  const sources = [tini, node, ...(loader === undefined ? [] : [loader]), ...libraries]
+  const hash = await hashFiles([...sources, ...(await filesBelow(toolboxDir))])
+  const folder = join(options.folder, `runtime-${hash}`)
+  await writeOnce(folder, async (draft) => {
+    await mkdir(join(draft, 'lib'), { recursive: true, mode: 0o755 })
+    await copyProgram(tini, join(draft, 'tini'))
+    await copyProgram(node, join(draft, 'node'))
+    for (const file of [...(loader === undefined ? [] : [loader]), ...libraries]) {
+      await copyProgram(await realpath(file), join(draft, 'lib', basename(file)))
+    }
+    await copyReadable(toolboxDir, join(draft, 'toolbox'))
+  })
+  const inside = (...parts: string[]) => join(SANDBOX_RUNTIME_DIR, ...parts)
+  const throughLoader = loader === undefined ? [] : [inside('lib', basename(loader)), '--library-path', inside('lib')]
+  const nodeCommand = [inside('tini'), '--', ...throughLoader, inside('node')]
+  const flags = await readNodeFlags(join(toolboxDir, NODE_FLAGS_FILE))
+  return { folder, nodeCommand, toolboxCommand: [...nodeCommand, ...flags, inside('toolbox', TOOLBOX_ENTRY)] }
+}
+
+async function findStaticTini(run: RunCommand): Promise<string> {
+  for (const path of TINI_PATHS) {
+    if (!(await isThere(path))) continue
+    const { loader } = await linkedFiles(path, run)
+    if (loader === undefined) return path
+    throw new Error(`${path} is not statically linked, so it cannot run in every image; reinstall the package tini`)
+  }
+  throw new Error('tini-static is not installed; install the package tini')
+}
+
+/** The loader and shared libraries of a program, as its own loader resolves them; none for a static one. */
+async function linkedFiles(
+  program: string,
+  run: RunCommand,
+): Promise<{ loader: string | undefined; libraries: string[] }> {
+  const { stdout } = await run(['ldd', program], { accept: [0, 1] })
+  const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1]
+  if (missing !== undefined) throw new Error(`${program} needs ${missing}, which is not installed`)
+  const resolved = [...stdout.matchAll(/^\s*(?:\S+ => )?(\/\S+)/gm)].flatMap(([, path]) => path ?? [])
+  const loader = resolved.find((path) => /^ld(-linux|-musl|64)?[-.]/.test(basename(path)))
+  return { loader, libraries: resolved.filter((path) => path !== loader) }
+}
+
+async function readNodeFlags(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch(() => '[]')
+  const flags: unknown = JSON.parse(text)
+  if (!Value.Check(NodeFlags, flags)) throw new Error(`${path} is not a list of Node options`)
+  return flags
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true })
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+}
+
+async function hashFiles(paths: readonly string[]): Promise<string> {
+  const hash = createHash('sha256')
+  for (const path of paths) {
+    hash.update(`\0${path}\0`)
+    for await (const chunk of createReadStream(path)) hash.update(chunk)
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** Whoever built the bundle, every user of a sandbox may read it. */
+async function copyReadable(source: string, target: string): Promise<void> {
+  await cp(source, target, { recursive: true, dereference: true })
+  const entries = await readdir(target, { withFileTypes: true, recursive: true })
+  for (const path of [target, ...entries.map((entry) => join(entry.parentPath, entry.name))]) await chmod(path, 0o755)
+}
+
+/** A file system that can share blocks between files does. */
+async function copyProgram(source: string, target: string): Promise<void> {
+  await copyFile(source, target, constants.COPYFILE_FICLONE)
+  await chmod(target, 0o755)
+}

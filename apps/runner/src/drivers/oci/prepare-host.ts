@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '@atoll/service'
+import { writeFileWhole } from '../../files.ts'
+import type { RunCommand } from '../../run-command.ts'
+import { prepareHostSnapshot } from './host-snapshot.ts'
+import { prepareInjectedRuntime } from './injected-runtime.ts'
+import type { SandboxNetwork } from './network/sandbox-network.ts'
+import { createSandboxNetwork } from './network/sandbox-network.ts'
+import type { HostFolders, OciHost } from './oci-host.ts'
+import { pickRuntime } from './pick-runtime.ts'
+import { openSandboxCgroups } from './sandbox-cgroups.ts'
+import { seccompProfile } from './seccomp/seccomp-profile.ts'
+import { tryDiskImage, tryRuntime } from './try-host.ts'
+
+export interface OciDriverOptions {
+  /** Absolute, links resolved; everything is kept below it. No other process may use it at the same time. */
+  dataDir: string
+  /** Folder of the toolbox's bundle. */
+  toolboxDir: string
+  /** Absolute; appears as /run/atoll in every sandbox. */
+  dialHomeDir: string
+  /** Paths of this host that no sandbox may see, beside the data folder. */
+  hiddenPaths: readonly string[]
+  /** Name or absolute path of the OCI runtime to use; absent: the best that works. */
+  runtime?: string | undefined
+  /** `none`: sandboxes have loopback only, whatever their spec says. */
+  network: 'auto' | 'none'
+  log: Logger
+  run: RunCommand
+}
+
+export interface PreparedHost {
+  host: OciHost
+  limitations: string[]
+}
+
+/**
+ * Finds out what works on this host and makes what all sandboxes share. Throws an Error, in one line, when no
+ * sandbox could ever start here; then nothing is left on the host.
+ */
+export async function prepareHost(options: OciDriverOptions): Promise<PreparedHost> {
+  const { dataDir, log, run } = options
+  const folders = await makeFolders(dataDir)
+  const instanceId = await readInstanceId(join(dataDir, 'instance-id'))
+  const [cgroups, injected, snapshot] = await Promise.all([
+    openSandboxCgroups(instanceId),
+    prepareInjectedRuntime({
+      folder: folders.runtimes,
+      nodePath: process.execPath,
+      toolboxDir: options.toolboxDir,
+      run,
+    }),
+    prepareHostSnapshot({ folder: folders.snapshots, hiddenPaths: [dataDir, ...options.hiddenPaths] }),
+  ])
+  const diskFailure = await tryDiskImage(join(dataDir, 'try'), run)
+  const shared = {
+    folders,
+    injected,
+    snapshots: new Map([[snapshot.name, snapshot]]),
+    disk: diskFailure === undefined ? ('image' as const) : ('folder' as const),
+    cgroups,
+    seccomp: seccompProfile(supportedArchitecture()),
+    dialHomeDir: options.dialHomeDir,
+    openFilesLimit: await readOpenFilesLimit(),
+    log,
+    run,
+  }
+  const runtime = await pickRuntime({
+    wanted: options.runtime,
+    layout: cgroups.layout,
+    log,
+    run,
+    tryRuntime: (candidate) => tryRuntime({ ...shared, runtime: candidate, network: undefined }),
+  })
+  const network = options.network === 'auto' ? await createSandboxNetwork({ instanceId, log }) : undefined
+  const limitations = [
+    ...(diskFailure === undefined ? [] : [`disk quota: ${diskFailure}`]),
+    ...networkLimitations(network),
+    ...(cgroups.limitsSwap ? [] : ['memory limit: this kernel cannot keep sandboxes from swapping']),
+  ]
+  return { host: { ...shared, runtime, network }, limitations }
+}
+
+function networkLimitations(network: SandboxNetwork | undefined): string[] {
+  if (network === undefined) return ['network: switched off by ATOLL_SANDBOX_NETWORK=none']
+  return network.limitation === undefined ? [] : [`network: ${network.limitation}`]
+}
+
+function supportedArchitecture(): 'x64' | 'arm64' {
+  if (process.arch === 'x64' || process.arch === 'arm64') return process.arch
+  throw new Error(`sandboxes run on x64 and arm64, and this is ${process.arch}`)
+}
+
+/** Removes layers and injected folders of earlier versions; only when no sandbox runs that may be using them. */
+export async function removeUnused({ folders, injected, snapshots }: OciHost): Promise<void> {
+  const used = new Set([injected.folder, ...[...snapshots.values()].flatMap((snapshot) => snapshot.layers)])
+  for (const folder of [folders.runtimes, folders.snapshots]) {
+    for (const name of await readdir(folder)) {
+      if (!used.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
+    }
+  }
+}
+
+async function makeFolders(dataDir: string): Promise<HostFolders> {
+  const below = (name: string) => join(dataDir, name)
+  const folders = {
+    snapshots: below('snapshots'),
+    runtimes: below('runtimes'),
+    sandboxes: below('sandboxes'),
+    state: below('state'),
+  }
+  for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 })
+  return folders
+}
+
+/** Names what this runner puts on the host, so that several can share one. */
+async function readInstanceId(path: string): Promise<string> {
+  const known = await readFile(path, 'utf8').catch(() => '')
+  if (/^[0-9a-f]{8}$/.test(known)) return known
+  const instanceId = randomBytes(4).toString('hex')
+  await writeFileWhole(path, instanceId)
+  return instanceId
+}
+
+async function readOpenFilesLimit(): Promise<number> {
+  const text = await readFile('/proc/self/limits', 'latin1')
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(text)?.[1]
+  return hard === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(hard)
+}

@@ -1,0 +1,120 @@
+import { readdir, readFile, realpath, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { isThere } from '../../files.ts'
+import { sendSignal } from './host-process.ts'
+
+const CGROUP_ROOT = '/sys/fs/cgroup'
+/** How long processes of a cgroup may take to end after SIGKILL, in milliseconds. */
+const KILL_DEADLINE_MS = 5_000
+const KILL_POLL_MS = 10
+
+/** How this host lays out cgroups: one tree, one tree a controller, or the latter with a unified one beside. */
+export type CgroupLayout = 'v2' | 'v1' | 'hybrid'
+
+/**
+ * The cgroups of one runner's sandboxes: `/atoll-<instance>/<sandbox>` in every tree. The OCI runtime makes
+ * and removes a sandbox's; this looks at them, empties them, and takes away what a killed process left.
+ */
+export interface SandboxCgroups {
+  readonly layout: CgroupLayout
+  /** False where a memory limit cannot also forbid swap. */
+  readonly limitsSwap: boolean
+  /** As config.json names it. */
+  path(sandboxId: string): string
+  /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
+  outOfMemoryKills(sandboxId: string): Promise<number>
+  /** Kills whatever runs in the sandbox's cgroup and removes it. Throws when a process does not end. */
+  remove(sandboxId: string): Promise<void>
+  /** Ids that have a cgroup now. */
+  list(): Promise<string[]>
+  /** Removes this runner's own, empty cgroups. */
+  removeParent(): Promise<void>
+}
+
+export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgroups> {
+  const { layout, trees } = await readTrees()
+  const parent = `atoll-${instanceId}`
+  const directories = (name: string) => trees.map((tree) => join(tree, parent, name))
+  const memory = layout === 'v2' ? CGROUP_ROOT : join(CGROUP_ROOT, 'memory')
+  return {
+    layout,
+    limitsSwap: layout === 'v2' ? await hasSwapControl() : await isThere(join(memory, 'memory.memsw.limit_in_bytes')),
+    path: (sandboxId) => `/${parent}/${sandboxId}`,
+    outOfMemoryKills: (sandboxId) =>
+      readCounter(join(memory, parent, sandboxId, layout === 'v2' ? 'memory.events' : 'memory.oom_control')),
+    remove: async (sandboxId) => {
+      await killMembers(directories(sandboxId))
+      for (const directory of directories(sandboxId)) await removeTree(directory)
+    },
+    list: async () => [...new Set((await Promise.all(directories('').map(listDirectories))).flat())],
+    removeParent: async () => {
+      for (const directory of directories('')) await removeTree(directory)
+    },
+  }
+}
+
+async function readTrees(): Promise<{ layout: CgroupLayout; trees: string[] }> {
+  if (await isThere(join(CGROUP_ROOT, 'cgroup.controllers'))) return { layout: 'v2', trees: [CGROUP_ROOT] }
+  const names = await readdir(CGROUP_ROOT)
+  // Controllers mounted together appear under several names.
+  const trees = new Set(await Promise.all(names.map((name) => realpath(join(CGROUP_ROOT, name)))))
+  const hybrid = await isThere(join(CGROUP_ROOT, 'unified', 'cgroup.controllers'))
+  return { layout: hybrid ? 'hybrid' : 'v1', trees: [...trees] }
+}
+
+/** The root of the unified tree has no memory files of its own; a child of it with the controller has. */
+async function hasSwapControl(): Promise<boolean> {
+  for (const child of await listDirectories(CGROUP_ROOT)) {
+    if (await isThere(join(CGROUP_ROOT, child, 'memory.max'))) {
+      return isThere(join(CGROUP_ROOT, child, 'memory.swap.max'))
+    }
+  }
+  return true
+}
+
+async function readCounter(file: string): Promise<number> {
+  const text = await readFile(file, 'latin1').catch(() => '')
+  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0)
+}
+
+async function killMembers(directories: string[]): Promise<void> {
+  const giveUpAt = performance.now() + KILL_DEADLINE_MS
+  for (;;) {
+    const members = new Set((await Promise.all(directories.map(listMembers))).flat())
+    if (members.size === 0) return
+    if (performance.now() > giveUpAt) throw new Error(`${members.size} processes of a sandbox do not end`)
+    for (const pid of members) sendSignal(pid, 'SIGKILL')
+    await delay(KILL_POLL_MS)
+  }
+}
+
+async function listMembers(directory: string): Promise<number[]> {
+  const own = await readFile(join(directory, 'cgroup.procs'), 'latin1').catch(() => '')
+  const children = await listDirectories(directory)
+  const below = await Promise.all(children.map((child) => listMembers(join(directory, child))))
+  // A process of another process namespace reads as 0 and cannot be signalled from here.
+  const pids = own.split('\n').map(Number)
+  return [...pids.filter((pid) => pid > 0), ...below.flat()]
+}
+
+async function removeTree(directory: string): Promise<void> {
+  for (const child of await listDirectories(directory)) await removeTree(join(directory, child))
+  const giveUpAt = performance.now() + KILL_DEADLINE_MS
+  for (;;) {
+    try {
+      return await rmdir(directory)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === 'ENOENT') return
+      // A cgroup stays busy for a moment after its last process was collected.
+      if (code !== 'EBUSY' || performance.now() > giveUpAt) throw error
+      await delay(KILL_POLL_MS)
+    }
+  }
+}
+
+async function listDirectories(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => [])
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+}

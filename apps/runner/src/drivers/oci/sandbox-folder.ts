@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SandboxSpec } from '@atoll/protocol'
+import type { Static } from 'typebox'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+import { writeFileWhole } from '../../files.ts'
+import { IMAGE_FILE } from './sandbox-disk.ts'
+
+/** What is written down of a sandbox: never its environment or token. */
+export const SandboxRecord = Type.Object({
+  spec: SandboxSpec,
+  /** How its files are kept: in an image with a quota, or in a plain folder on a host without loop devices. */
+  disk: Type.Union([Type.Literal('image'), Type.Literal('folder')]),
+  /** Why it stopped last, when nobody had asked for it. */
+  reason: Type.Optional(Type.String()),
+})
+export type SandboxRecord = Static<typeof SandboxRecord>
+
+/** The first process of a running sandbox, and the runtime that waits for it. */
+export const RunRecord = Type.Object({
+  bootId: Type.String(),
+  init: Type.Object({ pid: Type.Integer(), startTime: Type.String() }),
+  monitor: Type.Object({ pid: Type.Integer(), startTime: Type.String() }),
+})
+export type RunRecord = Static<typeof RunRecord>
+
+/** Where the files of one sandbox are. */
+export interface SandboxFolder {
+  path: string
+  image: string
+  /** Lowest of the folders written for this sandbox alone: its own name and nameservers. */
+  ownLayer: string
+  /** The OCI bundle; gone while the sandbox is stopped. */
+  bundle: string
+  rootfs: string
+  disk: string
+  config: string
+  pidFile: string
+  runRecord: string
+  runtimeLog: string
+  output: string
+}
+
+export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFolder {
+  const path = join(sandboxes, sandboxId)
+  const bundle = join(path, 'run')
+  return {
+    path,
+    image: join(path, IMAGE_FILE),
+    ownLayer: join(path, 'layer'),
+    bundle,
+    rootfs: join(bundle, 'rootfs'),
+    disk: join(bundle, 'disk'),
+    config: join(bundle, 'config.json'),
+    pidFile: join(bundle, 'pid'),
+    runRecord: join(bundle, 'run.json'),
+    runtimeLog: join(bundle, 'runtime.log'),
+    output: join(bundle, 'output'),
+  }
+}
+
+const RECORD_FILE = 'sandbox.json'
+
+/** Makes the folder of a new sandbox whole or not at all; `fill` is given the draft's path. */
+export async function makeSandboxFolder(
+  folder: SandboxFolder,
+  record: SandboxRecord,
+  fill: (draft: string) => Promise<void>,
+): Promise<void> {
+  const draft = `${folder.path}.draft-${randomUUID()}`
+  try {
+    await mkdir(draft, { mode: 0o700 })
+    await fill(draft)
+    await writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record))
+    await rename(draft, folder.path)
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true })
+    throw error
+  }
+}
+
+export async function writeSandboxRecord(folder: SandboxFolder, record: SandboxRecord): Promise<void> {
+  await writeFileWhole(join(folder.path, RECORD_FILE), JSON.stringify(record))
+}
+
+/** The record, or undefined for a folder that has none that can be read. */
+export async function readSandboxRecord(folder: SandboxFolder): Promise<SandboxRecord | undefined> {
+  const value = await readJson(join(folder.path, RECORD_FILE))
+  return Value.Check(SandboxRecord, value) ? value : undefined
+}
+
+export async function readRunRecord(folder: SandboxFolder): Promise<RunRecord | undefined> {
+  const value = await readJson(folder.runRecord)
+  return Value.Check(RunRecord, value) ? value : undefined
+}
+
+/** Removes a sandbox's files; from the rename on it does not exist, whatever happens to this process. */
+export async function removeSandboxFolder(folder: SandboxFolder): Promise<void> {
+  const doomed = `${folder.path}.draft-${randomUUID()}`
+  try {
+    await rename(folder.path, doomed)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw error
+  }
+  await rm(doomed, { recursive: true, force: true })
+}
+
+/** Ids of the sandboxes there are; removes what an interrupted creation or removal left. */
+export async function sweepSandboxFolders(sandboxes: string): Promise<string[]> {
+  const names = await readdir(sandboxes)
+  const drafts = names.filter((name) => name.includes('.draft-'))
+  for (const draft of drafts) await rm(join(sandboxes, draft), { recursive: true, force: true })
+  return names.filter((name) => !drafts.includes(name))
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'))
+  } catch {
+    // Absent, or not whole: the caller decides what that means.
+    return undefined
+  }
+}

@@ -1,0 +1,20 @@
+import type { OciMount } from './oci-spec.ts'
+
+/** What sandboxes are made from: read-only layers and the accounts that may run in them. */
+export interface Snapshot {
+  name: string
+  /** Folders of the host, topmost first; read-only below the sandbox's own disk. */
+  layers: string[]
+  /** Put on top of the layers, read-only. */
+  mounts: OciMount[]
+  users: ReadonlyMap<string, SandboxUser>
+}
+
+export interface SandboxUser {
+  name: string
+  uid: number
+  gid: number
+  additionalGids: number[]
+  /** Absolute, inside the sandbox. */
+  home: string
+}
