@@ -92,7 +92,7 @@ export const toolboxOperations = {
     body: Empty,
     status: 200,
     output: Type.String({ format: 'binary' }),
-    errors: fileErrors,
+    errors: [...fileErrors, 'FILE_READ_FAILED', 'RANGE_NOT_SATISFIABLE'],
   }),
   uploadFile: defineOperation({
     method: 'POST',
@@ -147,7 +147,7 @@ export const toolboxOperations = {
     body: ExecuteRequest,
     status: 200,
     output: ExecuteResponse,
-    errors: ['VALIDATION_FAILED', 'INVALID_JSON', 'PAYLOAD_TOO_LARGE', 'PROCESS_EXECUTION_TIMEOUT'],
+    errors: ['VALIDATION_FAILED', 'INVALID_JSON', 'PAYLOAD_TOO_LARGE', 'PROCESS_EXECUTION_TIMEOUT', 'RATE_LIMITED'],
   }),
 } as const
 

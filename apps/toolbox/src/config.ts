@@ -1,0 +1,61 @@
+import { isAbsolute } from 'node:path'
+
+/** Everything the toolbox takes from its environment. */
+export interface Config {
+  /** `ws:`, `wss:` or `ws+unix:` URL of the control plane's dial-in path. */
+  readonly controlUrl: string
+  readonly sandboxId: string
+  /** Absolute. */
+  readonly homeDir: string
+  /** Absolute; what relative paths start from and commands run in. */
+  readonly workDir: string
+  /** What started commands inherit: this process's environment without the variables meant for the toolbox. */
+  readonly commandEnv: Readonly<Record<string, string>>
+}
+
+/** Kept apart from `Config` so that logging a config cannot leak it. */
+export interface Secrets {
+  readonly toolboxToken: string
+}
+
+/** Thrown for a bad environment; the message has one line for each problem and no value of a secret. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+const CONTROL_URL_PROTOCOLS = ['ws:', 'wss:', 'ws+unix:']
+const TOOLBOX_VARIABLE = /^ATOLL_/
+
+/** Reads the environment once. Throws ConfigError with every problem at once. */
+export function loadConfig(env: Record<string, string | undefined>): { config: Config; secrets: Secrets } {
+  const problems: string[] = []
+  const required = (name: string) => {
+    const value = env[name]
+    if (value === undefined || value === '') problems.push(`${name} is missing`)
+    return value ?? ''
+  }
+  const controlUrl = required('ATOLL_CONTROL_URL')
+  if (controlUrl !== '' && !isControlUrl(controlUrl)) {
+    problems.push(`ATOLL_CONTROL_URL must be a URL that starts with ${CONTROL_URL_PROTOCOLS.join(', ')}`)
+  }
+  const toolboxToken = required('ATOLL_TOOLBOX_TOKEN')
+  const sandboxId = required('ATOLL_SANDBOX_ID')
+  const homeDir = env['HOME'] || '/'
+  const workDir = env['DAYTONA_PROJECT_DIR'] || homeDir
+  if (!isAbsolute(homeDir)) problems.push('HOME must be an absolute path')
+  if (!isAbsolute(workDir)) problems.push('DAYTONA_PROJECT_DIR must be an absolute path')
+  if (problems.length > 0) throw new ConfigError(`bad environment: ${problems.join('; ')}`)
+  const config = { controlUrl, sandboxId, homeDir, workDir, commandEnv: commandEnvironment(env) }
+  return { config: Object.freeze(config), secrets: Object.freeze({ toolboxToken }) }
+}
+
+function isControlUrl(value: string): boolean {
+  return URL.canParse(value) && CONTROL_URL_PROTOCOLS.includes(new URL(value).protocol)
+}
+
+function commandEnvironment(env: Record<string, string | undefined>): Readonly<Record<string, string>> {
+  const entries = Object.entries(env).flatMap(([name, value]) =>
+    value === undefined || TOOLBOX_VARIABLE.test(name) ? [] : [[name, value] as const],
+  )
+  return Object.freeze(Object.fromEntries(entries))
+}

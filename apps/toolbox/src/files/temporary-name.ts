@@ -1,0 +1,16 @@
+import { randomBytes } from 'node:crypto'
+
+/** A free name in the folder that holds `path`, so that renaming it into place stays on one device. */
+export function temporaryBeside(path: Buffer): Buffer {
+  return Buffer.concat([parentOf(path), Buffer.from(`/.atoll-${randomBytes(8).toString('hex')}.part`)])
+}
+
+/** The path without its last component; `/` and what lies in it give the empty path. */
+export function parentOf(path: Buffer): Buffer {
+  let end = path.length
+  while (end > 1 && path[end - 1] === SLASH) end -= 1
+  const slash = path.lastIndexOf(SLASH, end - 1)
+  return path.subarray(0, Math.max(slash, 0))
+}
+
+const SLASH = 0x2f

@@ -1,0 +1,20 @@
+/** Structured lines on stderr, where the sandbox's console log is; never a secret, never a body. */
+export interface Log {
+  info(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
+
+/** pino costs more memory than the rest of the toolbox together. */
+export function createLog(write: (line: string) => void): Log {
+  const line = (level: string, message: string, fields: Record<string, unknown> = {}) =>
+    write(`${JSON.stringify({ level, time: new Date().toISOString(), name: 'toolbox', msg: message, ...fields })}\n`)
+  return {
+    info: (message, fields) => line('info', message, fields),
+    error: (message, fields) => line('error', message, fields),
+  }
+}
+
+/** What a log line says of something caught. */
+export function describeError(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

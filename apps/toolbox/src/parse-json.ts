@@ -1,0 +1,12 @@
+import { AppError } from '@atoll/protocol'
+
+/** Parses a body as JSON whatever its content type says. Throws INVALID_JSON. */
+export function parseJson(bytes: Buffer): unknown {
+  if (bytes.length === 0) throw new AppError('INVALID_JSON', 'the body is empty')
+  try {
+    // A byte order mark is kept, and so refused by the parser: JSON has none.
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
+  } catch (cause) {
+    throw new AppError('INVALID_JSON', 'the body is not valid JSON in UTF-8', { cause })
+  }
+}

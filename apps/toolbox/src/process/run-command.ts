@@ -1,0 +1,116 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { closeSync } from 'node:fs'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import type { CommandLine } from './command-line.ts'
+import type { OutputPipe } from './output-pipes.ts'
+import type { OutputRecorder } from './output-recorder.ts'
+import type { ProcessGroups } from './process-groups.ts'
+
+/** Answered for a command that could not start. */
+export const SPAWN_FAILURE = -1
+/** Shells' convention: 128 and the number of the signal. */
+const SIGNAL_BASE = 128
+/** Turns in which at least 64 KiB each are read: more than the largest pipe holds. */
+const MAX_DRAIN_TURNS = 32
+
+export interface RunOptions {
+  line: CommandLine
+  cwd: string
+  env: Readonly<Record<string, string>>
+  /** Without it the two streams are read from Node's own sockets. */
+  pipe: OutputPipe | undefined
+  recorder: OutputRecorder
+  groups: ProcessGroups
+}
+
+export interface RunningCommand {
+  readonly pid: number
+  /** Resolves with the exit code once the shell has exited and all that it wrote is recorded. Never rejects. */
+  readonly done: Promise<number>
+}
+
+/**
+ * Starts a command as the leader of its own group, with an empty stdin. Throws, or rejects `started`, with Node's
+ * error when it cannot start. Processes it leaves in the background keep a reader, so that writing does not end them.
+ */
+export async function runCommand(options: RunOptions): Promise<RunningCommand> {
+  const { line, pipe, recorder, groups } = options
+  const child = start(options)
+  const outputs: Readable[] =
+    pipe === undefined ? [child.stdout, child.stderr].filter((s) => s !== null) : [pipe.reader]
+  let arrivals = 0
+  for (const output of outputs) {
+    // An error ends that output like its end does.
+    output.on('error', () => {})
+    output.on('data', (chunk: Buffer) => {
+      arrivals += 1
+      recorder.take(chunk)
+    })
+  }
+  const ended = Promise.all(outputs.map((output) => new Promise((resolve) => output.once('close', resolve))))
+  const exited = new Promise<number>((resolve) => {
+    child.once('exit', (code, signal) =>
+      resolve(code ?? SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal])),
+    )
+  })
+  const pid = await spawned(child)
+  groups.add(pid)
+  feed(child, line.script)
+  const done = exited.then(async (code) => {
+    groups.leaderExited(pid)
+    await Promise.race([ended, quiet(() => arrivals)])
+    return code
+  })
+  return { pid, done }
+}
+
+function start({ line, cwd, env, pipe }: RunOptions): ChildProcess {
+  try {
+    const output = pipe?.writeFd ?? 'pipe'
+    return spawn(line.file, line.args, {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['ignore', output, output, ...(line.script === undefined ? [] : ['pipe' as const])],
+    })
+  } catch (error) {
+    // Read to its end, the pipe goes back to its owner.
+    pipe?.reader.resume()
+    throw error
+  } finally {
+    // The command has its own by now; while ours is open the pipe does not end.
+    if (pipe !== undefined) closeSync(pipe.writeFd)
+  }
+}
+
+async function spawned(child: ChildProcess): Promise<number> {
+  await new Promise((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', reject)
+  })
+  child.on('error', () => {})
+  return child.pid ?? 0
+}
+
+function feed(child: ChildProcess, script: string | undefined): void {
+  const input = child.stdio[3]
+  if (script === undefined || input === undefined || input === null || !('end' in input)) return
+  // A shell that ends before it has read its script closes the pipe.
+  input.on('error', () => {})
+  input.end(script)
+}
+
+/**
+ * Resolves when a whole turn of the event loop has brought no output: after the shell's exit everything it wrote is
+ * readable, and what background processes write later is not waited for.
+ */
+async function quiet(arrivals: () => number): Promise<void> {
+  for (let turn = 0; turn < MAX_DRAIN_TURNS; turn += 1) {
+    const before = arrivals()
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    if (arrivals() === before) return
+  }
+}

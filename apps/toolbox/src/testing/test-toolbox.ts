@@ -1,0 +1,115 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { BufferedResponse, Headers, IncomingExchange, TunnelPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair, createPeer, requestBuffered } from '@atoll/tunnel'
+import { createDispatcher } from '../dispatcher.ts'
+import { createHandlers } from '../handlers.ts'
+import { createOutputPipes } from '../process/output-pipes.ts'
+import type { ProcessGroups } from '../process/process-groups.ts'
+import { createProcessGroups } from '../process/process-groups.ts'
+import { createWorkDirectory } from '../work-directory.ts'
+
+const CALL_DEADLINE_MS = 15_000
+const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+export interface CallOptions {
+  query?: Record<string, string | Buffer>
+  headers?: Headers
+  body?: Buffer | string
+  json?: unknown
+  signal?: AbortSignal
+}
+
+/** A toolbox's real handlers at one end of a real tunnel in memory, with a folder of its own to work in. */
+export interface TestToolbox extends AsyncDisposable {
+  /** The work directory. */
+  readonly folder: string
+  /** The API's end of the tunnel. */
+  readonly peer: TunnelPeer
+  readonly groups: ProcessGroups
+  /** Error lines the toolbox logged. */
+  readonly errors: string[]
+  call(method: string, path: string, options?: CallOptions): Promise<BufferedResponse>
+}
+
+export async function createTestToolbox(env: Record<string, string> = {}): Promise<TestToolbox> {
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-toolbox-'))
+  const groups = createProcessGroups()
+  const commandEnv = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: folder, ...env }
+  const pipes = createOutputPipes(commandEnv)
+  const work = createWorkDirectory({ dir: folder, home: folder })
+  const errors: string[] = []
+  const dispatcher = createDispatcher({
+    handlers: createHandlers({ work, groups, pipes, commandEnv }),
+    log: { info() {}, error: (message, fields) => errors.push(`${message} ${JSON.stringify(fields)}`) },
+  })
+  const { peer, close } = await connect((exchange) => dispatcher.handle(exchange))
+  return {
+    folder,
+    peer,
+    groups,
+    errors,
+    call: (method, path, options = {}) => callPeer(peer, { method, path, ...options }),
+    async [Symbol.asyncDispose]() {
+      close()
+      await groups[Symbol.asyncDispose]()
+      pipes[Symbol.dispose]()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** One call through a tunnel, as the API makes it. */
+export function callPeer(
+  peer: TunnelPeer,
+  call: CallOptions & { method: string; path: string },
+): Promise<BufferedResponse> {
+  const body = call.json === undefined ? call.body : JSON.stringify(call.json)
+  return requestBuffered(
+    peer,
+    {
+      method: call.method,
+      path: target(call.path, call.query),
+      headers: call.headers ?? {},
+      ...(body === undefined ? {} : { body }),
+    },
+    {
+      timeoutMs: CALL_DEADLINE_MS,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    },
+  )
+}
+
+/** A request target whose query values are percent-encoded byte by byte. */
+export function target(path: string, query: Record<string, string | Buffer> = {}): string {
+  const fields = Object.entries(query).map(([name, value]) => `${name}=${percentEncode(Buffer.from(value))}`)
+  return fields.length === 0 ? path : `${path}?${fields.join('&')}`
+}
+
+function percentEncode(bytes: Buffer): string {
+  return [...bytes].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
+}
+
+/** The parsed body of an answer. */
+export function bodyOf(response: BufferedResponse): Record<string, unknown> {
+  const value: unknown = JSON.parse(response.body.toString())
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
+}
+
+async function connect(
+  onRequest: (exchange: IncomingExchange) => void,
+): Promise<{ peer: TunnelPeer; close: () => void }> {
+  const [near, far] = createMemoryLinkPair()
+  const toolboxEnd = createPeer(near, { role: 'dialler', onRequest })
+  const peer = createPeer(far, { role: 'listener' })
+  await Promise.all([toolboxEnd.ready, peer.ready])
+  return {
+    peer,
+    close() {
+      peer.close()
+      toolboxEnd.close()
+    },
+  }
+}
