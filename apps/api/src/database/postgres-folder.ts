@@ -23,8 +23,10 @@ export interface PostgresFolder {
 
 /** The kernel takes 108 bytes for the path of a unix socket, with the zero that ends it. */
 const MAX_SOCKET_PATH_BYTES = 107
+/** Named by the server after its port, which is only a number here. */
+const SOCKET_FILE = '.s.PGSQL.5432'
 /** mkdtemp adds six characters. */
-const SOCKET_NAME = '/socket-123456/.s.PGSQL.5432'
+const SOCKET_NAME = `/socket-123456/${SOCKET_FILE}`
 
 /**
  * Lays out `dir`: `data` holds the cluster, `socket-*` the socket. The cluster is made beside its place and then
@@ -48,7 +50,8 @@ export async function openPostgresFolder(options: {
     dataDir,
     socketDir,
     async removeSocketLocks() {
-      for (const name of await readdir(socketDir)) await rm(join(socketDir, name), { force: true })
+      await rm(join(socketDir, SOCKET_FILE), { force: true })
+      await rm(join(socketDir, `${SOCKET_FILE}.lock`), { force: true })
     },
     removeSocketDir: () => rm(socketDir, { recursive: true, force: true }),
     async removeLeftovers() {
@@ -66,8 +69,14 @@ async function createCluster(options: {
   durable: boolean
 }): Promise<void> {
   const fresh = await makeFolder(join(options.dir, 'initdb-'), options.account)
-  await runInitdb({ ...options, dataDir: fresh })
-  await rename(fresh, options.dataDir)
+  try {
+    await runInitdb({ ...options, dataDir: fresh })
+    await rename(fresh, options.dataDir)
+  } catch (error) {
+    await rm(fresh, { recursive: true, force: true })
+    // Another start may have been quicker, and may have cleared ours away; the lock of the server decides then.
+    if ((await ownerOf(options.dataDir)) === undefined) throw error
+  }
 }
 
 /** The folder around data and socket is ours alone, so that nobody else who shares the account gets at either. */
@@ -107,11 +116,15 @@ async function ownerOf(path: string): Promise<{ uid: number; gid: number } | und
     const { uid, gid } = await stat(path)
     return { uid, gid }
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }
 
 function ignoreExisting(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+  if (!hasCode(error, 'EEXIST')) throw error
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }

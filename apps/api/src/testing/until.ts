@@ -1,0 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+const POLL_MS = 10
+const DEADLINE_MS = 15_000
+
+/** Asks again until the answer is true, for what sends no event. Throws when that takes longer than 15 s. */
+export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS
+  while (!(await isTrue())) {
+    if (Date.now() > deadline) throw new Error(`still not so after ${DEADLINE_MS / 1000} s: ${what}`)
+    await delay(POLL_MS)
+  }
+}
