@@ -83,7 +83,7 @@ export function keepRunning(options: KeepOptions): KeptProgram {
       stopping.abort()
       current.signal('SIGTERM')
       const timer = setTimeout(() => {
-        warn(`the ${name} did not end within ${deadlineMs / 1000} s: killed`)
+        warn(`the ${name} did not end within ${Math.round(deadlineMs / 1000)} s: killed`)
         current.signal('SIGKILL')
       }, deadlineMs)
       await current.ended

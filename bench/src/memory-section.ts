@@ -1,0 +1,57 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { RunningAtoll } from '@atoll/dev-env'
+import type { BenchSection } from './bench-section.ts'
+import type { SystemClient } from './system.ts'
+
+const FILE_BYTES = 1024 * 1024 * 1024
+const MIB = 1024 * 1024
+/** The reader takes nothing at first, so that everything on the way fills up; then a little at a time. */
+const STALL_MS = 5_000
+const PAUSE_EVERY_BYTES = 16 * MIB
+const PAUSE_MS = 100
+const TARGET_MIB = 150
+
+/** The API's memory while a sandbox sends 1 GiB to a client that reads slowly. */
+export async function benchMemory(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
+  const sandboxId = await client.createSandbox()
+  await client.execute(sandboxId, `truncate -s ${FILE_BYTES} /tmp/large`)
+  const { api } = atoll.pids()
+  const before = residentMib(api, 'VmRSS')
+  writeFileSync(`/proc/${api}/clear_refs`, '5')
+  const received = await readSlowly(atoll, `/api/toolbox/${sandboxId}/toolbox/files/download?path=/tmp/large`)
+  const peak = residentMib(api, 'VmHWM')
+  await client.deleteSandbox(sandboxId)
+  if (received !== FILE_BYTES) throw new Error(`received ${received} bytes of ${FILE_BYTES}`)
+  return {
+    title: 'resident memory of the API, a 1 GiB download meeting a slow reader',
+    rows: [
+      { name: 'before', median: before, unit: 'MiB' },
+      { name: 'most during', median: peak, unit: 'MiB', target: `< ${TARGET_MIB} MiB`, ok: peak < TARGET_MIB },
+    ],
+  }
+}
+
+function residentMib(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
+}
+
+async function readSlowly(atoll: RunningAtoll, path: string): Promise<number> {
+  const incoming = await new Promise<AsyncIterable<Buffer>>((resolve, reject) => {
+    const outgoing = request(`${atoll.url}${path}`, { headers: { authorization: `Bearer ${atoll.apiKey}` } })
+    outgoing.once('response', resolve).once('error', reject).end()
+  })
+  await delay(STALL_MS)
+  let received = 0
+  let untilPause = PAUSE_EVERY_BYTES
+  for await (const piece of incoming) {
+    received += piece.length
+    untilPause -= piece.length
+    if (untilPause > 0) continue
+    untilPause = PAUSE_EVERY_BYTES
+    await delay(PAUSE_MS)
+  }
+  return received
+}

@@ -1,0 +1,40 @@
+// `npm run bench`: sets up, bundles the benchmark and runs it. Words after `--` pick sections by name.
+import './setup/node-version.mjs'
+
+import('./setup/set-up.mjs').then(bench).catch((error) => {
+  console.error(error.name === 'SetUpError' ? error.message : error)
+  process.exit(1)
+})
+
+async function bench({ setUp }) {
+  const { endOnSignals } = await import('./setup/run-command.mjs')
+  const leaveSignals = endOnSignals()
+  await setUp({ purpose: 'run' })
+  await bundle(new URL('../bench/', import.meta.url).pathname)
+  leaveSignals()
+  // In this process, as start.mjs does it.
+  await import('../bench/dist/main.js')
+}
+
+/** Every file is an entry point: parts of the benchmark run in processes of their own. */
+async function bundle(folder) {
+  const { build } = await import('esbuild')
+  const { readdirSync, rmSync } = await import('node:fs')
+  const sources = readdirSync(`${folder}src`).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+  rmSync(`${folder}dist`, { recursive: true, force: true })
+  await build({
+    entryPoints: sources.map((name) => `${folder}src/${name}`),
+    outdir: `${folder}dist`,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning',
+    plugins: [{ name: 'npm packages stay outside', setup: leaveNpmPackagesOutside }],
+  })
+}
+
+function leaveNpmPackagesOutside({ onResolve }) {
+  onResolve({ filter: /^[^./]/ }, ({ path }) => (path.startsWith('@atoll/') ? undefined : { path, external: true }))
+}
