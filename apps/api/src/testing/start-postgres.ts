@@ -27,7 +27,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const dir = await mkdtemp(join(tmpdir(), 'atoll-api-test-'))
   const postgres = await startEmbeddedPostgres({
     dir,
-    log: createLogger('test-postgres', 'warn'),
+    log: createLogger('test-postgres', 'error'),
     durable: false,
     settings: { max_connections: '200' },
   })
