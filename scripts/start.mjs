@@ -2,7 +2,7 @@
 import './setup/node-version.mjs'
 
 /** How often to look whether npm is still there, in milliseconds. */
-const PARENT_CHECK_MS = 1000
+const PARENT_CHECK_MS = 250
 
 import('./setup/set-up.mjs').then(start).catch((error) => {
   console.error(error.name === 'SetUpError' ? error.message : error)
