@@ -24,6 +24,8 @@ export interface ForwardOptions {
   headers?: Headers
   /** Request headers that do not travel on, lower case: credentials meant for this server. */
   dropHeaders?: ReadonlySet<string>
+  /** The only headers of the response that travel on, lower case; without it all do. For other ends not to be trusted. */
+  keepResponseHeaders?: ReadonlySet<string>
   /** Set on the response over what the other end sent, lower case: a request id, CORS. */
   responseHeaders?: Headers
   /** Called once, when the call is over. */
@@ -75,7 +77,7 @@ class ForwardedCall implements ResponseHandlers {
       this.settle({ kind: 'failed', error: asTunnelError(error) })
       return
     }
-    res.on('close', this.onClientClose)
+    res.on('close', () => this.clientClosed())
     if (hasBody(req)) this.sendBody(this.stream)
     else this.stream.end()
   }
@@ -83,7 +85,7 @@ class ForwardedCall implements ResponseHandlers {
   onResponse(head: ResponseHead): void {
     const { req, res, options } = this
     this.status = head.status
-    const headers = endToEndHeaders(head.headers)
+    const headers = responseHeaders(head, options)
     const length = announcedLength(headers)
     if (Number.isNaN(length) || head.status < 200) {
       this.refuse('the response cannot be passed on')
@@ -101,6 +103,8 @@ class ForwardedCall implements ResponseHandlers {
     // A body longer than announced would reach the client as the beginning of its next response.
     this.left -= chunk.length
     if (this.left < 0) this.breakOff(lengthError())
+    // Node sends a last piece that it knows to be the last at half the cost.
+    else if (this.left === 0) this.res.end(chunk)
     else if (!this.res.write(chunk)) this.pauseUntilDrained()
   }
 
@@ -109,7 +113,7 @@ class ForwardedCall implements ResponseHandlers {
       this.breakOff(lengthError())
       return
     }
-    this.res.end()
+    if (!this.res.writableEnded) this.res.end()
     if (!this.req.complete) this.lingerForClient()
     this.settle({ kind: 'answered', status: this.status })
   }
@@ -119,7 +123,8 @@ class ForwardedCall implements ResponseHandlers {
   }
 
   onReset(error: Error & { code: TunnelErrorCode }): void {
-    if (this.res.headersSent) this.breakOff(error)
+    if (this.res.writableEnded) this.settle({ kind: 'answered', status: this.status })
+    else if (this.res.headersSent) this.breakOff(error)
     else this.settle({ kind: 'failed', error })
   }
 
@@ -138,7 +143,7 @@ class ForwardedCall implements ResponseHandlers {
     this.res.once('drain', () => this.stream?.resume())
   }
 
-  private readonly onClientClose = (): void => {
+  private clientClosed(): void {
     if (this.over) return
     this.stream?.reset('CANCELLED', 'the client went away')
     this.settle({ kind: 'client-gone' })
@@ -167,9 +172,15 @@ class ForwardedCall implements ResponseHandlers {
   private settle(outcome: ForwardOutcome): void {
     if (this.over) return
     this.over = true
-    this.res.off('close', this.onClientClose)
     this.options.onOutcome(outcome)
   }
+}
+
+/** What of the other end's response headers travels on. */
+export function responseHeaders(head: ResponseHead, { keepResponseHeaders: kept }: ForwardOptions): Headers {
+  const headers = endToEndHeaders(head.headers)
+  if (kept !== undefined) for (const name in headers) if (!kept.has(name)) delete headers[name]
+  return headers
 }
 
 function hasBody(req: IncomingMessage): boolean {

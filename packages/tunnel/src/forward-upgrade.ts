@@ -1,6 +1,6 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { asTunnelError, type ForwardOptions } from './forward-http.ts'
+import { asTunnelError, type ForwardOptions, responseHeaders } from './forward-http.ts'
 import { announcedLength, endToEndHeaders } from './hop-headers.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
@@ -64,7 +64,7 @@ class ForwardedUpgrade implements ResponseHandlers {
   onResponse(head: ResponseHead): void {
     this.status = head.status
     const upgraded = head.status === SWITCHING_PROTOCOLS
-    const headers = endToEndHeaders(head.headers)
+    const headers = responseHeaders(head, this.options)
     const length = announcedLength(headers)
     if (Number.isNaN(length) || (head.status < 200 && !upgraded)) {
       this.stream?.reset('CANCELLED', 'the response cannot be passed on')
