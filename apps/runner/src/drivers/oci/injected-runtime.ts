@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { access, chmod, copyFile, cp, mkdir, readdir, readFile, realpath } from 'node:fs/promises'
+import { access, chmod, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SANDBOX_RUNTIME_DIR } from '@atoll/protocol'
 import { Type } from 'typebox'
@@ -58,6 +58,8 @@ export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): P
     for (const file of [...(loader === undefined ? [] : [loader]), ...libraries]) {
       await copyProgram(await realpath(file), join(draft, 'lib', basename(file)))
     }
+    // The bundle is made of ES modules, whatever files lie beside it.
+    await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n')
     await copyReadable(toolboxDir, join(draft, 'toolbox'))
   })
   const inside = (...parts: string[]) => join(SANDBOX_RUNTIME_DIR, ...parts)

@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
+import { build } from 'esbuild'
+import type { DriverHarness } from './driver-harness.ts'
+import { findSandboxTraces, findSharedTraces } from './host-traces.ts'
+import { startProbeServer, withDeadline } from './probe-server.ts'
+import type { DriverProcessOptions, RemoteDriver } from './remote-driver.ts'
+import { openRemoteDriver } from './remote-driver.ts'
+
+const STATUS_DEADLINE_MS = 15_000
+const SPEC: SandboxSpec = {
+  snapshot: 'host',
+  user: 'daytona',
+  limits: { cpu: 1, memoryGiB: 0.25, diskGiB: 0.25, pids: 128 },
+  network: 'none',
+}
+
+export interface OciHarnessOptions {
+  /** Name or path of the OCI runtime; absent: what the driver picks. */
+  runtime?: string
+  network?: 'auto' | 'none'
+}
+
+/** An oci driver on a new temporary data folder, in a process of its own. */
+export async function createOciHarness({ runtime, network = 'auto' }: OciHarnessOptions = {}): Promise<DriverHarness> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'atoll-oci-')))
+  const program = await buildDriverProcess(folder)
+  const toolboxDir = join(folder, 'toolbox')
+  const dataDir = join(folder, 'data')
+  for (const path of [toolboxDir, dataDir]) await mkdir(path)
+  await copyFile(join(import.meta.dirname, 'probe-agent.js'), join(toolboxDir, 'main.js'))
+  const server = await startProbeServer(join(folder, 'dial-home'))
+  const logLevel = process.env['ATOLL_LOG_LEVEL'] ?? 'fatal'
+  const options = { dataDir, toolboxDir, dialHomeDir: server.folder, hiddenPaths: [folder], runtime, network, logLevel }
+  let driver = await openRemoteDriver(program, options)
+
+  return {
+    get driver() {
+      return driver
+    },
+    defaultSpec: SPEC,
+    startSandbox: async (spec = {}, { sandboxId = randomUUID(), env = {} } = {}) => {
+      await driver.create(sandboxId, { ...SPEC, ...spec })
+      const agent = server.expect(sandboxId)
+      agent.catch(() => undefined)
+      await driver.start(sandboxId, { toolboxToken: `token-of-${sandboxId}`, env })
+      return agent
+    },
+    nextStatus: (sandboxId) => nextStatus(driver, sandboxId),
+    killFirstProcess: async (sandboxId) => {
+      const run = JSON.parse(await readFile(join(dataDir, 'sandboxes', sandboxId, 'run', 'run.json'), 'utf8'))
+      process.kill(run.init.pid, 'SIGKILL')
+    },
+    crash: async (meanwhile) => {
+      await driver.kill()
+      await meanwhile?.()
+      driver = await openRemoteDriver(program, options)
+    },
+    traces: () => findSandboxTraces(dataDir, driver.pid),
+    sharedTraces: () => findSharedTraces(dataDir),
+    [Symbol.asyncDispose]: async () => {
+      await driver[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+/** Opens a driver that is expected to refuse; resolves with its one line, or throws when it opens. */
+export async function openRefusedDriver(overrides: Partial<DriverProcessOptions>): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'atoll-oci-')))
+  try {
+    const program = await buildDriverProcess(folder)
+    const options = { dataDir: folder, toolboxDir: folder, dialHomeDir: folder, hiddenPaths: [], logLevel: 'fatal' }
+    const driver = await openRemoteDriver(program, { ...options, network: 'none', ...overrides })
+    await driver[Symbol.asyncDispose]()
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+  throw new Error('the driver opened')
+}
+
+function nextStatus(driver: RemoteDriver, sandboxId: string): Promise<SandboxStatus> {
+  let unsubscribe: (() => void) | undefined
+  const status = withDeadline<SandboxStatus>(STATUS_DEADLINE_MS, `no status of ${sandboxId}`, (resolve) => {
+    unsubscribe = driver.onStatusChange((changed) => {
+      if (changed.sandboxId === sandboxId) resolve(changed)
+    })
+  })
+  return status.finally(() => unsubscribe?.())
+}
+
+async function buildDriverProcess(folder: string): Promise<string> {
+  const outfile = join(folder, 'driver-process.mjs')
+  await build({
+    entryPoints: [join(import.meta.dirname, 'driver-process.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    sourcemap: 'inline',
+    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  })
+  return outfile
+}

@@ -1,0 +1,112 @@
+import type { ChildProcess } from 'node:child_process'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import type { ErrorCode, SandboxStatus } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
+import type { OciDriverOptions } from '../oci/prepare-host.ts'
+
+export type DriverProcessOptions = Omit<OciDriverOptions, 'log' | 'run'> & { logLevel: string }
+
+type Callable = Pick<SandboxDriver, 'create' | 'start' | 'stop' | 'remove' | 'get' | 'list' | 'stopAll'> & {
+  dispose(): Promise<void>
+}
+
+/** A method of the driver and what it is called with. */
+export type DriverCall = {
+  [Method in keyof Callable]: { id: number; method: Method; args: Parameters<Callable[Method]> }
+}[keyof Callable]
+
+export type DriverMessage =
+  | { type: 'open'; info: DriverInfo }
+  | { type: 'failed'; message: string }
+  | { type: 'status'; status: SandboxStatus }
+  | { type: 'result'; id: number; value: unknown }
+  | { type: 'error'; id: number; message: string; code?: ErrorCode }
+
+/** A driver that lives in another process. */
+export interface RemoteDriver extends SandboxDriver {
+  readonly pid: number
+  /** Ends its process as kill -9 does. */
+  kill(): Promise<void>
+}
+
+interface PendingCall {
+  resolve: (value: never) => void
+  reject: (error: Error) => void
+}
+
+/** Starts `program` (a bundle of driver-process.ts) and opens a driver in it. Throws what opening it threw. */
+export async function openRemoteDriver(program: string, options: DriverProcessOptions): Promise<RemoteDriver> {
+  const child = fork(program, [JSON.stringify(options)], {
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const pending = new Map<number, PendingCall>()
+  const listeners = new Set<StatusListener>()
+  const exited = once(child, 'exit')
+  const info = await new Promise<DriverInfo>((resolve, reject) => {
+    child.on('message', (message: DriverMessage) => {
+      if (message.type === 'open') resolve(message.info)
+      else if (message.type === 'failed') reject(new Error(message.message))
+      else receive(message, { pending, listeners })
+    })
+    child.once('exit', () => {
+      reject(new Error('the driver process ended before it was open'))
+      for (const call of pending.values()) call.reject(new Error('the driver process ended'))
+    })
+  })
+  const call = createCaller(child, pending)
+  return {
+    name: 'oci',
+    info,
+    pid: child.pid ?? -1,
+    create: (...args) => call('create', args),
+    start: (...args) => call('start', args),
+    stop: (...args) => call('stop', args),
+    remove: (...args) => call('remove', args),
+    get: (...args) => call('get', args),
+    list: () => call('list', []),
+    stopAll: (...args) => call('stopAll', args),
+    onStatusChange: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    kill: async () => {
+      child.kill('SIGKILL')
+      await exited
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      await call('dispose', [])
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+function createCaller(child: ChildProcess, pending: Map<number, PendingCall>) {
+  let last = 0
+  return <Method extends keyof Callable>(method: Method, args: Parameters<Callable[Method]>) =>
+    new Promise<Awaited<ReturnType<Callable[Method]>>>((resolve, reject) => {
+      if (!child.connected) return reject(new Error('the driver process has ended'))
+      last += 1
+      pending.set(last, { resolve, reject })
+      child.send({ id: last, method, args })
+    })
+}
+
+function receive(
+  message: Extract<DriverMessage, { type: 'status' | 'result' | 'error' }>,
+  { pending, listeners }: { pending: Map<number, PendingCall>; listeners: Set<StatusListener> },
+): void {
+  if (message.type === 'status') {
+    for (const listener of listeners) listener(message.status)
+    return
+  }
+  const call = pending.get(message.id)
+  pending.delete(message.id)
+  if (message.type === 'result') call?.resolve(message.value as never)
+  else
+    call?.reject(message.code === undefined ? new Error(message.message) : new AppError(message.code, message.message))
+}
