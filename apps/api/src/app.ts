@@ -21,8 +21,12 @@ import { createMetrics } from './http/metrics.ts'
 import { metricsRoutes } from './http/metrics-routes.ts'
 import { docsPage, openapi } from './http/openapi.ts'
 import { createRequestObserver } from './http/request-observer.ts'
-import { unservableRequests } from './http/unservable-requests.ts'
-import { refuseUpgrade } from './http/upgrades.ts'
+import type { Route } from './http/unservable-requests.ts'
+import { createUnservableRequests } from './http/unservable-requests.ts'
+import { createSandboxParts } from './sandboxes/sandbox-parts.ts'
+import { sandboxRoutes } from './sandboxes/sandbox-routes.ts'
+import { toolboxRoutes } from './toolbox/toolbox-routes.ts'
+import { routeUpgrade } from './toolbox/upgrade-requests.ts'
 
 export interface ApiOptions {
   config: Config
@@ -35,6 +39,8 @@ export interface ApiOptions {
 export interface Api {
   readonly app: FastifyInstance
   readonly database: Database
+  /** Every route of the features. */
+  readonly routes: readonly Route[]
   /** Opens the public port and the dial-home socket; answers the public URL. Throws one line that names what is taken. */
   listen(): Promise<string>
   /** Ends everything above the database server, in order; 3 s at most. */
@@ -49,17 +55,29 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   await registerFeatures(app, parts, await findLastMigration(parts.database.sql, migrationsDir))
   await app.ready()
   parts.listener.start()
-  const listeners = createListeners({ app, ...parts })
+  await parts.start()
+  const upgrade: UpgradeHandler = (request, socket, head) => {
+    if (!parts.tunnelUpgrade(request, socket, head)) routeUpgrade(app, request, { socket, head })
+  }
+  const listeners = createListeners({ app, upgrade, ...parts })
   const phases: ShutdownPhase[] = [
     {
       name: 'requests',
       deadlineMs: 1_500,
       run: async () => {
         listeners.refuseNew()
+        parts.refuseWaiting()
         await parts.requests.inFlight.untilNone()
       },
     },
-    { name: 'tunnels', deadlineMs: 500, run: () => listeners.dropAll() },
+    {
+      name: 'tunnels',
+      deadlineMs: 500,
+      run: async () => {
+        await parts.close()
+        await listeners.dropAll()
+      },
+    },
     {
       name: 'database',
       deadlineMs: 1_000,
@@ -73,6 +91,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   return {
     app,
     database: parts.database,
+    routes: parts.unservable.routes,
     listen: listeners.open,
     phases,
     [Symbol.asyncDispose]: () => shutDown(phases, options.log),
@@ -82,10 +101,11 @@ export async function createApi(options: ApiOptions): Promise<Api> {
 type Parts = ReturnType<typeof createParts>
 
 /** Every long-lived object, made from just what it uses, in the order in which they depend on each other. */
-function createParts({ config, address, log }: ApiOptions) {
+function createParts({ config, secrets, address, log }: ApiOptions) {
   const now = Date.now
   const metrics = createMetrics()
   const requests = createRequestObserver({ log, metrics })
+  const unservable = createUnservableRequests()
   const database = createDatabase({ address })
   const listener = createListener({ address, log })
   const apiKeyStore = createApiKeyStore(database.db)
@@ -96,15 +116,28 @@ function createParts({ config, address, log }: ApiOptions) {
     listener,
     now,
   })
-  const upgrade: UpgradeHandler = (request, socket) => refuseUpgrade(request, socket)
-  return { config, log, now, metrics, requests, database, listener, apiKeyUse, authenticator, upgrade }
+  const { runnerToken } = secrets
+  const sandboxParts = createSandboxParts({ database, listener, log, metrics, now, runnerToken })
+  return {
+    config,
+    log,
+    now,
+    metrics,
+    requests,
+    unservable,
+    database,
+    listener,
+    apiKeyUse,
+    authenticator,
+    ...sandboxParts,
+  }
 }
 
 /** The contents page: what every request passes, then what anybody may call, then what takes a credential. */
 async function registerFeatures(app: FastifyInstance, parts: Parts, lastMigration: string): Promise<void> {
   await app.register(parts.requests.plugin)
   await app.register(crossOrigin)
-  await app.register(unservableRequests)
+  await app.register(parts.unservable.plugin)
   await app.register(jsonBody)
   await app.register(openapi)
 
@@ -120,6 +153,8 @@ async function registerFeatures(app: FastifyInstance, parts: Parts, lastMigratio
 
   const principals: FastifyPluginAsync = async (scope) => {
     await scope.register(authenticated, parts)
+    await scope.register(sandboxRoutes, parts)
+    await scope.register(toolboxRoutes, parts)
   }
 
   await app.register(anybody)

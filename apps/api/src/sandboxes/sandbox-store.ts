@@ -111,12 +111,13 @@ async function list(db: Queryable, organizationId: string, labels: Record<string
     .limit(LIST_LIMIT)
 }
 
+// drizzle takes the pool's serialiser for arrays of times away, so these travel as text.
 async function touch({ sql: query }: Database, activity: ReadonlyMap<string, number>): Promise<void> {
   const ids = [...activity.keys()]
   const times = [...activity.values()].map((time) => new Date(time).toISOString())
   await query`
     update sandboxes set last_activity_at = greatest(sandboxes.last_activity_at, used.at)
-    from unnest(${ids}::uuid[], ${times}::timestamptz[]) as used(id, at)
+    from unnest(${ids}::uuid[], ${times}::text[]::timestamptz[]) as used(id, at)
     where sandboxes.id = used.id`
 }
 

@@ -1,0 +1,13 @@
+import { StringDecoder } from 'node:string_decoder'
+
+/** Splits a byte stream into lines without holding more than one; empty ones are left out. Throws RangeError for a line over `maxLineBytes`. */
+export async function* readLines(chunks: AsyncIterable<Buffer>, maxLineBytes: number): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.write(chunk)).split('\n')
+    rest = lines.pop() ?? ''
+    if (rest.length > maxLineBytes) throw new RangeError(`a line is over ${maxLineBytes} bytes`)
+    for (const line of lines) if (line !== '') yield line
+  }
+}

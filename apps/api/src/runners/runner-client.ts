@@ -1,0 +1,132 @@
+import type { SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
+import { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
+import type { TunnelPeer } from '@atoll/tunnel'
+import { openDuplex, requestBuffered } from '@atoll/tunnel'
+import type { Static, TSchema } from 'typebox'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+import { readLines } from './read-lines.ts'
+
+/** Longest answer of a runner: the list of its sandboxes, at about 100 bytes each. */
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+
+/** Longest event. */
+const MAX_EVENT_BYTES = 64 * 1024
+
+/** A call without a deadline of its caller's. */
+const CALL_TIMEOUT_MS = 30_000
+
+const MAX_MESSAGE_CHARS = 500
+
+const SandboxList = Type.Object({ items: Type.Array(SandboxStatus) })
+const Failure = Type.Object({ message: Type.String(), code: Type.Optional(Type.String()) })
+
+/** A runner answered with an error, or with something that is no answer (status 0). */
+export class RunnerCallError extends Error {
+  override readonly name = 'RunnerCallError'
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** The runner's HTTP interface. Every call may be repeated. Throws RunnerCallError, or TunnelError when no answer came. */
+export interface RunnerClient {
+  info(signal?: AbortSignal): Promise<RunnerInfo>
+  list(signal?: AbortSignal): Promise<SandboxStatus[]>
+  status(id: string, signal?: AbortSignal): Promise<SandboxStatus>
+  make(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<SandboxStatus>
+  start(id: string, body: StartSandbox, signal?: AbortSignal): Promise<SandboxStatus>
+  stop(id: string, body: StopSandbox, signal?: AbortSignal): Promise<SandboxStatus>
+  remove(id: string, signal?: AbortSignal): Promise<void>
+  /** What happens on the runner, from the moment this resolves. The iteration throws when the link ends. */
+  events(): Promise<AsyncIterable<RunnerEvent>>
+}
+
+export function createRunnerClient(peer: TunnelPeer): RunnerClient {
+  const call = (request: Call) => callRunner(peer, request)
+  return {
+    info: (signal) => answer(RunnerInfo, call({ method: 'GET', path: '/info', signal })),
+    async list(signal) {
+      const { items } = await answer(SandboxList, call({ method: 'GET', path: '/sandboxes', signal }))
+      return items
+    },
+    status: (id, signal) => answer(SandboxStatus, call({ method: 'GET', path: sandboxPath(id), signal })),
+    make: (id, body, signal) => answer(SandboxStatus, call({ method: 'PUT', path: sandboxPath(id), body, signal })),
+    start: (id, body, signal) =>
+      answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/start`, body, signal })),
+    stop: (id, body, signal) =>
+      answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/stop`, body, signal })),
+    async remove(id, signal) {
+      await call({ method: 'DELETE', path: sandboxPath(id), signal })
+    },
+    events: () => openEvents(peer),
+  }
+}
+
+interface Call {
+  method: string
+  path: string
+  body?: unknown
+  signal: AbortSignal | undefined
+}
+
+function sandboxPath(id: string): string {
+  return `/sandboxes/${encodeURIComponent(id)}`
+}
+
+async function callRunner(peer: TunnelPeer, { method, path, body, signal }: Call): Promise<unknown> {
+  const limits = { timeoutMs: CALL_TIMEOUT_MS, maxResponseBytes: MAX_RESPONSE_BYTES }
+  const response = await requestBuffered(
+    peer,
+    {
+      method,
+      path,
+      ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    },
+    signal === undefined ? limits : { ...limits, signal },
+  )
+  const parsed = parseJson(response.body.toString('utf8'))
+  if (response.status >= 200 && response.status < 300) return parsed
+  const message = Value.Check(Failure, parsed) ? parsed.message : `status ${response.status}`
+  throw new RunnerCallError(response.status, message.slice(0, MAX_MESSAGE_CHARS))
+}
+
+async function answer<Schema extends TSchema>(schema: Schema, call: Promise<unknown>): Promise<Static<Schema>> {
+  const value = await call
+  if (!Value.Check(schema, value)) throw new RunnerCallError(0, 'the runner answered with something unexpected')
+  return value
+}
+
+function parseJson(text: string): unknown {
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Whoever needs an answer finds that this is none.
+    return undefined
+  }
+}
+
+async function openEvents(peer: TunnelPeer): Promise<AsyncIterable<RunnerEvent>> {
+  const { duplex, response } = openDuplex(peer, { method: 'GET', path: '/events', headers: {} })
+  // Whoever reads the events learns of a failure there; before that there is nobody to tell.
+  duplex.on('error', () => undefined)
+  duplex.end()
+  const head = await response
+  if (head.status !== 200) {
+    duplex.destroy()
+    throw new RunnerCallError(head.status, `events: status ${head.status}`)
+  }
+  return parseEvents(readLines(duplex, MAX_EVENT_BYTES))
+}
+
+async function* parseEvents(lines: AsyncIterable<string>): AsyncGenerator<RunnerEvent> {
+  for await (const line of lines) {
+    const event = parseJson(line)
+    if (!Value.Check(RunnerEvent, event)) throw new RunnerCallError(0, 'the runner sent an unknown event')
+    yield event
+  }
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import type { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
+import type { TunnelPeer } from '@atoll/tunnel'
+import type { RunnerClient } from './runner-client.ts'
+import { createRunnerClient } from './runner-client.ts'
+import type { Connection, RunnerStore } from './runner-store.ts'
+
+/** A runner says that it is alive every 10 s; after this much silence it is taken for lost. In milliseconds. */
+export const SILENCE_LIMIT_MS = 35_000
+
+/** Who knows what sandboxes a runner should have. */
+export interface RunnerObserver {
+  /** Compares what a runner that has just connected really has with what it should have. */
+  compare(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
+  /** A sandbox changed though nobody asked. */
+  changed(runner: ConnectedRunner, status: SandboxStatus): Promise<void>
+}
+
+export interface ConnectedRunner {
+  readonly id: string
+  readonly name: string
+  readonly client: RunnerClient
+  readonly peer: TunnelPeer
+}
+
+export interface SessionOptions {
+  runner: { id: string; name: string }
+  peer: TunnelPeer
+  store: RunnerStore
+  observer: RunnerObserver
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** The runner is compared, known to placement, and may be given work. */
+  onReady: (runner: ConnectedRunner, info: RunnerInfo) => void
+}
+
+/**
+ * One connection of a runner, from its comparison to its end. Resolves when the link is over, which it is when
+ * anything in here fails: the runner then connects again and is compared again.
+ */
+export async function runSession(options: SessionOptions): Promise<void> {
+  const { runner, peer, store, log, now } = options
+  const connected: ConnectedRunner = { ...runner, peer, client: createRunnerClient(peer) }
+  const connectionId = randomUUID()
+  const connection = (): Connection => ({ runnerId: runner.id, connectionId, at: new Date(now()) })
+  try {
+    await store.claim(connection())
+    // Events come first, so that nothing is missed between the list and them.
+    const events = await connected.client.events()
+    const info = await connected.client.info()
+    await options.observer.compare(connected, await connected.client.list())
+    await store.setInfo(connection(), info)
+    options.onReady(connected, info)
+    await follow(events, peer, async (event) => {
+      if (event.type === 'status') await options.observer.changed(connected, event.status)
+      else await store.setSeen(connection())
+    })
+  } catch (error) {
+    // A link that ends is how every session ends.
+    if (!peer.closed) log.warn({ err: error, runner: runner.name }, 'the session of a runner failed')
+  } finally {
+    peer.close('the session is over')
+    await store.setGone(connection())
+  }
+}
+
+/** Handles events one by one, the stream waiting meanwhile, until the link ends or falls silent. */
+async function follow(
+  events: AsyncIterable<RunnerEvent>,
+  peer: TunnelPeer,
+  handle: (event: RunnerEvent) => Promise<void>,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const watch = () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => peer.close('nothing was heard for too long'), SILENCE_LIMIT_MS)
+  }
+  watch()
+  try {
+    for await (const event of events) {
+      watch()
+      await handle(event)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}

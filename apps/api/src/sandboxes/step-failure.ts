@@ -1,0 +1,37 @@
+import type { SandboxStep } from '@atoll/protocol'
+import { TunnelError } from '@atoll/tunnel'
+import { RunnerCallError } from '../runners/runner-client.ts'
+
+/** `away`: the runner has gone, which says nothing of the step. `permanent`: trying again would end the same. */
+export type Verdict = 'away' | 'permanent' | 'passing'
+
+/** Errors after which there is no link any more. */
+const LINK_IS_OVER: ReadonlySet<string> = new Set(['LINK_CLOSED', 'LINK_TIMEOUT', 'PROTOCOL_ERROR', 'VERSION_MISMATCH'])
+
+/** What the failure of a step means. */
+export function verdictOn(error: unknown): Verdict {
+  if (error instanceof TunnelError) {
+    return LINK_IS_OVER.has(error.code) ? 'away' : 'passing'
+  }
+  if (error instanceof RunnerCallError) return isRefusal(error.status) ? 'permanent' : 'passing'
+  return 'passing'
+}
+
+function isRefusal(status: number): boolean {
+  return status >= 400 && status < 500 && status !== 408 && status !== 429
+}
+
+const deeds: Readonly<Record<SandboxStep, string>> = {
+  make: 'be created',
+  start: 'be started',
+  stop: 'be stopped',
+  remove: 'be deleted',
+  none: 'be changed',
+}
+
+/** What the sandbox's user is told. Only a runner's refusal is quoted: other failures are the operator's affair. */
+export function reasonOf(error: unknown, step: SandboxStep): string {
+  const what = `The sandbox could not ${deeds[step]}`
+  if (error instanceof RunnerCallError && isRefusal(error.status)) return `${what}: ${error.message}`
+  return step === 'start' ? `${what}: its toolbox did not connect in time` : `${what}: its runner did not answer`
+}
