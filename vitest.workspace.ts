@@ -12,6 +12,7 @@ export default defineConfig({
       project('runner', 'apps/runner'),
       project('toolbox', 'apps/toolbox'),
       project('cli', 'apps/cli'),
+      project('bench', 'bench'),
       project('e2e', 'e2e', { fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 }),
     ],
   },
