@@ -10,6 +10,8 @@ export const crossOrigin = fastifyPlugin(
   async (app: FastifyInstance) => {
     await app.register(fastifyCors, {
       origin: true,
+      // Any OPTIONS is taken for a preflight, so that none is refused with a body of another shape.
+      strictPreflight: false,
       credentials: true,
       methods: ['GET', 'HEAD', 'PUT', 'PATCH', 'POST', 'DELETE', 'OPTIONS'],
       exposedHeaders: ['x-request-id'],
