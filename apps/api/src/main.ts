@@ -1,8 +1,9 @@
-import { createLogger, runService, tellSupervisor } from '@atoll/service'
+import { runService, tellSupervisor } from '@atoll/service'
 import { readConfig } from './config.ts'
+import { createApiLogger } from './error-log.ts'
 import { startApi } from './start-api.ts'
 
-const log = createLogger('api', 'info')
+const log = createApiLogger('api')
 
 await runService({
   log,

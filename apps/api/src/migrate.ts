@@ -1,11 +1,12 @@
 import type { ShutdownPhase } from '@atoll/service'
-import { createLogger, shutDown } from '@atoll/service'
+import { shutDown } from '@atoll/service'
 import { migrationsDir, readConfig } from './config.ts'
 import { migrateDatabase } from './database/migrate-database.ts'
+import { createApiLogger } from './error-log.ts'
 import { openDatabase } from './start-api.ts'
 
 /** Brings the database up to date and ends: for deployments that migrate before their replicas start. */
-const log = createLogger('migrate', 'info')
+const log = createApiLogger('migrate')
 const phases: ShutdownPhase[] = []
 try {
   const { config, secrets } = readConfig()

@@ -14,6 +14,13 @@ export interface RequestsInFlight {
   untilNone(): Promise<void>
 }
 
+interface Course {
+  /** By the clock of `performance.now`. */
+  startedAt: number
+  /** The answer was not given whole to the network. */
+  aborted: boolean
+}
+
 /** Names each request in its answer, and counts, times and logs it when its answer is whole or its client has gone. */
 export function createRequestObserver(options: { log: Logger; metrics: Metrics }) {
   const { log, metrics } = options
@@ -22,14 +29,13 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
   let waiting: (() => void)[] = []
   metrics.gauge('atoll_http_requests_in_flight', 'Requests that are not yet answered whole', () => count)
 
-  function observe(request: FastifyRequest, reply: FastifyReply, startedAt: number): void {
+  function observe(request: FastifyRequest, reply: FastifyReply, { startedAt, aborted }: Course): void {
     count -= 1
     if (count === 0) {
       for (const resolve of waiting) resolve()
       waiting = []
     }
     const durationMs = performance.now() - startedAt
-    const aborted = !reply.raw.writableFinished
     // A path that no route matches comes from outside, so it must not become a label.
     const route = request.routeOptions.url ?? 'unmatched'
     const method = request.routeOptions.url === undefined ? 'any' : request.method
@@ -57,11 +63,14 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
   const plugin = fastifyPlugin(
     async (app: FastifyInstance) => {
       app.addHook('onRequest', (request, reply, done) => {
-        const startedAt = performance.now()
+        const course = { startedAt: performance.now(), aborted: true }
         count += 1
         reply.header('x-request-id', request.id)
+        reply.raw.once('finish', () => {
+          course.aborted = false
+        })
         // Comes last, whether the answer was sent by Fastify or by a handler that took the socket over.
-        reply.raw.once('close', () => observe(request, reply, startedAt))
+        reply.raw.once('close', () => observe(request, reply, course))
         done()
       })
     },

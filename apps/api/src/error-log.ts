@@ -1,0 +1,28 @@
+import type { Logger } from '@atoll/service'
+import { createLogger } from '@atoll/service'
+
+/** Causes that are written; an error that is its own cause ends there too. */
+const MAX_CAUSES = 5
+
+/** Writes an error without what a query was given: values are a user's, or secret. */
+export function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return error
+  const message = withoutValues(error.message)
+  return {
+    type: error.name,
+    message,
+    stack: (error.stack ?? '').replace(error.message, message),
+    ...('code' in error ? { code: error.code } : {}),
+    ...(error.cause !== undefined && depth < MAX_CAUSES ? { cause: describeError(error.cause, depth + 1) } : {}),
+  }
+}
+
+/** drizzle ends its messages with the parameters of the query. */
+function withoutValues(message: string): string {
+  return message.replace(/\nparams: [\s\S]*$/, '')
+}
+
+/** A logger of one of the API's programs. */
+export function createApiLogger(name: string): Logger {
+  return createLogger(name, 'info').child({}, { serializers: { err: (error) => describeError(error) } })
+}

@@ -1,0 +1,20 @@
+import { Writable } from 'node:stream'
+import type { Logger } from '@atoll/service'
+import { pino } from 'pino'
+import { describeError } from '../error-log.ts'
+
+/** A logger whose lines stay here, as the objects they were. */
+export function createLogLines(): { log: Logger; lines: Record<string, unknown>[]; text(): string } {
+  const lines: Record<string, unknown>[] = []
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)))
+      done()
+    },
+  })
+  return {
+    log: pino({ level: 'trace', serializers: { err: (error) => describeError(error) } }, sink),
+    lines,
+    text: () => JSON.stringify(lines),
+  }
+}
