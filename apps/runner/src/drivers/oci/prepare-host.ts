@@ -13,6 +13,7 @@ import { pickRuntime } from './pick-runtime.ts'
 import { openSandboxCgroups } from './sandbox-cgroups.ts'
 import { seccompProfile } from './seccomp/seccomp-profile.ts'
 import { tryDiskImage, tryRuntime } from './try-host.ts'
+import { liftWatchLimits } from './watch-limits.ts'
 
 export interface OciDriverOptions {
   /** Absolute, links resolved; everything is kept below it. No other process may use it at the same time. */
@@ -75,9 +76,11 @@ export async function prepareHost(options: OciDriverOptions): Promise<PreparedHo
     tryRuntime: (candidate) => tryRuntime({ ...shared, runtime: candidate, network: undefined }),
   })
   const network = options.network === 'auto' ? await createSandboxNetwork({ instanceId, log }) : undefined
+  const watchFailure = await liftWatchLimits(log)
   const limitations = [
     ...(diskFailure === undefined ? [] : [`disk quota: ${diskFailure}`]),
     ...networkLimitations(network),
+    ...(watchFailure === undefined ? [] : [`watch limit: ${watchFailure}`]),
     ...(cgroups.limitsSwap ? [] : ['memory limit: this kernel cannot keep sandboxes from swapping']),
   ]
   return { host: { ...shared, runtime, network }, limitations }

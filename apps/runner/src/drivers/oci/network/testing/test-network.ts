@@ -86,7 +86,8 @@ async function connectUplink(host: Namespace, outside: Namespace): Promise<void>
   await host.run('sh', '-c', 'echo 0 > /proc/sys/net/ipv4/ip_forward')
 }
 
-async function openNamespace(prepare: string): Promise<Namespace> {
+/** Starts a process in a network and a mount namespace of its own, after a line of `sh` that prepares them. */
+export async function openNamespace(prepare: string): Promise<Namespace> {
   const script = `${prepare} && echo ready && exec cat`
   const child = spawn('unshare', ['--net', '--mount', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
