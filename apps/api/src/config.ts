@@ -15,17 +15,7 @@ export const ConfigSchema = Type.Object({
   ATOLL_PUBLIC_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'How clients reach the public port, when not directly' }),
   ),
-  ATOLL_LOG_LEVEL: Type.Union(
-    [
-      Type.Literal('trace'),
-      Type.Literal('debug'),
-      Type.Literal('info'),
-      Type.Literal('warn'),
-      Type.Literal('error'),
-      Type.Literal('silent'),
-    ],
-    { default: 'info' },
-  ),
+  ATOLL_LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' }),
 })
 
 /** Variables whose value is never shown. */

@@ -53,11 +53,10 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
       return holder
     },
     async recordUse(lastUsed) {
-      const ids = lastUsed.map(({ apiKeyId }) => apiKeyId)
-      const times = lastUsed.map(({ usedAt }) => usedAt.toISOString())
+      const used = JSON.stringify(lastUsed.map(({ apiKeyId, usedAt }) => ({ id: apiKeyId, at: usedAt })))
       await db.execute(sql`
         update ${apiKeys} set last_used_at = used.at
-        from unnest(${sql.param(ids)}::uuid[], ${sql.param(times)}::timestamptz[]) as used(id, at)
+        from jsonb_to_recordset(${used}::jsonb) as used(id uuid, at timestamptz)
         where ${apiKeys.id} = used.id and (${apiKeys.lastUsedAt} is null or ${apiKeys.lastUsedAt} < used.at)`)
     },
   }
