@@ -17,8 +17,8 @@ const ANSWER_DEADLINE_MS = 300_000
 /** Longest request id repeated in an error body. */
 const MAX_REQUEST_ID_LENGTH = 128
 
-/** Commands end by their own timeout; an upload is answered after its last byte, and has a stall deadline. */
-const OWN_DEADLINE: ReadonlySet<keyof Handlers> = new Set(['executeCommand', 'uploadFile'])
+/** Commands end by their own timeout; uploads are answered after their last byte, and have a stall deadline. */
+const OWN_DEADLINE: ReadonlySet<keyof Handlers> = new Set(['executeCommand', 'uploadFile', 'uploadFiles'])
 
 export interface Dispatcher {
   /** Answers one exchange: always with a response, or a reset when that is no longer possible. Never throws. */

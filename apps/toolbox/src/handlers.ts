@@ -31,6 +31,10 @@ export function createHandlers({ work, groups, pipes, commandEnv }: HandlerOptio
       const { createUpload } = await import('./files/upload.ts')
       return createUpload(work)(call)
     },
+    uploadFiles: async (call) => {
+      const { createBulkUpload } = await import('./files/bulk-upload.ts')
+      return createBulkUpload(work)(call)
+    },
     createFolder: createCreateFolder(work),
     moveFile: createMove(work),
     deleteFile: createDelete(work),

@@ -105,6 +105,17 @@ export const toolboxOperations = {
     output: Nothing,
     errors: [...fileErrors, 'DISK_FULL', 'FILE_WRITE_FAILED'],
   }),
+  uploadFiles: defineOperation({
+    method: 'POST',
+    path: '/files/bulk-upload',
+    summary: 'Upload several files (pairs of multipart fields "files[0].path", "files[0].file"); parents are created',
+    query: Empty,
+    bodyKind: 'multipart',
+    body: Empty,
+    status: 200,
+    output: Nothing,
+    errors: ['BAD_REQUEST'],
+  }),
   createFolder: defineOperation({
     method: 'POST',
     path: '/files/folder',

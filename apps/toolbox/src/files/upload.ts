@@ -1,16 +1,18 @@
-import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ToolboxOperations } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { Handler } from '../call.ts'
 import type { WorkDirectory } from '../work-directory.ts'
 import { fsError } from './fs-error.ts'
-import type { MultipartParser } from './multipart-parser.ts'
+import type { FormShape } from './multipart-parser.ts'
 import { createMultipartParser } from './multipart-parser.ts'
+import { readForm } from './read-form.ts'
 import type { Replacement } from './replace-file.ts'
 import { beginReplacement } from './replace-file.ts'
 
 const SLASH = 0x2f
+/** The first field `file` counts; all others are ignored. */
+const FORM: FormShape = { isFile: (fieldName) => fieldName === 'file', maxFiles: 1, maxParts: 16, maxFieldBytes: 1024 }
 
 /**
  * Streams the multipart field `file` to disk. The bytes go to a hidden file beside the target, which takes its place
@@ -22,7 +24,7 @@ export function createUpload(work: WorkDirectory): Handler<ToolboxOperations['up
     const target = work.resolve(given)
     if (target.at(-1) === SLASH) throw new AppError('INVALID_FILE_PATH', `names a directory: ${given}`)
     if (stream === undefined) throw new AppError('BAD_REQUEST', 'the request has no body')
-    const parser = createMultipartParser(headers['content-type'])
+    const parser = createMultipartParser(headers['content-type'], FORM)
     let replacement: Promise<Replacement> | undefined
     try {
       await readForm(stream, parser, async (content) => {
@@ -36,32 +38,5 @@ export function createUpload(work: WorkDirectory): Handler<ToolboxOperations['up
       await replacement?.then(({ discard }) => discard()).catch(() => {})
       throw fsError(error, given, 'FILE_WRITE_FAILED')
     }
-  }
-}
-
-/** Feeds the form to the parser and the field `file`, if it comes, to `save`. Rejects with what failed first. */
-async function readForm(
-  stream: Readable,
-  parser: MultipartParser,
-  save: (content: Readable) => Promise<void>,
-): Promise<void> {
-  const stop = new AbortController()
-  const saving: Promise<void>[] = []
-  const contents: Readable[] = []
-  parser.onFile((content) => {
-    contents.push(content)
-    const saved = save(content)
-    saved.catch((error: unknown) => stop.abort(error))
-    saving.push(saved)
-  })
-  try {
-    await pipeline(stream, parser.sink, { signal: stop.signal })
-    await Promise.all(saving)
-  } catch (error) {
-    const cause = stop.signal.aborted ? stop.signal.reason : parser.translate(error)
-    // The parser does not end the part it was in the middle of.
-    for (const content of contents) content.destroy(error instanceof Error ? error : undefined)
-    await Promise.allSettled(saving)
-    throw cause
   }
 }
