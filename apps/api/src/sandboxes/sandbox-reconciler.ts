@@ -17,6 +17,8 @@ export interface ReconcilerLimits {
   /** Steps in flight in this replica. */
   maxSteps: number
   stepDeadlineMs: number
+  /** How long a toolbox of an attempt that was cut short has to dial home before it is started anew. */
+  adoptWaitMs: number
   /** How long a replica that died keeps others from its rows. */
   leaseMs: number
   /** The safety net under lost notifications. */
@@ -31,6 +33,7 @@ export interface ReconcilerLimits {
 export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   maxSteps: 64,
   stepDeadlineMs: 20_000,
+  adoptWaitMs: 5_000,
   leaseMs: 15_000,
   pollMs: 5_000,
   maxAttempts: 3,
@@ -165,7 +168,10 @@ class Reconciler implements SandboxReconciler {
     const { leaseMs } = this.limits
     const rows = await this.options.leases.lease({ owner: this.owner, runnerIds, limit, leaseMs })
     this.saturated = rows.length === limit
-    for (const row of rows) this.track(this.drive(row))
+    for (const row of rows) {
+      // A row whose lease ran out while it is worked on here is worked on still, under the new lease.
+      if (!this.drives.has(row.id)) this.track(this.drive(row))
+    }
   }
 
   private async renew(): Promise<void> {
@@ -204,7 +210,8 @@ class Reconciler implements SandboxReconciler {
       await this.options.leases.release(row.id, this.owner)
       return undefined
     }
-    const context = { runner, tunnels: this.options.tunnels, leases: this.options.leases, leaseOwner: this.owner }
+    const { tunnels, leases } = this.options
+    const context = { runner, tunnels, leases, leaseOwner: this.owner, adoptWaitMs: this.limits.adoptWaitMs }
     drive.controller = new AbortController()
     using deadline = createDeadline(drive.controller.signal, this.limits.stepDeadlineMs)
     let report: SandboxReport

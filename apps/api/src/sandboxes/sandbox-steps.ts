@@ -12,9 +12,6 @@ export const PIDS_LIMIT = 4096
 /** Time that processes have to end after SIGTERM. */
 export const STOP_GRACE_MS = 2_000
 
-/** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
-export const ADOPT_WAIT_MS = 5_000
-
 const TOOLBOX_TOKEN_BYTES = 32
 
 export interface StepContext {
@@ -22,6 +19,8 @@ export interface StepContext {
   tunnels: ToolboxTunnels
   leases: Pick<SandboxLeaseStore, 'setToolboxToken'>
   leaseOwner: string
+  /** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
+  adoptWaitMs: number
 }
 
 /** Thrown when nothing may be done for a row any more: another replica has it, or it is wanted otherwise. */
@@ -89,13 +88,13 @@ async function start(context: StepContext, row: SandboxRow, signal: AbortSignal)
  * did and its toolbox is here; otherwise the sandbox does not run afterwards.
  */
 async function adopt(
-  { runner, tunnels }: StepContext,
+  { runner, tunnels, adoptWaitMs }: StepContext,
   row: SandboxRow,
   earlier: { tokenHash: string; signal: AbortSignal },
 ): Promise<boolean> {
   const status = await runner.status(row.id, earlier.signal)
   if (status.state !== 'running') return false
-  using patience = createDeadline(earlier.signal, ADOPT_WAIT_MS)
+  using patience = createDeadline(earlier.signal, adoptWaitMs)
   try {
     await tunnels.whenConnected(row.id, earlier.tokenHash, patience.signal)
     return true

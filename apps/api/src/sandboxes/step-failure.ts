@@ -32,6 +32,9 @@ const deeds: Readonly<Record<SandboxStep, string>> = {
 /** What the sandbox's user is told. Only a runner's refusal is quoted: other failures are the operator's affair. */
 export function reasonOf(error: unknown, step: SandboxStep): string {
   const what = `The sandbox could not ${deeds[step]}`
-  if (error instanceof RunnerCallError && isRefusal(error.status)) return `${what}: ${error.message}`
+  if (error instanceof RunnerCallError) {
+    return isRefusal(error.status) ? `${what}: ${error.message}` : `${what}: its runner failed`
+  }
+  // What a start waits for longest is its toolbox.
   return step === 'start' ? `${what}: its toolbox did not connect in time` : `${what}: its runner did not answer`
 }
