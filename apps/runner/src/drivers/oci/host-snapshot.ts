@@ -117,7 +117,7 @@ function emptyFolder(path: string): OciMount {
 }
 
 function isBelow(folders: readonly string[]): (path: string) => boolean {
-  return (path) => folders.some((folder) => path === folder || path.startsWith(folder + sep))
+  return (path) => folders.some((folder) => path.startsWith(folder + sep))
 }
 
 function textFile(path: string, lines: readonly string[]): TreeEntry {

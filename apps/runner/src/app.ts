@@ -1,0 +1,88 @@
+import { mkdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger, RunningService, ShutdownPhase } from '@atoll/service'
+import { shutDown } from '@atoll/service'
+import type { Config, Secrets } from './config.ts'
+import { openControlLink } from './control-link.ts'
+import { lockDataFolder } from './data-folder-lock.ts'
+import { startDialHomeRelay } from './dial-home-relay.ts'
+import { openOciDriver } from './drivers/oci/oci-driver.ts'
+import { readRunnerInfo } from './host-resources.ts'
+import { runCommand } from './run-command.ts'
+import { createRunnerInterface } from './runner-interface.ts'
+
+/** Time that processes of sandboxes get to end by themselves when the runner stops, in milliseconds. */
+const SHUTDOWN_GRACE_MS = 1_500
+
+export interface RunnerOptions {
+  config: Config
+  secrets: Secrets
+  log: Logger
+  /** Aborts at the first request to stop. */
+  signal: AbortSignal
+}
+
+/**
+ * The data folder's lock, the dial-home socket, the driver with its sandboxes, and the link to the API; resolves
+ * when the API knows this runner. Ends what it began when a step fails.
+ */
+export async function startRunner(options: RunnerOptions): Promise<RunningService> {
+  // In the order to run, so that what began last ends first; 5.5 s at most.
+  const phases: ShutdownPhase[] = []
+  try {
+    await openRunner(options, phases)
+    return { phases }
+  } catch (error) {
+    await shutDown(phases, options.log)
+    throw error
+  }
+}
+
+async function openRunner({ config, secrets, log, signal }: RunnerOptions, phases: ShutdownPhase[]): Promise<void> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  const dataDir = await realpath(config.dataDir)
+  const lock = await lockDataFolder(dataDir)
+  phases.unshift({ name: 'lock', deadlineMs: 200, run: async () => lock[Symbol.asyncDispose]() })
+
+  const dialHomeDir = await openDialHome({ config, dataDir, log }, phases)
+  const driver = await openOciDriver({
+    dataDir,
+    toolboxDir: config.toolboxDir,
+    dialHomeDir,
+    hiddenPaths: [dialHomeDir, ...(config.ownHome === undefined ? [] : [config.ownHome])],
+    runtime: config.runtime,
+    network: config.network,
+    log,
+    run: runCommand,
+  })
+  phases.unshift({ name: 'driver', deadlineMs: 1_500, run: async () => driver[Symbol.asyncDispose]() })
+  for (const limitation of driver.info.limitations) log.warn(limitation)
+
+  const readInfo = () => readRunnerInfo(driver, dataDir)
+  const onRequest = createRunnerInterface({ driver, readInfo, log, now: Date.now })
+  const link = openControlLink({ controlUrl: config.controlUrl, token: secrets.runnerToken, onRequest, log })
+  // Sandboxes end while the link still stands, so that the API hears of it.
+  phases.unshift(
+    { name: 'sandboxes', deadlineMs: 3_000, run: () => driver.stopAll(SHUTDOWN_GRACE_MS) },
+    { name: 'link', deadlineMs: 500, run: async () => link[Symbol.asyncDispose]() },
+  )
+  await Promise.race([link.connected, aborted(signal)])
+}
+
+async function openDialHome(
+  { config, dataDir, log }: { config: Config; dataDir: string; log: Logger },
+  phases: ShutdownPhase[],
+): Promise<string> {
+  if (config.dialHomeDir !== undefined) return realpath(config.dialHomeDir)
+  const folder = join(dataDir, 'dial-home')
+  const relay = await startDialHomeRelay({ folder, controlUrl: config.controlUrl, log })
+  phases.unshift({ name: 'relay', deadlineMs: 300, run: async () => relay[Symbol.asyncDispose]() })
+  return relay.folder
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve())
+  })
+}

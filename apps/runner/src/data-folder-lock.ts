@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { commandEnvironment } from './run-command.ts'
+
+const LOCK_FILE = 'lock'
+/** flock's exit code for a lock that another process has. */
+const TAKEN = 75
+
+/**
+ * Takes a data folder for this process until the lock is disposed or the process ends, however it ends: the
+ * kernel's lock is held by a program that lives as long as the pipe from here. Throws an Error, in one line that names
+ * the folder, when another process has it.
+ */
+export async function lockDataFolder(folder: string): Promise<AsyncDisposable> {
+  const flock = ['--exclusive', '--nonblock', '--conflict-exit-code', String(TAKEN), join(folder, LOCK_FILE), 'cat']
+  const holder = spawn('flock', flock, { stdio: ['pipe', 'pipe', 'ignore'], env: commandEnvironment(), detached: true })
+  const ended = new Promise<number>((resolve, reject) => {
+    holder.once('error', reject)
+    holder.once('close', (code) => resolve(code ?? -1))
+  })
+  holder.stdin.on('error', () => {
+    // It ended before it read; its exit code says why.
+  })
+  // What `cat` repeats was written after the lock was taken.
+  holder.stdin.write('locked\n')
+  const code = await Promise.race([once(holder.stdout, 'data').then(() => undefined), ended])
+  if (code === TAKEN) throw new Error(`data folder ${folder} is in use by another runner`)
+  if (code !== undefined) throw new Error(`data folder ${folder} cannot be locked: flock exited ${code}`)
+  return {
+    [Symbol.asyncDispose]: async () => {
+      holder.stdin.end()
+      await ended
+    },
+  }
+}

@@ -1,0 +1,45 @@
+import type { RunnerEvent } from '@atoll/protocol'
+import type { IncomingExchange } from '@atoll/tunnel'
+import type { SandboxDriver } from './drivers/driver.ts'
+
+/** Whoever listens knows after this long that the runner lives, in milliseconds. */
+export const ALIVE_INTERVAL_MS = 10_000
+/** Events that may wait for a listener that does not read; one that lags further is cut off and lists anew. */
+export const MAX_WAITING_EVENTS = 1_000
+
+/** Answers with what happens to the driver's sandboxes, a line of JSON each, until the caller goes away. */
+export function streamEvents(exchange: IncomingExchange, driver: SandboxDriver): void {
+  let waiting: RunnerEvent[] = []
+  let isBlocked = false
+  const write = (event: RunnerEvent) => {
+    isBlocked = !exchange.write(Buffer.from(`${JSON.stringify(event)}\n`))
+  }
+  const send = (event: RunnerEvent) => {
+    if (!isBlocked) return write(event)
+    if (event.type === 'alive') return
+    waiting.push(event)
+    if (waiting.length > MAX_WAITING_EVENTS) {
+      stop()
+      exchange.reset('CANCELLED', 'the listener does not keep up')
+    }
+  }
+  const unsubscribe = driver.onStatusChange((status) => send({ type: 'status', status }))
+  const timer = setInterval(() => send({ type: 'alive' }), ALIVE_INTERVAL_MS)
+  const stop = () => {
+    unsubscribe()
+    clearInterval(timer)
+  }
+  exchange.handlers = {
+    onData: () => undefined,
+    onEnd: () => undefined,
+    onDrain: () => {
+      isBlocked = false
+      const events = waiting
+      waiting = []
+      for (const event of events) send(event)
+    },
+    onReset: stop,
+  }
+  exchange.respond({ status: 200, headers: { 'content-type': 'application/x-ndjson' } })
+  send({ type: 'alive' })
+}

@@ -1,0 +1,22 @@
+import { statfs } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import type { RunnerInfo } from '@atoll/protocol'
+import type { SandboxDriver } from './drivers/driver.ts'
+import { version } from './version.ts'
+
+const GIB = 1024 ** 3
+
+/** What this runner tells the API of itself and its host; the disk is the one that `dataDir` is on. */
+export async function readRunnerInfo(driver: SandboxDriver, dataDir: string): Promise<RunnerInfo> {
+  const disk = await statfs(dataDir)
+  return {
+    version,
+    driver: driver.name,
+    runtime: driver.info.runtime,
+    limitations: driver.info.limitations,
+    cpu: availableParallelism(),
+    memoryGiB: totalmem() / GIB,
+    diskGiB: (disk.blocks * disk.bsize) / GIB,
+    snapshots: driver.info.snapshots,
+  }
+}

@@ -1,0 +1,55 @@
+import type { RunnerInfo } from '@atoll/protocol'
+import { SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
+import type { IncomingExchange } from '@atoll/tunnel'
+import type { SandboxDriver } from './drivers/driver.ts'
+import { streamEvents } from './event-stream.ts'
+import { createExchangeRouter, route, routeWithBody } from './exchange-router.ts'
+
+const SANDBOX = /^\/sandboxes\/([^/]+)$/
+
+export interface RunnerInterfaceOptions {
+  driver: SandboxDriver
+  readInfo: () => Promise<RunnerInfo>
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
+/** The interface that the API calls, as packages/protocol/src/runner-operations.ts describes it. */
+export function createRunnerInterface(options: RunnerInterfaceOptions): (exchange: IncomingExchange) => void {
+  const { driver } = options
+  const ok = (body: unknown) => ({ status: 200, body })
+  return createExchangeRouter(
+    [
+      route({ method: 'GET', path: /^\/info$/ }, async () => ok(await options.readInfo()), options),
+      route({ method: 'GET', path: /^\/sandboxes$/ }, async () => ok({ items: await driver.list() }), options),
+      route({ method: 'GET', path: SANDBOX }, async ({ id }) => ok(await driver.get(id)), options),
+      routeWithBody(
+        { method: 'PUT', path: SANDBOX, schema: SandboxSpec },
+        async ({ id, body }) => ok(await driver.create(id, body)),
+        options,
+      ),
+      routeWithBody(
+        { method: 'POST', path: /^\/sandboxes\/([^/]+)\/start$/, schema: StartSandbox },
+        async ({ id, body }) => ok(await driver.start(id, body)),
+        options,
+      ),
+      routeWithBody(
+        { method: 'POST', path: /^\/sandboxes\/([^/]+)\/stop$/, schema: StopSandbox },
+        async ({ id, body }) => ok(await driver.stop(id, body.graceMs)),
+        options,
+      ),
+      route(
+        { method: 'DELETE', path: SANDBOX },
+        async ({ id }) => {
+          await driver.remove(id)
+          return { status: 204 }
+        },
+        options,
+      ),
+      { method: 'GET', path: /^\/events$/, answer: (exchange) => streamEvents(exchange, driver) },
+    ],
+    options,
+  )
+}

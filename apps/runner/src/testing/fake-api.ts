@@ -1,0 +1,49 @@
+import { createServer } from 'node:http'
+import { RUNNER_TUNNEL_PATH } from '@atoll/protocol'
+import type { TunnelPeer } from '@atoll/tunnel'
+import { acceptTunnel, createTunnelServer } from '@atoll/tunnel'
+import { closeServer, listenOnLoopback } from './listen.ts'
+
+/** The part of the API that a runner sees. */
+export interface FakeApi extends AsyncDisposable {
+  readonly url: string
+  /** Runners that dialled with the right token, in the order they came. */
+  nextRunner(): Promise<TunnelPeer>
+}
+
+export async function startFakeApi(token: string): Promise<FakeApi> {
+  const server = createServer()
+  const tunnels = createTunnelServer()
+  const peers = new Set<TunnelPeer>()
+  const arrived: TunnelPeer[] = []
+  const waiting: ((peer: TunnelPeer) => void)[] = []
+  server.on('upgrade', (req, socket, head) => {
+    if (req.url !== RUNNER_TUNNEL_PATH || req.headers.authorization !== `Bearer ${token}`) {
+      socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n')
+      return
+    }
+    acceptTunnel(tunnels, { req, socket, head }, {}).then(
+      (peer) => {
+        peers.add(peer)
+        const take = waiting.shift()
+        if (take) take(peer)
+        else arrived.push(peer)
+      },
+      () => undefined,
+    )
+  })
+  return {
+    url: await listenOnLoopback(server),
+    nextRunner: () =>
+      new Promise((resolve) => {
+        const peer = arrived.shift()
+        if (peer) resolve(peer)
+        else waiting.push(resolve)
+      }),
+    [Symbol.asyncDispose]: async () => {
+      for (const peer of peers) peer.close()
+      tunnels.close()
+      await closeServer(server)
+    },
+  }
+}
