@@ -37,7 +37,7 @@ interface ExchangeSetup {
   head: RequestHead
   handlers: StreamHandlers
   /** Given by the end that opened the exchange. */
-  onResponse?: ResponseHandlers['onResponse']
+  responseHandlers?: ResponseHandlers
 }
 
 /** One end of an exchange, asking or answering. */
@@ -46,7 +46,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   readonly head: RequestHead
   handlers: StreamHandlers
   private readonly context: ExchangeContext
-  private readonly onResponse: ResponseHandlers['onResponse'] | undefined
+  private readonly responseHandlers: ResponseHandlers | undefined
   private readonly outgoing: SendHalf
   private readonly incoming: ReceiveHalf
   private responded = false
@@ -63,7 +63,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     this.context = setup.context
     this.head = setup.head
     this.handlers = setup.handlers
-    this.onResponse = setup.onResponse
+    this.responseHandlers = setup.responseHandlers
     const { scheduler, sendWindowBytes, tuner } = setup.context
     this.outgoing = new SendHalf({ id: setup.id, scheduler, credit: sendWindowBytes, listener: this })
     this.incoming = new ReceiveHalf(this, tuner)
@@ -80,7 +80,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
 
   respond(head: ResponseHead): void {
     if (this.over) return
-    if (this.onResponse !== undefined || this.responded) throw new TypeError('an exchange is answered once')
+    if (this.responseHandlers !== undefined || this.responded) throw new TypeError('an exchange is answered once')
     const text = encodeResponseHead(head)
     checkHeadSize(text, this.context.maxHeadBytes)
     this.responded = true
@@ -99,13 +99,13 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     this.requireHead()
     if (chunk !== undefined && chunk.length > 0) this.outgoing.write(chunk)
     this.outgoing.end()
-    if (this.onResponse === undefined && !this.upgraded && !this.incoming.ended) this.stopIncoming()
+    if (this.responseHandlers === undefined && !this.upgraded && !this.incoming.ended) this.stopIncoming()
   }
 
   reset(code: TunnelErrorCode = 'CANCELLED', message = 'the exchange was cancelled'): void {
     if (this.over) return
     this.settle()
-    if (!this.outgoing.started && this.onResponse !== undefined) {
+    if (!this.outgoing.started && this.responseHandlers !== undefined) {
       // The other end never heard of it.
       this.outgoing.abandon()
       this.context.release(this)
@@ -127,16 +127,16 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   // What the peer's frames say.
 
   takeResponse(head: ResponseHead): void {
-    if (this.onResponse === undefined || this.responded) throw violation('a response nobody waits for')
+    if (this.responseHandlers === undefined || this.responded) throw violation('a response nobody waits for')
     this.responded = true
     this.upgraded = head.status === SWITCHING_PROTOCOLS
-    const { onResponse } = this
-    if (!this.over) this.guard(() => onResponse(head))
+    const { responseHandlers } = this
+    if (!this.over) this.guard(() => responseHandlers.onResponse(head))
   }
 
   takeData(chunk: Buffer, last: boolean): void {
     if (this.incoming.ended) throw violation('data after the end of its half')
-    if (this.onResponse !== undefined && !this.responded) throw violation('data before the response')
+    if (this.responseHandlers !== undefined && !this.responded) throw violation('data before the response')
     if (chunk.length === 0 && !last) throw violation('an empty data frame')
     this.incoming.receive(chunk, last)
     if (last) this.releaseWhenEnded()
@@ -207,7 +207,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   }
 
   private requireHead(): void {
-    if (this.onResponse === undefined && !this.responded) throw new TypeError('an answer begins with respond')
+    if (this.responseHandlers === undefined && !this.responded) throw new TypeError('an answer begins with respond')
   }
 
   /** An early answer: what is left of the request is of no use. */

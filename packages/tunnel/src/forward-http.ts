@@ -6,6 +6,12 @@ import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPe
 /** How long a client that was answered early may go on sending what nobody reads, before it is cut off. */
 const EARLY_ANSWER_LINGER_MS = 2_000
 
+/**
+ * How much of a response waits here for a client that reads slower than it is sent. Node would have it stop at a
+ * single frame, and stopping and starting for each costs more than half of a download.
+ */
+const CLIENT_BUFFER_BYTES = 256 * 1024
+
 /** How a forwarded call ended. */
 export type ForwardOutcome =
   /** The response was handed over whole. */
@@ -105,7 +111,7 @@ class ForwardedCall implements ResponseHandlers {
     if (this.left < 0) this.breakOff(lengthError())
     // Node sends a last piece that it knows to be the last at half the cost.
     else if (this.left === 0) this.res.end(chunk)
-    else if (!this.res.write(chunk)) this.pauseUntilDrained()
+    else if (!this.res.write(chunk) && this.res.writableLength > CLIENT_BUFFER_BYTES) this.pauseUntilDrained()
   }
 
   onEnd(): void {

@@ -61,9 +61,10 @@ class MemoryEnd implements MemoryLink {
     this.deliver()
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, sent: () => void): void {
     if (this.isClosed) return
     this.unsent.push(Buffer.from(message))
+    sent()
     this.bufferedBytes += message.length
     this.pump()
   }

@@ -4,15 +4,24 @@ import type { Link } from './types.ts'
 /** Messages are cut from slabs of this size, so that small ones do not cost an allocation each. */
 const SLAB_BYTES = 64 * 1024
 
+/** Slabs kept for use again; as many as a full link has under way. */
+const MAX_SPARE_SLABS = 4
+
 /** A message with less room than this is sent rather than filled with a sliver of a long chunk. */
 const MIN_USEFUL_ROOM_BYTES = 4 * 1024
+
+interface FrameStart {
+  type: FrameType
+  exchangeId: number
+}
 
 /** Gathers frames into messages of at most `maxMessageBytes`; only a longer frame makes a longer message. */
 export class MessageWriter {
   private readonly link: Link
   private readonly maxMessageBytes: number
-  private slab: Buffer = Buffer.alloc(0)
-  /** The message being gathered is `slab` from `start` up to `offset`. */
+  private slab = new Slab(0)
+  private spare: Slab[] = []
+  /** The message being gathered lies in the slab from `start` up to `offset`. */
   private start = 0
   private offset = 0
   /** The last frame gathered, if it is one that may carry the flag END. */
@@ -36,61 +45,83 @@ export class MessageWriter {
   }
 
   /** A frame whose payload is text, one byte a character. */
-  writeText(frame: { type: FrameType; exchangeId: number }, text: string): void {
-    const at = this.open(frame.type, frame.exchangeId, text.length)
-    this.slab.write(text, at, text.length, 'latin1')
+  writeText(frame: FrameStart, text: string): void {
+    const at = this.open(frame, text.length)
+    this.slab.bytes.write(text, at, text.length, 'latin1')
   }
 
-  writeBytes(frame: { type: FrameType; exchangeId: number }, bytes: Uint8Array): void {
-    const at = this.open(frame.type, frame.exchangeId, bytes.length)
-    this.slab.set(bytes, at)
+  writeBytes(frame: FrameStart, bytes: Uint8Array): void {
+    const at = this.open(frame, bytes.length)
+    this.slab.bytes.set(bytes, at)
   }
 
   /** A frame whose payload is `bytes` from `from` up to `to`. */
-  writePart(frame: { type: FrameType; exchangeId: number }, bytes: Buffer, part: { from: number; to: number }): void {
-    const at = this.open(frame.type, frame.exchangeId, part.to - part.from)
-    bytes.copy(this.slab, at, part.from, part.to)
+  writePart(frame: FrameStart, bytes: Buffer, part: { from: number; to: number }): void {
+    const at = this.open(frame, part.to - part.from)
+    bytes.copy(this.slab.bytes, at, part.from, part.to)
   }
 
   /** Says in the last frame that it completes its half, if that frame is this exchange's and still here. */
   markEnd(exchangeId: number): boolean {
     if (this.lastExchangeId !== exchangeId || this.pendingBytes === 0) return false
-    this.slab[this.lastHeaderAt + 1] = FLAG_END
+    this.slab.bytes[this.lastHeaderAt + 1] = FLAG_END
     return true
   }
 
   /** Hands the message gathered so far to the link. */
   flush(): void {
     if (this.offset === this.start) return
-    const message = this.slab.subarray(this.start, this.offset)
+    const message = this.slab.bytes.subarray(this.start, this.offset)
     this.start = this.offset
     this.lastExchangeId = 0
-    this.link.send(message)
+    this.slab.underWay += 1
+    this.link.send(message, this.slab.sent)
   }
 
-  /** Lets go of the slab, so that an idle link holds none. */
+  /** Lets go of all slabs, so that an idle link holds none. */
   release(): void {
-    if (this.offset === this.start) {
-      this.slab = Buffer.alloc(0)
-      this.start = 0
-      this.offset = 0
-    }
+    this.spare = []
+    if (this.offset === this.start) this.use(new Slab(0))
   }
 
-  private open(type: FrameType, exchangeId: number, length: number): number {
+  private open(frame: FrameStart, length: number): number {
     const bytes = FRAME_HEADER_BYTES + length
     if (this.pendingBytes + bytes > this.maxMessageBytes) this.flush()
-    if (this.offset + bytes > this.slab.length) {
+    if (this.offset + bytes > this.slab.bytes.length) {
       this.flush()
-      this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes))
-      this.start = 0
-      this.offset = 0
+      this.changeSlab(bytes)
     }
     const headerAt = this.offset
-    writeFrameHeader(this.slab, headerAt, { type, flags: 0, exchangeId, length })
+    writeFrameHeader(this.slab.bytes, headerAt, { type: frame.type, flags: 0, exchangeId: frame.exchangeId, length })
     this.offset += bytes
     this.lastHeaderAt = headerAt
-    this.lastExchangeId = type <= frameTypes.data ? exchangeId : 0
+    this.lastExchangeId = frame.type <= frameTypes.data ? frame.exchangeId : 0
     return headerAt + FRAME_HEADER_BYTES
+  }
+
+  private changeSlab(leastBytes: number): void {
+    if (this.slab.bytes.length === SLAB_BYTES && this.spare.length < MAX_SPARE_SLABS) this.spare.push(this.slab)
+    const free = leastBytes <= SLAB_BYTES ? this.spare.findIndex((slab) => slab.underWay === 0) : -1
+    const [reused] = free === -1 ? [] : this.spare.splice(free, 1)
+    this.use(reused ?? new Slab(Math.max(SLAB_BYTES, leastBytes)))
+  }
+
+  private use(slab: Slab): void {
+    this.slab = slab
+    this.start = 0
+    this.offset = 0
+  }
+}
+
+/** Memory for messages, and how many of those cut from it the link still needs. */
+class Slab {
+  readonly bytes: Buffer
+  underWay = 0
+  readonly sent = (): void => {
+    this.underWay -= 1
+  }
+
+  constructor(bytes: number) {
+    this.bytes = Buffer.allocUnsafeSlow(bytes)
   }
 }

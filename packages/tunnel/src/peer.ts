@@ -113,8 +113,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     checkHeadSize(text, this.maxSendHeadBytes)
     const id = this.own.nextId()
     if (id === undefined) throw new TunnelError('TOO_MANY_STREAMS', `${this.own.count} exchanges are open already`)
-    const onResponse: ResponseHandlers['onResponse'] = (response) => handlers.onResponse(response)
-    const exchange = new Exchange({ id, context: this.context, head, handlers, onResponse })
+    const exchange = new Exchange({ id, context: this.context, head, handlers, responseHandlers: handlers })
     this.own.put(exchange)
     exchange.sendRequest(text)
     return exchange

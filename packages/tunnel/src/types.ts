@@ -89,8 +89,8 @@ export interface IncomingExchange extends TunnelStream {
 
 /** A message link below the tunnel: a WebSocket, or memory in tests. */
 export interface Link {
-  /** Queues one message. Never throws; after close it does nothing. */
-  send(message: Uint8Array): void
+  /** Queues one message; `sent` is called once its memory may be used again. Never throws; after close it does nothing. */
+  send(message: Uint8Array, sent: () => void): void
   /** Bytes taken by `send` that have not left for the network. */
   readonly bufferedBytes: number
   /** Sets the listeners; called once, synchronously after construction. Messages before it are kept. */

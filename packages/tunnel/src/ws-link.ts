@@ -55,8 +55,12 @@ class WebSocketLink implements Link {
     else this.ws.resume()
   }
 
-  send(message: Uint8Array): void {
-    if (this.ws.readyState === WebSocket.OPEN) this.ws.send(message, sendOptions, this.written)
+  send(message: Uint8Array, sent: () => void): void {
+    if (this.ws.readyState !== WebSocket.OPEN) return
+    this.ws.send(message, sendOptions, () => {
+      sent()
+      if (this.ws.bufferedAmount <= LOW_BUFFER_BYTES) this.listeners?.onDrain()
+    })
   }
 
   close(code: number, reason: string): void {
@@ -85,10 +89,6 @@ class WebSocketLink implements Link {
   uncork(): void {
     if (this.corked) this.socket?.uncork()
     this.corked = false
-  }
-
-  private readonly written = (): void => {
-    if (this.ws.bufferedAmount <= LOW_BUFFER_BYTES) this.listeners?.onDrain()
   }
 
   private closed(code: number, reason: string): void {

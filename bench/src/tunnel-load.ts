@@ -1,0 +1,132 @@
+import { performance } from 'node:perf_hooks'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Pool } from 'undici'
+import { median } from './measure.ts'
+
+/** A download that lasts as long as it is wanted. */
+const ENDLESS_BYTES = 2 ** 40
+
+const CHUNK = Buffer.alloc(64 * 1024, 'u')
+
+/** One way to the daemon: where its calls go. */
+export interface Route {
+  origin: string
+  prefix: string
+}
+
+/** Calls a second with `inFlight` of them at any time, and the median time of one in milliseconds. */
+export async function smallCalls(route: Route, options: { inFlight: number; forMs: number }) {
+  const pool = new Pool(route.origin, { connections: options.inFlight, pipelining: 1 })
+  const times: number[] = []
+  const start = performance.now()
+  const until = start + options.forMs
+  const worker = async () => {
+    for (let now = performance.now(); now < until; ) {
+      const { body } = await pool.request({ method: 'GET', path: `${route.prefix}/small` })
+      await body.text()
+      const done = performance.now()
+      times.push(done - now)
+      now = done
+    }
+  }
+  await Promise.all(Array.from({ length: options.inFlight }, worker))
+  const perSecond = (times.length * 1000) / (performance.now() - start)
+  await pool.destroy()
+  return { perSecond, p50Ms: median(times) }
+}
+
+/** MiB a second of one download. */
+export async function download(route: Route, bytes: number): Promise<number> {
+  const pool = new Pool(route.origin, { connections: 1 })
+  const start = performance.now()
+  await drainDownload(pool, downloadPath(route, bytes))
+  const seconds = (performance.now() - start) / 1000
+  await pool.destroy()
+  return bytes / 2 ** 20 / seconds
+}
+
+/** MiB a second of one upload. */
+export async function upload(route: Route, bytes: number): Promise<number> {
+  const pool = new Pool(route.origin, { connections: 1 })
+  let left = bytes
+  const source = new Readable({
+    highWaterMark: 4 * CHUNK.length,
+    read() {
+      if (left <= 0) {
+        this.push(null)
+        return
+      }
+      left -= CHUNK.length
+      this.push(CHUNK)
+    },
+  })
+  const start = performance.now()
+  const { body } = await pool.request({
+    method: 'POST',
+    path: `${route.prefix}/upload`,
+    headers: { 'content-length': String(bytes), 'content-type': 'application/octet-stream' },
+    body: source,
+  })
+  await body.text()
+  const seconds = (performance.now() - start) / 1000
+  await pool.destroy()
+  return bytes / 2 ** 20 / seconds
+}
+
+/** The median time in milliseconds of a one-byte exchange while downloads run on the same way. */
+export async function keystrokes(route: Route, forMs: number): Promise<number> {
+  const pool = new Pool(route.origin, { connections: 2 })
+  const stop = new AbortController()
+  const bulk = drainDownload(pool, downloadPath(route, ENDLESS_BYTES), stop.signal).catch(() => {})
+  const times: number[] = []
+  const until = performance.now() + forMs
+  while (performance.now() < until) {
+    const start = performance.now()
+    const { body } = await pool.request({
+      method: 'POST',
+      path: `${route.prefix}/echo`,
+      headers: { 'content-type': 'application/octet-stream' },
+      body: 'k',
+    })
+    await body.text()
+    times.push(performance.now() - start)
+    // A person, or an agent reading, leaves the wire alone in between.
+    await sleep(5)
+  }
+  stop.abort()
+  await bulk
+  await pool.destroy()
+  return median(times)
+}
+
+/** Downloads `bytes` as a reader that rests after each MiB. */
+export async function slowDownload(route: Route, options: { bytes: number; restMs: number }): Promise<void> {
+  const pool = new Pool(route.origin, { connections: 1 })
+  const { body } = await pool.request({ method: 'GET', path: downloadPath(route, options.bytes) })
+  let sinceRest = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    sinceRest += chunk.length
+    if (sinceRest < 2 ** 20) continue
+    sinceRest = 0
+    await sleep(options.restMs)
+  }
+  await pool.destroy()
+}
+
+async function drainDownload(pool: Pool, path: string, signal?: AbortSignal): Promise<void> {
+  const { body } = await pool.request({
+    method: 'GET',
+    path,
+    ...(signal === undefined ? {} : { signal }),
+  })
+  body.on('data', () => {})
+  await new Promise<void>((resolve, reject) => {
+    body.once('end', resolve)
+    body.once('error', reject)
+  })
+}
+
+function downloadPath(route: Route, bytes: number): string {
+  return `${route.prefix}/download?bytes=${bytes}`
+}

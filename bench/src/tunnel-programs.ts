@@ -1,0 +1,64 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+/** How long a program of the benchmark may take to start, in milliseconds. */
+const START_DEADLINE_MS = 20_000
+
+const STOP_DEADLINE_MS = 5_000
+
+/** A part of the measured system, in a process of its own. */
+export interface Program {
+  readonly port: number
+  /** Peak resident memory since the last call, in bytes. */
+  peakMemoryBytes(): Promise<number>
+  stop(): Promise<void>
+}
+
+/** Starts `name`, an entry point beside this one, and waits until it serves. */
+export async function startProgram(name: string, ...args: string[]): Promise<Program> {
+  const child = fork(fileURLToPath(new URL(`./${name}.js`, import.meta.url)), args, { stdio: ['ignore', 2, 2, 'ipc'] })
+  const [port] = await answer(child, 'ready')
+  if (typeof port !== 'number') throw new Error(`${name} told no port`)
+  return {
+    port,
+    async peakMemoryBytes() {
+      child.send('memory')
+      const [bytes] = await answer(child, 'memory')
+      return Number(bytes)
+    },
+    async stop() {
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS)
+      if (child.connected) child.disconnect()
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      clearTimeout(timer)
+    },
+  }
+}
+
+async function answer(child: ChildProcess, type: string): Promise<unknown[]> {
+  const signal = AbortSignal.timeout(START_DEADLINE_MS)
+  const exited = once(child, 'exit', { signal }).then(([code]) => {
+    throw new Error(`a program of the benchmark ended with code ${code}`)
+  })
+  exited.catch(() => {})
+  for (;;) {
+    const [message] = await Promise.race([once(child, 'message', { signal }), exited])
+    if (Array.isArray(message) && message[0] === type) return message.slice(1)
+  }
+}
+
+/** The child's side: tells the port, answers questions about memory, and ends with its parent. */
+export function serveParent(port: number): void {
+  const SAMPLE_MS = 20
+  let peak = 0
+  setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  }, SAMPLE_MS).unref()
+  process.on('message', () => {
+    process.send?.(['memory', Math.max(peak, process.memoryUsage.rss())])
+    peak = 0
+  })
+  process.on('disconnect', () => process.exit(0))
+  process.send?.(['ready', port])
+}
