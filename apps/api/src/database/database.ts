@@ -27,6 +27,9 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** Part of the name of an embedded server's socket. */
+export const SOCKET_PORT = 5432
+
 const POOL_SIZE = 10
 const CONNECT_TIMEOUT_S = 5
 const CLOSE_TIMEOUT_S = 1
@@ -68,8 +71,19 @@ export function connect(address: DatabaseAddress, extra: postgres.Options<Record
       ...extra.connection,
     },
   }
-  if ('url' in address) return postgres(address.url, options)
-  return postgres({ ...options, host: address.socketDir, user: address.user, database: address.database })
+  if ('url' in address) return connectToUrl(address.url, options)
+  // Without a port the driver would take it from our environment.
+  const { socketDir, user, database } = address
+  return postgres({ ...options, host: socketDir, port: SOCKET_PORT, user, database })
+}
+
+/** The driver takes no `host` from a query, which is how the folder of a socket is usually written. */
+function connectToUrl(text: string, options: postgres.Options<Record<string, never>>): Sql {
+  if (!/[?&]host=/.test(text)) return postgres(text, options)
+  const url = new URL(text)
+  const host = url.searchParams.get('host') ?? ''
+  url.searchParams.delete('host')
+  return postgres(url.href, { ...options, host })
 }
 
 async function isReachable(sql: Sql, deadlineMs: number): Promise<boolean> {

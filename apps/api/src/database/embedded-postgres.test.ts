@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createLogger } from '@atoll/service'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { Program } from '../testing/program.ts'
 import { bundleProgram } from '../testing/program.ts'
 import { SURVIVES_KILL } from '../testing/survives-kill.ts'
@@ -13,6 +13,9 @@ import { until } from '../testing/until.ts'
 import type { DatabaseAddress } from './database.ts'
 import { connect } from './database.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
+
+// Each test starts several processes, which takes long where many tests share few processors.
+vi.setConfig({ testTimeout: 120_000 })
 
 const log = createLogger('test', 'silent')
 let owner: Program

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SOCKET_PORT } from './database.ts'
 import type { PostgresAccount } from './postgres-account.ts'
 import { choosePostgresAccount } from './postgres-account.ts'
 import { runInitdb } from './postgres-initdb.ts'
@@ -23,8 +24,7 @@ export interface PostgresFolder {
 
 /** The kernel takes 108 bytes for the path of a unix socket, with the zero that ends it. */
 const MAX_SOCKET_PATH_BYTES = 107
-/** Named by the server after its port, which is only a number here. */
-const SOCKET_FILE = '.s.PGSQL.5432'
+const SOCKET_FILE = `.s.PGSQL.${SOCKET_PORT}`
 /** mkdtemp adds six characters. */
 const SOCKET_NAME = `/socket-123456/${SOCKET_FILE}`
 

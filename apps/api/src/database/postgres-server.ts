@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Logger } from '@atoll/service'
+import { SOCKET_PORT } from './database.ts'
 import { endsWithin } from './ends-within.ts'
 import type { PostgresAccount } from './postgres-account.ts'
 import { OWNER_SETTING } from './postgres-orphan.ts'
@@ -44,6 +45,7 @@ export async function startPostgresServer(options: ServerOptions): Promise<Postg
   const settings: Record<string, string> = {
     ...options.settings,
     listen_addresses: '',
+    port: String(SOCKET_PORT),
     unix_socket_directories: options.socketDir,
     [OWNER_SETTING]: String(process.pid),
   }

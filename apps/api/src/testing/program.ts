@@ -38,6 +38,7 @@ export async function bundleProgram(entry: string): Promise<Program> {
     outfile: path,
     bundle: true,
     platform: 'node',
+    target: 'node20',
     format: 'esm',
     plugins: [{ name: 'npm-packages-stay-outside', setup: leaveNpmPackagesOutside }],
   })

@@ -18,6 +18,7 @@ export interface SandboxWorld extends AsyncDisposable {
   readonly url: string
   readonly api: TestApi
   readonly runner: ScriptedRunner
+  readonly runnerToken: string
   readonly principal: TestPrincipal
   /** Calls the API as the principal, or as another. */
   call(method: string, path: string, options?: { body?: unknown; as?: TestPrincipal }): Promise<Answer>
@@ -54,7 +55,7 @@ export async function createSandboxWorld(): Promise<SandboxWorld> {
     return body as Sandbox
   }
   const world: SandboxWorld = {
-    ...{ url, api, runner, principal, call, createPrincipal: api.createPrincipal },
+    ...{ url, api, runner, runnerToken: token, principal, call, createPrincipal: api.createPrincipal },
     create: (body = {}) => expectSandbox(call('POST', '/sandbox', { body })),
     get: (id) => expectSandbox(call('GET', `/sandbox/${id}`)),
     untilState: (id, state) => until(`${id} is ${state}`, async () => (await world.get(id)).state === state),

@@ -89,7 +89,16 @@ export class ScriptedRunner implements AsyncDisposable {
   }
 
   emit(event: RunnerEvent): void {
-    for (const stream of this.eventStreams) stream.write(Buffer.from(`${JSON.stringify(event)}\n`))
+    this.emitText(`${JSON.stringify(event)}\n`)
+  }
+
+  /** Sends any text where events belong. */
+  emitText(text: string): void {
+    for (const stream of this.eventStreams) stream.write(Buffer.from(text))
+  }
+
+  get isConnected(): boolean {
+    return this.peer?.closed === false
   }
 
   get(id: string): ScriptedSandbox {
