@@ -118,7 +118,7 @@ function describeWriting(scene: () => EscapeScene): void {
   it.each(ATTACKERS)("a sandbox's own limits cannot be raised, as %s", async (attacker) => {
     const files =
       'memory.max memory.limit_in_bytes pids.max cpu.max cpu.cfs_quota_us release_agent notify_on_release cgroup.procs'
-    const script = `for name in ${files}; do for file in $(find /sys/fs/cgroup -name $name); do ( echo 1 > $file ) && echo $file; done; done
+    const script = `for name in ${files}; do for file in $(find /sys/fs/cgroup -name $name); do ( : >> $file ) && echo $file; done; done
       for file in $(find /sys/fs/cgroup -name cgroup.procs); do mkdir $(dirname $file)/x && echo made; done`
     expect((await scene().attack(attacker, script)).stdout).toBe('')
   })

@@ -33,7 +33,7 @@ const MOUNT_COMMANDS = [
   'pivot_root / /mnt',
 ]
 
-/** Calls that act on the kernel all sandboxes share. */
+/** Calls that act on the kernel all sandboxes share, with arguments that would do no harm if one got through. */
 const KERNEL_CALLS: [title: string, call: SystemCall][] = [
   ['loading a module', [175, 105, 0, 0, '""']],
   ['loading a module from a file', [313, 273, 0, '""', 0]],
@@ -42,11 +42,10 @@ const KERNEL_CALLS: [title: string, call: SystemCall][] = [
   ['rebooting', [169, 142, 0, 0, 0, 0]],
   ['swapping', [167, 224, '"/tmp/swap"', 0]],
   ['accounting', [163, 89, '"/tmp/acct"']],
-  ['setting the time', [227, 112, 0, 'pack("QQ", 0, 0)']],
-  ['setting the time of day', [164, 170, 'pack("QQ", 0, 0)', 0]],
+  ['setting the time', [227, 112, 0, 0]],
+  ['setting the time of day', [164, 170, 0, 0]],
   ['setting the host name', [170, 161, '"gotcha"', 6]],
   ['reading the kernel log', [103, 116, 3, '" " x 64', 64]],
-  ['clearing the kernel log', [103, 116, 5, 0, 0]],
   ['a bpf program', [321, 280, 0, '" " x 64', 64]],
   ['a performance event', [298, 241, '" " x 128', 0, -1, -1, 0]],
   ['handling page faults', [323, 282, 0]],
@@ -81,20 +80,18 @@ export function describeHostKernelEscape(getHarness: GetHarness): void {
 
     it.each(ATTACKERS)("neither the host's name nor its modules nor its clock change, as %s", async (attacker) => {
       const before = [hostname(), await readFile('/proc/modules', 'utf8').catch(() => '')]
-      const script = `hostname gotcha; modprobe dummy; insmod /tmp/x.ko; rmmod dummy; hwclock --systohc; date -s 2001-01-01 && echo set`
+      const script = `hostname gotcha; modprobe dummy; insmod /tmp/x.ko; rmmod dummy; hwclock --systohc; date -s @$(date +%s) > /dev/null && echo set`
       expect((await scene().attack(attacker, script)).stdout).not.toContain('set\n')
       expect([hostname(), await readFile('/proc/modules', 'utf8').catch(() => '')]).toEqual(before)
-      expect(new Date().getFullYear()).toBeGreaterThan(2001)
     })
 
-    it("a crash runs no program of the host's", async () => {
-      const pattern = await readFile('/proc/sys/kernel/core_pattern', 'utf8')
+    it.each(ATTACKERS)("a crash runs no program of the host's, as %s", async (attacker) => {
       const { stdout } = await scene().attack(
-        'root',
-        `echo '|/tmp/x' > /proc/sys/kernel/core_pattern; ulimit -c unlimited; ulimit -Hc`,
+        attacker,
+        '( : >> /proc/sys/kernel/core_pattern ) && echo opened; ulimit -Hc',
       )
-      expect(['0', '1', 'unlimited']).toContain(stdout.trim())
-      expect(await readFile('/proc/sys/kernel/core_pattern', 'utf8')).toBe(pattern)
+      // A limit of 1 byte is no dump, and one that a pattern which starts a program heeds.
+      expect(['0\n', '1\n']).toContain(stdout)
     })
 
     describePrivileges(scene)
