@@ -15,6 +15,13 @@ test('the document is OpenAPI 3.1 and lists every route that is not hidden', asy
   }
 })
 
+test('what takes a key says so', async () => {
+  await using api = await createTestApi()
+  const { paths } = (await api.app.inject('/api/docs/json')).json()
+  expect(paths['/api/sandbox'].get.security).toEqual([{ apiKey: [] }])
+  expect(paths['/api/health'].get.security).toBeUndefined()
+})
+
 test('the page and everything it loads come from here', async () => {
   await using api = await createTestApi()
   const page = await api.app.inject('/api/docs/')

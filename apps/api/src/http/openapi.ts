@@ -7,6 +7,23 @@ import { version } from '../version.ts'
 /** Where the interactive page is; the document is below it at `/json`. */
 export const DOCS_PATH = '/api/docs'
 
+/**
+ * All from here. The page styles elements as it goes, which cannot run anything; requests are not upgraded to
+ * HTTPS, since a self-hosted API often has none.
+ */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'self'",
+  "base-uri 'self'",
+  "frame-ancestors 'self'",
+  "img-src 'self' data:",
+  "object-src 'none'",
+  "style-src 'self' 'unsafe-inline'",
+].join('; ')
+
+const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40" height="40">
+<circle cx="20" cy="20" r="12" fill="none" stroke="#4fd1c5" stroke-width="6" stroke-dasharray="58 18"/>
+<text x="42" y="28" font-family="sans-serif" font-size="24" fill="#fff">Atoll</text></svg>`
+
 /** Describes every route that is registered after it, as OpenAPI 3.1, from the schemas that check the requests. */
 export const openapi = fastifyPlugin(
   async (app: FastifyInstance) => {
@@ -25,6 +42,11 @@ export const openapi = fastifyPlugin(
           },
         },
       },
+      // What takes a permission takes a key, which the page then sends.
+      transform: ({ schema, url, route }) => ({
+        url,
+        schema: { ...schema, ...(route.config?.permission === undefined ? {} : { security: [{ apiKey: [] }] }) },
+      }),
     })
   },
   { name: 'openapi' },
@@ -34,8 +56,9 @@ export const openapi = fastifyPlugin(
 export const docsPage: FastifyPluginAsync = async (app) => {
   await app.register(fastifySwaggerUi, {
     routePrefix: DOCS_PATH,
-    staticCSP: true,
-    uiConfig: { validatorUrl: null, persistAuthorization: true, docExpansion: 'list' },
+    staticCSP: CONTENT_SECURITY_POLICY,
+    logo: { type: 'image/svg+xml', content: LOGO },
+    uiConfig: { validatorUrl: null, docExpansion: 'list' },
     theme: { title: 'Atoll API' },
   })
 }
