@@ -3,7 +3,8 @@ import { Type } from 'typebox'
 
 /**
  * The runner's HTTP interface, called by the API through the runner's tunnel. Every call is idempotent, so
- * the API may repeat one whose answer it did not see.
+ * the API may repeat one whose answer it did not see. Calls for one sandbox are done one at a time, in the order
+ * in which they came, so a deletion is not overtaken by what it follows.
  *
  *   GET    /info                      RunnerInfo
  *   GET    /sandboxes                 { items: SandboxStatus[] }
@@ -13,6 +14,7 @@ import { Type } from 'typebox'
  *   POST   /sandboxes/{id}/stop       body StopSandbox → SandboxStatus `stopped`
  *   DELETE /sandboxes/{id}            204, also when unknown; ends processes and removes files
  *   GET    /events                    application/x-ndjson of RunnerEvent, open until cancelled
+ *   POST   /ready                     204; the API has compared what this runner has, and gives it work from now on
  */
 
 /** Units: cpu in cores, memory and disk in GiB, pids a count. */

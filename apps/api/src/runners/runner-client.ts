@@ -43,6 +43,8 @@ export interface RunnerClient {
   remove(id: string, signal?: AbortSignal): Promise<void>
   /** What happens on the runner, from the moment this resolves. The iteration throws when the link ends. */
   events(): Promise<AsyncIterable<RunnerEvent>>
+  /** Tells the runner that it may be given work from now on. */
+  welcome(): Promise<void>
 }
 
 export function createRunnerClient(peer: TunnelPeer): RunnerClient {
@@ -63,6 +65,9 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
       await call({ method: 'DELETE', path: sandboxPath(id), signal })
     },
     events: () => openEvents(peer),
+    async welcome() {
+      await call({ method: 'POST', path: '/ready', signal: undefined })
+    },
   }
 }
 

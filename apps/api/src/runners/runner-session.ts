@@ -53,6 +53,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     await options.observer.compare(connected, await connected.client.list())
     await store.setInfo(connection(), info)
     options.onReady(connected, info)
+    await connected.client.welcome()
     await follow(events, peer, async (event) => {
       if (event.type === 'status') await options.observer.changed(connected, event.status)
       else await store.setSeen(connection())

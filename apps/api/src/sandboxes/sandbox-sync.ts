@@ -61,11 +61,11 @@ export function createSandboxSync({ store, log }: SandboxSyncOptions): RunnerObs
       }
     },
 
-    async changed(runner, { sandboxId }) {
+    async changed(runner, { sandboxId, reason }) {
       if (!isSandboxId(sandboxId)) return
       // An event may be older than the newest start, so what counts is what is true now.
       const status = await currentStatus(runner, sandboxId)
-      if (status.state === 'stopped') await ended(runner, sandboxId, status.reason ?? 'ended by itself')
+      if (status.state === 'stopped') await ended(runner, sandboxId, status.reason ?? reason ?? 'ended by itself')
     },
   }
 }

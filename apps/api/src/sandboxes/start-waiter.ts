@@ -24,6 +24,10 @@ export type StartWaiter = (row: SandboxRow, signal: AbortSignal) => Promise<Sand
 
 export function createStartWaiter(options: StartWaiterOptions): StartWaiter {
   const { changes, read, closing, waitMs = STARTED_WAIT_MS } = options
+  const waiting = new Set<Bell>()
+  closing.addEventListener('abort', () => {
+    for (const bell of waiting) bell.ring()
+  })
   return async (first, signal) => {
     const deadline = performance.now() + waitMs
     const bell = createBell()
@@ -31,7 +35,7 @@ export function createStartWaiter(options: StartWaiterOptions): StartWaiter {
       if (change === 'all' || (change.id === first.id && !isOnItsWay(change))) bell.ring()
     })
     signal.addEventListener('abort', bell.ring)
-    closing.addEventListener('abort', bell.ring)
+    waiting.add(bell)
     try {
       // A change between the caller's row and the subscription rang no bell.
       let row = await read(first.id)
@@ -47,7 +51,7 @@ export function createStartWaiter(options: StartWaiterOptions): StartWaiter {
     } finally {
       unsubscribe()
       signal.removeEventListener('abort', bell.ring)
-      closing.removeEventListener('abort', bell.ring)
+      waiting.delete(bell)
     }
   }
 }
@@ -70,7 +74,12 @@ function timeout(id: string, waitMs: number): AppError {
 }
 
 /** Something to wait for that keeps a ring nobody waited for. */
-function createBell() {
+interface Bell {
+  ring: () => void
+  wait(timeoutMs: number): Promise<void>
+}
+
+function createBell(): Bell {
   let rung = false
   let wake: (() => void) | undefined
   return {

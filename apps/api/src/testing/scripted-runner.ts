@@ -41,6 +41,7 @@ export class ScriptedRunner implements AsyncDisposable {
   private readonly token: string
   private readonly holds = new Map<RunnerVerb, { reach: () => void; released: Promise<void> }>()
   private readonly failures: { verb: RunnerVerb; status: number; left: number }[] = []
+  private readonly turns = new Map<string, Promise<unknown>>()
   private readonly eventStreams = new Set<IncomingExchange>()
   private peer: TunnelPeer | undefined
 
@@ -138,10 +139,22 @@ export class ScriptedRunner implements AsyncDisposable {
 
   private async perform(method: string, path: string, text: string): Promise<[number, unknown?]> {
     if (path === '/info') return [200, this.info]
+    if (path === '/ready') return [204]
     if (path === '/sandboxes') return [200, { items: [...this.sandboxes.keys()].map((id) => this.status(id)) }]
     const [, , id = '', action] = path.split('/')
     const verb = verbOf(method, action)
     this.calls.push(`${verb} ${id}`)
+    if (verb === 'status') return await this.do(verb, id, text)
+    // As runners do: one call for a sandbox at a time, in the order of arrival.
+    const turn = (this.turns.get(id) ?? Promise.resolve()).then(() => this.do(verb, id, text))
+    this.turns.set(
+      id,
+      turn.catch(() => undefined),
+    )
+    return await turn
+  }
+
+  private async do(verb: RunnerVerb, id: string, text: string): Promise<[number, unknown?]> {
     const hold = this.holds.get(verb)
     this.holds.delete(verb)
     hold?.reach()

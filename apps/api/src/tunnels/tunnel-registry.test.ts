@@ -1,0 +1,90 @@
+import type { TunnelPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { describe, expect, it } from 'vitest'
+import { createTunnelRegistry } from './tunnel-registry.ts'
+
+async function tunnel(): Promise<{ peer: TunnelPeer; far: TunnelPeer }> {
+  const [near, other] = createMemoryLinkPair()
+  const far = createPeer(other, { role: 'dialler' })
+  const peer = createPeer(near, { role: 'listener' })
+  await peer.ready
+  return { peer, far }
+}
+
+const never = new AbortController().signal
+
+describe('the tunnel registry', () => {
+  it('gives the newest link of a sandbox, and closes the one it replaces', async () => {
+    const registry = createTunnelRegistry()
+    const [first, second] = [await tunnel(), await tunnel()]
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: first.peer, sequence: 1 })
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: second.peer, sequence: 2 })
+    await first.far.whenClosed
+    expect(registry.get('s')).toBe(second.peer)
+    expect(registry.size).toBe(1)
+    registry.close()
+  })
+
+  it('does not let a slow older connection replace a newer one', async () => {
+    const registry = createTunnelRegistry()
+    const [older, newer] = [await tunnel(), await tunnel()]
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: newer.peer, sequence: 2 })
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: older.peer, sequence: 1 })
+    await older.far.whenClosed
+    expect(registry.get('s')).toBe(newer.peer)
+    registry.close()
+  })
+
+  it('forgets a link that ends', async () => {
+    const registry = createTunnelRegistry()
+    const { peer, far } = await tunnel()
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer, sequence: 1 })
+    far.close()
+    await peer.whenClosed
+    await Promise.resolve()
+    expect(registry.get('s')).toBeUndefined()
+    expect(registry.size).toBe(0)
+  })
+
+  it('tells those who wait for exactly this token', async () => {
+    const registry = createTunnelRegistry()
+    const [old, fresh] = [await tunnel(), await tunnel()]
+    let connected = false
+    const waiting = registry.whenConnected('s', 'new', never).then(() => {
+      connected = true
+    })
+    expect(registry.expects('new')).toBe(true)
+    registry.add({ sandboxId: 's', tokenHash: 'old', peer: old.peer, sequence: 1 })
+    registry.add({ sandboxId: 'other', tokenHash: 'new', peer: old.peer, sequence: 2 })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(connected).toBe(false)
+    registry.add({ sandboxId: 's', tokenHash: 'new', peer: fresh.peer, sequence: 3 })
+    await waiting
+    expect(registry.expects('new')).toBe(false)
+    await registry.whenConnected('s', 'new', never)
+    registry.close()
+  })
+
+  it('ends a wait with the reason of its signal, and keeps nothing of it', async () => {
+    const registry = createTunnelRegistry()
+    const controller = new AbortController()
+    const waiting = registry.whenConnected('s', 'a', controller.signal)
+    controller.abort(new Error('no more time'))
+    await expect(waiting).rejects.toThrow('no more time')
+    expect(registry.expects('a')).toBe(false)
+    await expect(registry.whenConnected('s', 'a', controller.signal)).rejects.toThrow('no more time')
+  })
+
+  it('disconnects one sandbox or all', async () => {
+    const registry = createTunnelRegistry()
+    const [first, second] = [await tunnel(), await tunnel()]
+    registry.add({ sandboxId: 'a', tokenHash: 'a', peer: first.peer, sequence: 1 })
+    registry.add({ sandboxId: 'b', tokenHash: 'b', peer: second.peer, sequence: 2 })
+    registry.disconnect('a', 'gone')
+    registry.disconnect('unknown', 'gone')
+    await first.far.whenClosed
+    expect(registry.get('b')).toBe(second.peer)
+    registry.close()
+    await second.far.whenClosed
+  })
+})
