@@ -2,8 +2,8 @@
 const KILL_GRACE_MS = 2_000
 /** How often a group that was signalled at shutdown is looked at. */
 const END_POLL_MS = 20
-/** How long shutdown waits after SIGKILL for the kernel to be done. */
-const KILLED_DEADLINE_MS = 1_000
+/** How long shutdown waits after SIGKILL for the kernel, and for init to collect the dead. */
+const KILLED_DEADLINE_MS = 500
 
 /** The process groups of started commands, until the last process of each is gone. */
 export interface ProcessGroups extends AsyncDisposable {
@@ -11,11 +11,13 @@ export interface ProcessGroups extends AsyncDisposable {
   add(leader: number): void
   /** The leader has exited; what it left running in the background stays known. */
   leaderExited(leader: number): void
-  /** Ends the whole group: SIGTERM now, SIGKILL after 2 s to what is left. Returns at once. */
+  /** Ends the whole group: SIGTERM now, SIGKILL after the grace to what is left. Returns at once. */
   end(leader: number): void
 }
 
-export function createProcessGroups(): ProcessGroups {
+/** `graceMs` is the time from SIGTERM to SIGKILL. */
+export function createProcessGroups(options: { graceMs?: number } = {}): ProcessGroups {
+  const { graceMs = KILL_GRACE_MS } = options
   /** Group → the timer of its SIGKILL, when it is being ended. */
   const groups = new Map<number, NodeJS.Timeout | undefined>()
   const running = new Set<number>()
@@ -47,7 +49,7 @@ export function createProcessGroups(): ProcessGroups {
         signal(leader, 'SIGKILL')
         groups.set(leader, undefined)
         forgetEnded()
-      }, KILL_GRACE_MS)
+      }, graceMs)
       groups.set(leader, timer)
     },
     async [Symbol.asyncDispose]() {
@@ -56,7 +58,7 @@ export function createProcessGroups(): ProcessGroups {
         groups.set(group, undefined)
         signal(group, 'SIGTERM')
       }
-      await untilEnded(groups, KILL_GRACE_MS)
+      await untilEnded(groups, graceMs)
       for (const group of groups.keys()) signal(group, 'SIGKILL')
       await untilEnded(groups, KILLED_DEADLINE_MS)
     },

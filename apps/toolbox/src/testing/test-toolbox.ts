@@ -11,6 +11,8 @@ import { createProcessGroups } from '../process/process-groups.ts'
 import { createWorkDirectory } from '../work-directory.ts'
 
 const CALL_DEADLINE_MS = 15_000
+/** Short: the tests' stubborn processes need SIGKILL anyway. */
+const KILL_GRACE_MS = 100
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 export interface CallOptions {
@@ -28,31 +30,47 @@ export interface TestToolbox extends AsyncDisposable {
   /** The API's end of the tunnel. */
   readonly peer: TunnelPeer
   readonly groups: ProcessGroups
+  /** Resolves when the toolbox's end of the tunnel is over. */
+  readonly linkClosed: Promise<unknown>
   /** Error lines the toolbox logged. */
   readonly errors: string[]
+  /** Resolves when every upload handler has ended, answered or not. */
+  uploadsEnded(): Promise<void>
   call(method: string, path: string, options?: CallOptions): Promise<BufferedResponse>
 }
 
 export async function createTestToolbox(env: Record<string, string> = {}): Promise<TestToolbox> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-toolbox-'))
-  const groups = createProcessGroups()
+  const groups = createProcessGroups({ graceMs: KILL_GRACE_MS })
   const commandEnv = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: folder, ...env }
   const pipes = createOutputPipes(commandEnv)
   const work = createWorkDirectory({ dir: folder, home: folder })
   const errors: string[] = []
+  const handlers = createHandlers({ work, groups, pipes, commandEnv })
+  const uploads = new Set<Promise<unknown>>()
+  const uploadFile: typeof handlers.uploadFile = (call) => {
+    const upload = handlers.uploadFile(call)
+    uploads.add(upload)
+    return upload
+  }
   const dispatcher = createDispatcher({
-    handlers: createHandlers({ work, groups, pipes, commandEnv }),
+    handlers: { ...handlers, uploadFile },
     log: { info() {}, error: (message, fields) => errors.push(`${message} ${JSON.stringify(fields)}`) },
   })
-  const { peer, close } = await connect((exchange) => dispatcher.handle(exchange))
+  const { peer, toolboxEnd } = await connect((exchange) => dispatcher.handle(exchange))
   return {
     folder,
     peer,
     groups,
+    linkClosed: toolboxEnd.whenClosed,
     errors,
+    async uploadsEnded() {
+      await Promise.allSettled(uploads)
+    },
     call: (method, path, options = {}) => callPeer(peer, { method, path, ...options }),
     async [Symbol.asyncDispose]() {
-      close()
+      peer.close()
+      toolboxEnd.close()
       await groups[Symbol.asyncDispose]()
       pipes[Symbol.dispose]()
       await rm(folder, { recursive: true, force: true })
@@ -98,18 +116,10 @@ export function bodyOf(response: BufferedResponse): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
 }
 
-async function connect(
-  onRequest: (exchange: IncomingExchange) => void,
-): Promise<{ peer: TunnelPeer; close: () => void }> {
+async function connect(onRequest: (exchange: IncomingExchange) => void) {
   const [near, far] = createMemoryLinkPair()
   const toolboxEnd = createPeer(near, { role: 'dialler', onRequest })
   const peer = createPeer(far, { role: 'listener' })
   await Promise.all([toolboxEnd.ready, peer.ready])
-  return {
-    peer,
-    close() {
-      peer.close()
-      toolboxEnd.close()
-    },
-  }
+  return { peer, toolboxEnd }
 }

@@ -1,0 +1,109 @@
+import type { ChildProcess } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
+import type { TunnelPeer } from '@atoll/tunnel'
+import { acceptTunnel, createTunnelServer } from '@atoll/tunnel'
+
+const APP_DIR = join(import.meta.dirname, '../..')
+export const TOKEN = 'toolbox-test-token'
+
+/** Builds the bundle into a folder of its own and returns that. */
+export async function buildBundle(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-bundle-'))
+  await promisify(execFile)(process.execPath, ['../../scripts/build-app.mjs', folder], { cwd: APP_DIR })
+  return folder
+}
+
+/** A server on a unix socket that toolboxes dial, as the API's dial-home socket is. */
+export interface DialHome extends AsyncDisposable {
+  readonly url: string
+  /** The next tunnel that is dialled. */
+  nextPeer(): Promise<TunnelPeer>
+  /** Attempts that were refused for their token. */
+  readonly refused: number
+}
+
+export async function startDialHome(): Promise<DialHome> {
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-dial-home-'))
+  await chmod(folder, 0o755)
+  const socketPath = join(folder, 'dial-home.sock')
+  const peers: TunnelPeer[] = []
+  const waiting: ((peer: TunnelPeer) => void)[] = []
+  const tunnels = createTunnelServer()
+  const http = createServer()
+  let refused = 0
+  http.on('upgrade', (req: IncomingMessage, socket, head) => {
+    if (req.url !== TOOLBOX_TUNNEL_PATH || req.headers.authorization !== `Bearer ${TOKEN}`) {
+      refused += 1
+      socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      return
+    }
+    acceptTunnel(tunnels, { req, socket, head }, {}).then(
+      (peer) => (waiting.shift() ?? ((kept) => peers.push(kept)))(peer),
+      () => {},
+    )
+  })
+  http.listen(socketPath)
+  await once(http, 'listening')
+  await chmod(socketPath, 0o666)
+  return {
+    url: `ws+unix:${socketPath}:${TOOLBOX_TUNNEL_PATH}`,
+    nextPeer: () =>
+      new Promise((resolve) => {
+        const peer = peers.shift()
+        if (peer === undefined) waiting.push(resolve)
+        else resolve(peer)
+      }),
+    get refused() {
+      return refused
+    },
+    async [Symbol.asyncDispose]() {
+      http.closeAllConnections()
+      http.close()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+/** A running bundle and what it has logged. */
+export interface ToolboxProcess extends AsyncDisposable {
+  readonly child: ChildProcess
+  log(): string
+  /** Resolves when a log line holds the words. */
+  logged(words: string): Promise<void>
+  /** The exit code, or the signal's name. */
+  readonly exited: Promise<number | string>
+}
+
+export function startToolbox(bundle: string, env: Record<string, string>, uid?: number): ToolboxProcess {
+  const child = spawn(process.execPath, [join(bundle, 'main.js')], {
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  })
+  let text = ''
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    text += piece
+  })
+  return {
+    child,
+    log: () => text,
+    async logged(words) {
+      while (!text.includes(words)) await once(child.stderr, 'data')
+    },
+    exited: once(child, 'close').then(([code, signal]) => code ?? signal),
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL')
+        await once(child, 'close')
+      }
+    },
+  }
+}
