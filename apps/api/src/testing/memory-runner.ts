@@ -57,6 +57,10 @@ export class MemoryRunner implements RunnerClient {
     return Promise.reject(new Error('nobody asks'))
   }
 
+  welcome(): Promise<never> {
+    return Promise.reject(new Error('nobody asks'))
+  }
+
   events(): Promise<never> {
     return Promise.reject(new Error('nobody asks'))
   }
