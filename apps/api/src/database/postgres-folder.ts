@@ -81,7 +81,12 @@ async function createCluster(options: {
 
 /** The folder around data and socket is ours alone, so that nobody else who shares the account gets at either. */
 async function protect(dir: string, account: PostgresAccount): Promise<void> {
-  await chmod(dir, account.readsEverywhere ? 0o700 : 0o711)
+  try {
+    await chmod(dir, account.readsEverywhere ? 0o700 : 0o711)
+  } catch (cause) {
+    if (!hasCode(cause, 'EPERM')) throw cause
+    throw new Error(`${dir} belongs to another user`, { cause })
+  }
 }
 
 async function makeFolder(prefix: string, account: PostgresAccount): Promise<string> {
