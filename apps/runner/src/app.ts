@@ -24,7 +24,7 @@ export interface RunnerOptions {
 
 /**
  * The data folder's lock, the dial-home socket, the driver with its sandboxes, and the link to the API; resolves
- * when the API knows this runner. Ends what it began when a step fails.
+ * when the API gives this runner work. Ends what it began when a step fails.
  */
 export async function startRunner(options: RunnerOptions): Promise<RunningService> {
   // In the order to run, so that what began last ends first; 5.5 s at most.
@@ -59,14 +59,19 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   for (const limitation of driver.info.limitations) log.warn(limitation)
 
   const readInfo = () => readRunnerInfo(driver, dataDir)
-  const onRequest = createRunnerInterface({ driver, readInfo, log, now: Date.now })
+  let onReady: () => void = () => undefined
+  const ready = new Promise<void>((resolve) => {
+    onReady = resolve
+  })
+  const onRequest = createRunnerInterface({ driver, readInfo, onReady, log, now: Date.now })
   const link = openControlLink({ controlUrl: config.controlUrl, token: secrets.runnerToken, onRequest, log })
   // Sandboxes end while the link still stands, so that the API hears of it.
   phases.unshift(
     { name: 'sandboxes', deadlineMs: 3_000, run: () => driver.stopAll(SHUTDOWN_GRACE_MS) },
     { name: 'link', deadlineMs: 500, run: async () => link[Symbol.asyncDispose]() },
   )
-  await Promise.race([link.connected, aborted(signal)])
+  // A link alone is not enough: work comes once the API has compared what this runner has with its rows.
+  await Promise.race([link.connected.then(() => ready), aborted(signal)])
 }
 
 async function openDialHome(

@@ -23,14 +23,19 @@ const INFO: RunnerInfo = {
 }
 
 let driver: FakeDriver
+let readyCount: number
+const onReady = () => {
+  readyCount += 1
+}
 let api: TunnelPeer
 let runner: TunnelPeer
 
 beforeEach(async () => {
   driver = createFakeDriver()
+  readyCount = 0
   const [apiLink, runnerLink] = createMemoryLinkPair()
   const log = createLogger('test', 'silent')
-  const onRequest = createRunnerInterface({ driver, readInfo: async () => INFO, log, now: () => NOW })
+  const onRequest = createRunnerInterface({ driver, readInfo: async () => INFO, onReady, log, now: () => NOW })
   runner = createPeer(runnerLink, { role: 'dialler', onRequest })
   api = createPeer(apiLink, { role: 'listener' })
   await Promise.all([api.ready, runner.ready])
@@ -51,6 +56,11 @@ async function call(method: string, path: string, body?: unknown) {
 describe('the interface of the runner', () => {
   it('tells of the runner', async () => {
     expect(await call('GET', '/info')).toEqual({ status: 200, body: INFO })
+  })
+
+  it('learns that it is given work', async () => {
+    expect(await call('POST', '/ready')).toEqual({ status: 204, body: undefined })
+    expect(readyCount).toBe(1)
   })
 
   it('takes a sandbox through its life', async () => {

@@ -11,6 +11,8 @@ const SANDBOX = /^\/sandboxes\/([^/]+)$/
 export interface RunnerInterfaceOptions {
   driver: SandboxDriver
   readInfo: () => Promise<RunnerInfo>
+  /** The API gives this runner work from now on; called once a connection. */
+  onReady: () => void
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
@@ -44,6 +46,14 @@ export function createRunnerInterface(options: RunnerInterfaceOptions): (exchang
         { method: 'DELETE', path: SANDBOX },
         async ({ id }) => {
           await driver.remove(id)
+          return { status: 204 }
+        },
+        options,
+      ),
+      route(
+        { method: 'POST', path: /^\/ready$/ },
+        async () => {
+          options.onReady()
           return { status: 204 }
         },
         options,

@@ -43,8 +43,6 @@ export interface RunnerClient {
   remove(id: string, signal?: AbortSignal): Promise<void>
   /** What happens on the runner, from the moment this resolves. The iteration throws when the link ends. */
   events(): Promise<AsyncIterable<RunnerEvent>>
-  /** Tells the runner that it may be given work from now on. */
-  welcome(): Promise<void>
 }
 
 export function createRunnerClient(peer: TunnelPeer): RunnerClient {
@@ -65,10 +63,12 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
       await call({ method: 'DELETE', path: sandboxPath(id), signal })
     },
     events: () => openEvents(peer),
-    async welcome() {
-      await call({ method: 'POST', path: '/ready', signal: undefined })
-    },
   }
+}
+
+/** Tells a runner that it is given work from now on. Throws as the client's calls do. */
+export async function welcomeRunner(peer: TunnelPeer): Promise<void> {
+  await callRunner(peer, { method: 'POST', path: '/ready', signal: undefined })
 }
 
 interface Call {

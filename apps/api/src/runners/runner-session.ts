@@ -3,7 +3,7 @@ import type { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import type { RunnerClient } from './runner-client.ts'
-import { createRunnerClient } from './runner-client.ts'
+import { createRunnerClient, welcomeRunner } from './runner-client.ts'
 import type { Connection, RunnerStore } from './runner-store.ts'
 
 /** A runner says that it is alive every 10 s; after this much silence it is taken for lost. In milliseconds. */
@@ -53,7 +53,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     await options.observer.compare(connected, await connected.client.list())
     await store.setInfo(connection(), info)
     options.onReady(connected, info)
-    await connected.client.welcome()
+    await welcomeRunner(peer)
     await follow(events, peer, async (event) => {
       if (event.type === 'status') await options.observer.changed(connected, event.status)
       else await store.setSeen(connection())

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { RUNNER_TUNNEL_PATH } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
-import { acceptTunnel, createTunnelServer } from '@atoll/tunnel'
+import { acceptTunnel, createTunnelServer, requestBuffered } from '@atoll/tunnel'
 import { closeServer, listenOnLoopback } from './listen.ts'
 
 /** The part of the API that a runner sees. */
@@ -25,6 +25,7 @@ export async function startFakeApi(token: string): Promise<FakeApi> {
     acceptTunnel(tunnels, { req, socket, head }, {}).then(
       (peer) => {
         peers.add(peer)
+        void welcome(peer)
         const take = waiting.shift()
         if (take) take(peer)
         else arrived.push(peer)
@@ -46,4 +47,10 @@ export async function startFakeApi(token: string): Promise<FakeApi> {
       await closeServer(server)
     },
   }
+}
+
+/** A link that ends first, as tests make it end, was not to be welcomed. */
+async function welcome(peer: TunnelPeer): Promise<void> {
+  const limits = { timeoutMs: 10_000, maxResponseBytes: 1_000 }
+  await requestBuffered(peer, { method: 'POST', path: '/ready' }, limits).catch(() => undefined)
 }
