@@ -18,14 +18,14 @@ const MAX_COMPLAINT_CHARACTERS = 2_000
 /**
  * Runs in a mount namespace of its own, so that no mount shows on the host and all of them end with the
  * last process in it, however that ends. It says `ready` when the root file system stands, waits for a line, by when
- * the network is there, and becomes the OCI runtime. Without the line (this process died) it ends, and so do the mounts.
+ * the network is there, and runs the OCI runtime, which waits for the sandbox's end. Without the line (this process died) it ends, and so do the mounts.
  */
 const SCRIPT = `
 set -eu
 umask 022
-cgroups=$2 disk=$3 layers=$4 output=$5
+cgroups=$2 disk=$3 layers=$4 output=$5 ending=$6
 cd "$1"
-shift 5
+shift 6
 if [ "$cgroups" = hide-unified ]; then umount /sys/fs/cgroup/unified; fi
 if [ "$disk" = image ]; then
   mount -t ext4 -o loop,nosuid,nodev,noinit_itable,discard ${IMAGE_FILE} run/disk
@@ -37,7 +37,11 @@ options="lowerdir=$layers,upperdir=run/disk/upper,workdir=run/disk/work"
 mount -t overlay -o "nosuid,nodev,xino=off,index=off,redirect_dir=off,metacopy=off,$options" overlay run/rootfs
 echo ready
 read -r go
-exec "$@" </dev/null >"$output" 2>&1
+if [ "$ending" = held ]; then exec "$@" </dev/null >"$output" 2>&1; fi
+exec 2>/dev/null
+code=0
+"$@" </dev/null >"$output" 2>&1 || code=$?
+echo "$code" >run/exit
 `
 
 export interface OciRuntime {
@@ -47,6 +51,13 @@ export interface OciRuntime {
   label: string
   /** True for a runtime that refuses a host with both cgroup versions unless the newer is out of its sight. */
   hidesUnifiedCgroup: boolean
+  /**
+   * How a sandbox's exit status and counters outlive its first process, so that they can be read whenever that is
+   * convenient, also by a runner started later. `kept`: the runtime can be told to leave an ended sandbox's cgroup
+   * alone (--keep), and its exit code is written to a file. `held`: it removes all at once, and is stopped while
+   * it waits; its child then stays a zombie when it ends, with its status.
+   */
+  ending: 'kept' | 'held'
 }
 
 export interface LaunchOptions {
@@ -67,7 +78,7 @@ export interface LaunchOptions {
 
 export interface LaunchedSandbox {
   init: ProcessIdentity
-  /** The runtime's process, parent of `init`. */
+  /** The process that waits for the end of `init`: the runtime or, where that keeps what has ended, its shell. */
   monitor: ProcessIdentity
 }
 
@@ -98,11 +109,13 @@ function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
   const place = [folder.path, runtime.hidesUnifiedCgroup ? 'hide-unified' : 'plain', options.disk]
   const call = [
     ...[runtime.path, '--root', options.stateFolder, '--log', folder.runtimeLog, '--log-format', 'json', 'run'],
+    ...(runtime.ending === 'kept' ? ['--keep'] : []),
     ...['--bundle', folder.bundle, '--pid-file', folder.pidFile, options.sandboxId],
   ]
+  const rest = [options.layers.join(':'), options.output, runtime.ending]
   return spawn(
     'unshare',
-    [...namespaces, '--', 'sh', '-c', SCRIPT, 'sandbox', ...place, options.layers.join(':'), options.output, ...call],
+    [...namespaces, '--', 'sh', '-c', SCRIPT, 'sandbox', ...place, ...rest, ...call],
     // A session of its own: a Ctrl-C in the runner's terminal is not for sandboxes.
     { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   )

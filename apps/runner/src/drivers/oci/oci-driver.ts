@@ -6,7 +6,6 @@ import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import { isAlive, signalProcess, waitForEnd } from './host-process.ts'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
-import { LaunchError } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
@@ -182,9 +181,9 @@ class OciDriver implements SandboxDriver {
       return await startRun(this.#host, sandbox, { command, environment, output: '/dev/null' })
     } catch (error) {
       await endRun(this.#host, sandbox)
-      if (!(error instanceof LaunchError)) throw error
+      const message = error instanceof Error ? error.message : String(error)
       this.#host.log.warn({ err: error, sandboxId }, 'a sandbox did not start')
-      const reason = error.message.replaceAll(sandbox.folder.path, '…')
+      const reason = message.replaceAll(sandbox.folder.path, '…')
       throw new AppError('SANDBOX_START_FAILED', `sandbox ${sandboxId} did not start: ${reason}`, { cause: error })
     }
   }

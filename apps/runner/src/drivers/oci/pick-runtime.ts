@@ -44,10 +44,13 @@ async function findCandidates(name: string, { layout, run }: PickRuntimeOptions)
   const path = await findProgram(name)
   if (path === undefined) return []
   const label = await readLabel(path, run)
+  const { stdout } = await run([path, 'run', '--help'])
+  const ending = /\s--keep\s/.test(stdout) ? ('kept' as const) : ('held' as const)
   return (layout === 'hybrid' ? [false, true] : [false]).map((hidesUnifiedCgroup) => ({
     path,
     label,
     hidesUnifiedCgroup,
+    ending,
   }))
 }
 

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { isThere } from '../../files.ts'
-import { findProcess, isAlive, readBootId } from './host-process.ts'
+import { isAlive, readBootId } from './host-process.ts'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import { removeUnused } from './prepare-host.ts'
@@ -51,8 +51,7 @@ async function recoverSandbox(host: OciHost, sandboxId: string, bootId: string):
     return undefined
   }
   const run = await readRunRecord(folder)
-  const isFound = run?.bootId === bootId && (await findProcess(run.init)) !== undefined
-  let running = isFound ? { init: run.init, monitor: run.monitor } : undefined
+  let running = run?.bootId === bootId ? { init: run.init, monitor: run.monitor } : undefined
   if (running === undefined || !(await isAlive(running.init))) {
     if (await isThere(folder.bundle)) {
       const reason = await endRun(host, { sandboxId, folder }, running)
@@ -63,7 +62,7 @@ async function recoverSandbox(host: OciHost, sandboxId: string, bootId: string):
     }
     running = undefined
   }
-  if (running) await holdMonitor(running)
+  if (running) await holdMonitor(host, running)
   return { sandboxId, folder, record, running, isLookedAt: false }
 }
 

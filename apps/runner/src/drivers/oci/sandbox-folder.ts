@@ -40,6 +40,8 @@ export interface SandboxFolder {
   pidFile: string
   runRecord: string
   runtimeLog: string
+  /** Written when the sandbox has ended: the exit code of its first process. */
+  exitCode: string
   output: string
 }
 
@@ -57,6 +59,7 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
     pidFile: join(bundle, 'pid'),
     runRecord: join(bundle, 'run.json'),
     runtimeLog: join(bundle, 'runtime.log'),
+    exitCode: join(bundle, 'exit'),
     output: join(bundle, 'output'),
   }
 }

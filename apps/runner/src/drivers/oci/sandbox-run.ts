@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { isThere } from '../../files.ts'
 import { containerConfig, hostnameOf } from './container-config.ts'
@@ -55,17 +55,13 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   await writeFile(folder.runRecord, JSON.stringify(runRecord), { mode: 0o600 })
   // The runtime has its own copy, below its state, until the end of the run.
   await rm(folder.config)
-  await holdMonitor(launched)
+  await holdMonitor(host, launched)
   return launched
 }
 
-/**
- * Stops the runtime's process, which has nothing to do but wait. Its child, the sandbox's first process, then
- * stays a zombie when it ends, so that its status and the counters of its cgroup can be read whenever that is
- * convenient, also by a runner started later; a waiting runtime would remove both at once.
- */
-export async function holdMonitor({ monitor }: LaunchedSandbox): Promise<void> {
-  await signalProcess(monitor, 'SIGSTOP')
+/** Stops a runtime that would remove a sandbox's traces at its end; it has nothing to do but wait. */
+export async function holdMonitor({ runtime }: OciHost, { monitor }: LaunchedSandbox): Promise<void> {
+  if (runtime.ending === 'held') await signalProcess(monitor, 'SIGSTOP')
 }
 
 /**
@@ -79,7 +75,7 @@ export async function endRun(
 ): Promise<EndReason> {
   const { sandboxId, folder } = sandbox
   const loopDevice = launched && (await findLoopDevice(launched.monitor.pid, folder.disk))
-  const reason = launched && (await endProcesses(host, sandboxId, launched))
+  const reason = launched && (await endProcesses(host, sandbox, launched))
   await host.cgroups.remove(sandboxId)
   await forgetContainer(host, sandboxId)
   if (loopDevice !== undefined && !(await waitForDetach(loopDevice, folder.image))) {
@@ -90,16 +86,27 @@ export async function endRun(
   return reason
 }
 
-async function endProcesses(host: OciHost, sandboxId: string, { init, monitor }: LaunchedSandbox): Promise<EndReason> {
+async function endProcesses(
+  host: OciHost,
+  { sandboxId, folder }: Pick<RunnableSandbox, 'sandboxId' | 'folder'>,
+  { init, monitor }: LaunchedSandbox,
+): Promise<EndReason> {
   await signalProcess(init, 'SIGKILL')
   if (!(await waitForEnd(init, END_DEADLINE_MS))) throw new Error(`process ${init.pid} of a sandbox does not end`)
-  const waitStatus = (await findProcess(init))?.waitStatus
+  const heldStatus = (await findProcess(init))?.waitStatus
   const outOfMemory = (await host.cgroups.outOfMemoryKills(sandboxId)) > 0
   await signalProcess(monitor, 'SIGCONT')
   if (!(await waitForEnd(monitor, END_DEADLINE_MS))) await signalProcess(monitor, 'SIGKILL')
+  const waitStatus = (await readExitCode(folder.exitCode)) ?? heldStatus
   if (waitStatus === undefined) return undefined
   const ended = describeWaitStatus(waitStatus)
   return outOfMemory && ended === 'killed by SIGKILL' ? 'killed: out of memory' : ended
+}
+
+/** As a wait status; undefined where the monitor writes none, or was killed before it could. */
+async function readExitCode(path: string): Promise<number | undefined> {
+  const text = await readFile(path, 'latin1').catch(() => '')
+  return /^\d+\n$/.test(text) ? Number(text) << 8 : undefined
 }
 
 /** A runtime that was killed has not removed its record of the sandbox. */

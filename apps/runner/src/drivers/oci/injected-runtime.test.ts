@@ -1,0 +1,62 @@
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import type { RunCommand } from '../../run-command.ts'
+import { runCommand } from '../../run-command.ts'
+import { prepareInjectedRuntime } from './injected-runtime.ts'
+
+let folder: string
+let toolboxDir: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'atoll-runtime-'))
+  toolboxDir = join(folder, 'toolbox')
+  await mkdir(toolboxDir)
+  await writeFile(join(toolboxDir, 'main.js'), 'export {}', { mode: 0o600 })
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+// A small program in Node's place, so that nothing large is copied.
+const prepare = (run: RunCommand = runCommand) =>
+  prepareInjectedRuntime({ folder, nodePath: '/bin/cat', toolboxDir, run })
+
+/** Says of every program what `text` says. */
+const lddSays =
+  (text: string): RunCommand =>
+  async () => ({ code: 0, stdout: text, stderr: '' })
+
+it('holds a program, its loader and libraries, an init and the toolbox, for everybody to read', async () => {
+  await writeFile(join(toolboxDir, 'node-flags.json'), '["--max-old-space-size=64", "--no-warnings"]')
+  const runtime = await prepare()
+  const names = await readdir(runtime.folder)
+  expect(names.sort()).toEqual(['lib', 'node', 'package.json', 'tini', 'toolbox'])
+  expect(await readdir(join(runtime.folder, 'lib'))).toEqual(expect.arrayContaining(['libc.so.6']))
+  expect((await stat(join(runtime.folder, 'toolbox/main.js'))).mode & 0o555).toBe(0o555)
+  const { nodeCommand, toolboxCommand } = runtime
+  expect(nodeCommand[0]).toBe('/opt/atoll/tini')
+  expect(nodeCommand[2]).toMatch(/^\/opt\/atoll\/lib\/ld-linux/)
+  expect(nodeCommand.slice(3)).toEqual(['--library-path', '/opt/atoll/lib', '/opt/atoll/node'])
+  expect(toolboxCommand.slice(nodeCommand.length)).toEqual([
+    '--max-old-space-size=64',
+    '--no-warnings',
+    '/opt/atoll/toolbox/main.js',
+  ])
+})
+
+it('is named by its content', async () => {
+  const first = await prepare()
+  expect((await prepare()).folder).toBe(first.folder)
+  await writeFile(join(toolboxDir, 'main.js'), 'export default 1')
+  expect((await prepare()).folder).not.toBe(first.folder)
+})
+
+it('names what is missing', async () => {
+  await expect(prepare(lddSays('\tlibnode.so.115 => not found'))).rejects.toThrow('needs libnode.so.115')
+  await expect(prepare(lddSays('\t/lib64/ld-linux-x86-64.so.2 (0x0)'))).rejects.toThrow(
+    'tini-static is not statically linked, so it cannot run in every image; reinstall the package tini',
+  )
+  await writeFile(join(toolboxDir, 'node-flags.json'), '["rm -rf"]')
+  await expect(prepare()).rejects.toThrow('node-flags.json is not a list of Node options')
+  await rm(join(toolboxDir, 'main.js'))
+  await expect(prepare()).rejects.toThrow('no toolbox bundle')
+})

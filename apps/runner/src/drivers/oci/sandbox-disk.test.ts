@@ -1,0 +1,55 @@
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import type { RunCommand } from '../../run-command.ts'
+import { runCommand } from '../../run-command.ts'
+import { createDiskImage, repairDiskImage } from './sandbox-disk.ts'
+
+let folder: string
+let image: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'atoll-disk-'))
+  image = join(folder, 'disk.img')
+  await mkdir(join(folder, 'mount'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+/** Runs a script with the image mounted at ./mount, in a mount namespace that ends with it. */
+async function whileMounted(name: string, script: string): Promise<string> {
+  const mount = `cd '${folder}' && mount -o loop '${name}' mount && ${script}`
+  return (await runCommand(['unshare', '--mount', 'sh', '-c', mount])).stdout
+}
+
+it('an image has the size of its quota and takes little until it is used', async () => {
+  await createDiskImage(image, 3, runCommand)
+  const { size, blocks } = await stat(image)
+  expect(size).toBe(3 * 1024 ** 3)
+  expect(blocks * 512).toBeLessThan(8 * 1024 ** 2)
+  expect((await stat(image)).mode & 0o777).toBe(0o600)
+  await expect(createDiskImage(image, 3, runCommand)).rejects.toThrow('EEXIST')
+})
+
+it('what a program was told is on disk survives the loss of power', async () => {
+  await createDiskImage(image, 0.1, runCommand)
+  // A copy taken while the file system is in use is what a disk holds when the power goes.
+  await whileMounted('disk.img', 'echo kept > mount/file && sync mount/file && cp --sparse=always disk.img lost.img')
+  await repairDiskImage(join(folder, 'lost.img'), runCommand)
+  expect(await whileMounted('lost.img', 'cat mount/file')).toBe('kept\n')
+})
+
+it('a file system that met errors is repaired, and a sound one is left alone', async () => {
+  await createDiskImage(image, 0.1, runCommand)
+  const calls: string[] = []
+  const watched: RunCommand = (argv, options) => {
+    calls.push(argv[0])
+    return runCommand(argv, options)
+  }
+  await repairDiskImage(image, watched)
+  expect(calls).toEqual([])
+  await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+  await repairDiskImage(image, watched)
+  expect(calls).toEqual(['e2fsck'])
+  await repairDiskImage(image, watched)
+  expect(calls).toEqual(['e2fsck'])
+})
