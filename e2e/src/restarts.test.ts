@@ -1,0 +1,98 @@
+import { findLeftovers } from '@atoll/dev-env'
+import type { Sandbox } from '@daytonaio/sdk'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { System } from './testing/system.ts'
+import { eventually, startSystem } from './testing/system.ts'
+
+let system: System
+let sandbox: Sandbox
+
+beforeAll(async () => {
+  system = await startSystem()
+  sandbox = await system.daytona().create({ envVars: { KEPT: 'yes' } })
+  await sandbox.fs.uploadFile(Buffer.from('still here'), 'kept.txt')
+})
+afterAll(async () => {
+  expect(await system.end()).toEqual([])
+})
+
+describe('a part that dies alone', () => {
+  it('the runner: the sandbox runs on, and can be stopped and started once it is back', async () => {
+    await sandbox.process.executeCommand('nohup sleep 7777 >/dev/null 2>&1 &')
+    process.kill(system.atoll.pids().runner, 'SIGKILL')
+    await system.atoll.printed('the runner runs again')
+    const { result } = await sandbox.process.executeCommand("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    expect(result).toContain('sleep 7777')
+    await sandbox.stop()
+    await sandbox.start()
+    expect(await keptFile()).toBe('still here')
+  })
+
+  it('the API: the toolbox and the runner dial in again, and calls work', async () => {
+    process.kill(system.atoll.pids().api, 'SIGKILL')
+    await system.atoll.printed('the api runs again')
+    await eventually('the toolbox answers again', answers)
+    const second = await system.daytona().create()
+    expect((await second.process.executeCommand('echo new')).result.trim()).toBe('new')
+    await second.delete()
+  })
+
+  it('the toolbox: a call in flight fails, and the sandbox starts again with its files', async () => {
+    const call = sandbox.process.executeCommand('kill -9 -1; sleep 600')
+    await expect(call).rejects.toThrow()
+    await eventually('the sandbox is seen to have stopped', async () => {
+      await sandbox.refreshData()
+      return sandbox.state === 'stopped'
+    })
+    await sandbox.start()
+    expect(await keptFile()).toBe('still here')
+  })
+})
+
+describe('the whole system', () => {
+  it('ended by SIGTERM leaves nothing, and finds its sandboxes again', async () => {
+    expect(await system.atoll.stop()).toBe(0)
+    expect(findLeftovers(system.atoll.dataDir)).toEqual([])
+    await system.atoll.restart()
+    expect(await startedAgain()).toBe('still here')
+  })
+
+  it('killed by SIGKILL, sandboxes and all, finds them again', async () => {
+    await system.atoll.kill9()
+    await system.atoll.restart()
+    expect(await startedAgain()).toBe('still here')
+  })
+
+  it('killed by SIGKILL at the top only ends by itself, and finds its sandboxes again', async () => {
+    process.kill(system.atoll.pids().supervisor, 'SIGKILL')
+    await system.atoll.restart()
+    expect(await startedAgain()).toBe('still here')
+  })
+})
+
+async function answers(): Promise<boolean> {
+  try {
+    return (await sandbox.process.executeCommand('echo $KEPT')).result.trim() === 'yes'
+  } catch {
+    // Not yet: the link is being made anew.
+    return false
+  }
+}
+
+async function keptFile(): Promise<string> {
+  return (await sandbox.fs.downloadFile('kept.txt')).toString()
+}
+
+/** The sandbox as the new run knows it, started if it is not; returns what its file holds. */
+async function startedAgain(): Promise<string> {
+  const found = await system.daytona().list()
+  expect(found.map((one) => one.id)).toEqual([sandbox.id])
+  sandbox = await system.daytona().get(sandbox.id)
+  await eventually('the sandbox settles', async () => {
+    await sandbox.refreshData()
+    return sandbox.state === 'stopped' || sandbox.state === 'started'
+  })
+  if (sandbox.state === 'stopped') await sandbox.start()
+  await eventually('the toolbox answers', answers)
+  return keptFile()
+}

@@ -1,0 +1,46 @@
+import type { Leftover, RunningAtoll } from '@atoll/dev-env'
+import { findLeftovers, startAtoll } from '@atoll/dev-env'
+import { Daytona } from '@daytonaio/sdk'
+
+/** The system under test and the official SDK, pointed at it. */
+export interface System {
+  readonly atoll: RunningAtoll
+  /** A client for the present run: a restart changes the port. */
+  daytona(): Daytona
+  /** A plain HTTP call with the key, for what the SDK hides. */
+  call(path: string, init?: RequestInit): Promise<Response>
+  /** Ends the system and tells what it left on the host. */
+  end(): Promise<Leftover[]>
+}
+
+/** Starts a system of its own on a free port and a temp data folder. */
+export async function startSystem(env: Record<string, string> = {}): Promise<System> {
+  const atoll = await startAtoll({ env })
+  return {
+    atoll,
+    // A target keeps the SDK from looking for .env files.
+    daytona: () => new Daytona({ apiKey: atoll.apiKey, apiUrl: `${atoll.url}/api`, target: 'us' }),
+    call: (path, init) =>
+      fetch(`${atoll.url}/api${path}`, {
+        ...init,
+        headers: { authorization: `Bearer ${atoll.apiKey}`, ...Object.fromEntries(new Headers(init?.headers)) },
+      }),
+    async end() {
+      await atoll.stop()
+      const leftovers = findLeftovers(atoll.dataDir)
+      await atoll[Symbol.asyncDispose]()
+      return leftovers
+    },
+  }
+}
+
+const POLL_MS = 50
+
+/** Looks until `isTrue`; gives up after `withinMs` with the words of what was awaited. */
+export async function eventually(what: string, isTrue: () => Promise<boolean>, withinMs = 30_000): Promise<void> {
+  const deadline = Date.now() + withinMs
+  while (!(await isTrue())) {
+    if (Date.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
