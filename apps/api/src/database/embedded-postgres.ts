@@ -64,6 +64,10 @@ const BUSY_RETRY_MS = 100
 const RESTART_DELAY_MS = 200
 
 /**
+ * Runs the programs of the npm package directly. Its own class would start them with our whole environment, leave
+ * the server behind when we are killed, refuse to run as root below a closed folder, and stop servers from a hook
+ * at our exit instead of in their place in the shutdown.
+ *
  * Starts PostgreSQL on `dir`, making its cluster on the first start. A server left there by an owner that was
  * killed is stopped first. When the server ends without being asked it is started again. Throws one line that
  * names the folder when a living owner has it.

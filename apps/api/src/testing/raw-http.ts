@@ -8,10 +8,11 @@ export interface RawAnswer {
   body: string
 }
 
-/** Opens a connection to a port of this machine, or to the path of a unix socket. */
+/** Opens a connection to a port of this machine, or to the path of a unix socket. A reset shows as its close. */
 export async function openSocket(where: number | string): Promise<Socket> {
   const socket = typeof where === 'number' ? connect(where, '127.0.0.1') : connect(where)
   await once(socket, 'connect')
+  socket.on('error', () => socket.destroy())
   return socket
 }
 
