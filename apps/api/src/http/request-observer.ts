@@ -14,6 +14,8 @@ export interface RequestsInFlight {
   untilNone(): Promise<void>
 }
 
+const SWITCHING_PROTOCOLS = 101
+
 interface Course {
   /** By the clock of `performance.now`. */
   startedAt: number
@@ -29,7 +31,8 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
   let waiting: (() => void)[] = []
   metrics.gauge('atoll_http_requests_in_flight', 'Requests that are not yet answered whole', () => count)
 
-  function observe(request: FastifyRequest, reply: FastifyReply, { startedAt, aborted }: Course): void {
+  function observe(request: FastifyRequest, reply: FastifyReply, course: Course): void {
+    const { startedAt } = course
     count -= 1
     if (count === 0) {
       for (const resolve of waiting) resolve()
@@ -40,6 +43,8 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
     const route = request.routeOptions.url ?? 'unmatched'
     const method = request.routeOptions.url === undefined ? 'any' : request.method
     const status = reply.raw.statusCode
+    // What was upgraded writes past its response, and ends when either side likes.
+    const aborted = course.aborted && status !== SWITCHING_PROTOCOLS
     if (aborted) metrics.requestsAborted.inc({ route })
     else metrics.requestDuration.observe({ method, route, status }, durationMs / 1_000)
     if (isWorthALine(request, status, aborted)) {

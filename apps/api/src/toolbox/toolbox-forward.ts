@@ -20,6 +20,8 @@ export interface ToolboxForwardOptions {
 /** Passes one authorised call on to a toolbox; it answers in every case. */
 export type ToolboxForward = (peer: TunnelPeer, request: FastifyRequest, reply: FastifyReply) => void
 
+const SWITCHING_PROTOCOLS = 101
+
 /** `/api/toolbox/{sandboxId}/toolbox`: what comes behind these four segments belongs to the toolbox. */
 const OWN_SEGMENTS = 4
 
@@ -73,8 +75,13 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
       responseHeaders: { ...textHeaders(reply), ...guardHeaders },
       onOutcome: (outcome) => conclude(request, reply, outcome),
     }
-    if (upgrade === undefined) forwardHttp(peer, { req: request.raw, res: reply.raw }, options)
-    else forwardUpgrade(peer, { req: request.raw, ...upgrade }, options)
+    if (upgrade === undefined) {
+      forwardHttp(peer, { req: request.raw, res: reply.raw }, options)
+      return
+    }
+    // Joined streams end with their socket, when it is too late to say what they were.
+    reply.raw.statusCode = SWITCHING_PROTOCOLS
+    forwardUpgrade(peer, { req: request.raw, ...upgrade }, options)
   }
 }
 
