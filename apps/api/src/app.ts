@@ -139,7 +139,7 @@ async function registerFeatures(app: FastifyInstance, parts: Parts, lastMigratio
   await app.register(crossOrigin)
   await app.register(parts.unservable.plugin)
   await app.register(jsonBody)
-  await app.register(openapi)
+  await app.register(openapi, parts.config)
 
   const anybody: FastifyPluginAsync = async (scope) => {
     await scope.register(metricsRoutes, parts)

@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { createLogger } from '@atoll/service'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
@@ -140,8 +140,10 @@ test('a path too long for a socket gets one in the temp folder, which is removed
   expect(await query(address, 'select 1 as one')).toEqual([{ one: 1 }])
   if (!('socketDir' in address)) throw new Error('no socket')
   expect(address.socketDir).not.toContain(deep)
+  await expect(start(deep)).rejects.toThrow('in use')
+  expect(await query(address, 'select 1 as one')).toEqual([{ one: 1 }])
   await postgres.stop()
-  await expect(readdir(address.socketDir)).rejects.toThrow('ENOENT')
+  await expect(readdir(dirname(address.socketDir))).rejects.toThrow('ENOENT')
 })
 
 test('it runs below a folder that only its owner may enter', async () => {

@@ -94,13 +94,14 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       await server.exited
       if (stopping.signal.aborted) return
       log.error({ pid: server.pid }, 'PostgreSQL ended; starting it again')
+      // Aborting only ends the wait early.
+      await delay(RESTART_DELAY_MS, undefined, { signal: stopping.signal }).catch(() => undefined)
+      if (stopping.signal.aborted) return
       try {
         server = await start()
         if (stopping.signal.aborted) await server.stop()
       } catch (error) {
         log.error({ err: error }, 'PostgreSQL cannot be started again')
-        // Aborting only ends the wait early.
-        await delay(RESTART_DELAY_MS, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
     }
   }

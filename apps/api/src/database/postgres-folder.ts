@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SOCKET_PORT } from './database.ts'
@@ -53,7 +53,10 @@ export async function openPostgresFolder(options: {
       await rm(join(socketDir, SOCKET_FILE), { force: true })
       await rm(join(socketDir, `${SOCKET_FILE}.lock`), { force: true })
     },
-    removeSocketDir: () => rm(socketDir, { recursive: true, force: true }),
+    async removeSocketDir() {
+      await rm(socketDir, { recursive: true, force: true })
+      if (socketParent !== dir) await removeWhenEmpty(socketParent)
+    },
     async removeLeftovers() {
       await removeOthers(dir, ['data', socketDir])
       if (socketParent !== dir) await removeOthers(socketParent, [socketDir])
@@ -107,6 +110,15 @@ async function findSocketParent(dir: string, account: PostgresAccount): Promise<
   if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error(`${parent} belongs to somebody else`)
   await protect(parent, account)
   return parent
+}
+
+/** The socket of another start may be in it, which then refuses ours. */
+async function removeWhenEmpty(dir: string): Promise<void> {
+  try {
+    await rmdir(dir)
+  } catch (error) {
+    if (!hasCode(error, 'ENOTEMPTY', 'ENOENT')) throw error
+  }
 }
 
 async function removeOthers(dir: string, keep: readonly string[]): Promise<void> {

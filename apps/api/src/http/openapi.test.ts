@@ -15,6 +15,12 @@ test('the document is OpenAPI 3.1 and lists every route that is not hidden', asy
   }
 })
 
+test('the document names the public URL when there is one', async () => {
+  await using api = await createTestApi({ config: { publicUrl: 'https://atoll.example.org' } })
+  const document = (await api.app.inject('/api/docs/json')).json()
+  expect(document.servers).toEqual([{ url: 'https://atoll.example.org' }])
+})
+
 test('what takes a key says so', async () => {
   await using api = await createTestApi()
   const { paths } = (await api.app.inject('/api/docs/json')).json()

@@ -25,8 +25,8 @@ const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40" heigh
 <text x="42" y="28" font-family="sans-serif" font-size="24" fill="#fff">Atoll</text></svg>`
 
 /** Describes every route that is registered after it, as OpenAPI 3.1, from the schemas that check the requests. */
-export const openapi = fastifyPlugin(
-  async (app: FastifyInstance) => {
+export const openapi = fastifyPlugin<{ publicUrl: string | undefined }>(
+  async (app: FastifyInstance, { publicUrl }) => {
     await app.register(fastifySwagger, {
       openapi: {
         openapi: '3.1.0',
@@ -36,6 +36,7 @@ export const openapi = fastifyPlugin(
           version,
           license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
         },
+        ...(publicUrl === undefined ? {} : { servers: [{ url: publicUrl }] }),
         components: {
           securitySchemes: {
             apiKey: { type: 'http', scheme: 'bearer', description: 'An API key: `dtn_` and 64 hexadecimal digits' },
