@@ -69,6 +69,7 @@ async function runSystem(options: RunSystemOptions): Promise<number> {
     logDir,
     onProcesses: options.note,
   })
+  terminal.say(`Starting on the data folder ${config.dataDir}`)
   const stopped = aborted(stopSignal.stop)
   let reason: string | undefined
   try {
