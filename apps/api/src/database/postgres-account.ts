@@ -24,7 +24,7 @@ const END_WITH_PARENT = ['--pdeathsig', 'INT']
 
 /**
  * Decides how PostgreSQL runs here. `dataOwner` is who owns an existing data folder. The checkout and the data
- * folder may lie below a folder such as /root that only root may enter, so the account keeps the one capability
+ * folder may lie in the home of root, which only root may enter, so the account keeps the one capability
  * to read and search everywhere; `no_setuid_fixup` makes access(2), which initdb relies on, honour it.
  */
 export async function choosePostgresAccount(dataOwner?: { uid: number; gid: number }): Promise<PostgresAccount> {
