@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, copyFile, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -14,11 +14,19 @@ import { acceptTunnel, createTunnelServer } from '@atoll/tunnel'
 const APP_DIR = join(import.meta.dirname, '../..')
 export const TOKEN = 'toolbox-test-token'
 
-/** Builds the bundle into a folder of its own and returns that. */
-export async function buildBundle(): Promise<string> {
+/** Builds the bundle, as the build does, in a folder of its own. */
+export async function buildBundle(): Promise<{ main: string; folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bundle-'))
-  await promisify(execFile)(process.execPath, ['../../scripts/build-app.mjs', folder], { cwd: APP_DIR })
-  return folder
+  await chmod(folder, 0o755)
+  await copyFile(join(APP_DIR, 'package.json'), join(folder, 'package.json'))
+  await symlink(join(APP_DIR, 'src'), join(folder, 'src'))
+  await promisify(execFile)(process.execPath, [join(APP_DIR, '../../scripts/build-app.mjs')], { cwd: folder })
+  return { main: join(folder, 'dist/main.js'), folder }
+}
+
+/** The options of Node that the runner starts the toolbox with. */
+export async function readNodeFlags(): Promise<string[]> {
+  return JSON.parse(await readFile(join(APP_DIR, 'node-flags.json'), 'utf8'))
 }
 
 /** A server on a unix socket that toolboxes dial, as the API's dial-home socket is. */
@@ -28,6 +36,8 @@ export interface DialHome extends AsyncDisposable {
   nextPeer(): Promise<TunnelPeer>
   /** Attempts that were refused for their token. */
   readonly refused: number
+  /** Resolves at the first of them. */
+  nextRefusal(): Promise<void>
 }
 
 export async function startDialHome(): Promise<DialHome> {
@@ -42,6 +52,7 @@ export async function startDialHome(): Promise<DialHome> {
   http.on('upgrade', (req: IncomingMessage, socket, head) => {
     if (req.url !== TOOLBOX_TUNNEL_PATH || req.headers.authorization !== `Bearer ${TOKEN}`) {
       refused += 1
+      http.emit('refused')
       socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
       return
     }
@@ -61,6 +72,9 @@ export async function startDialHome(): Promise<DialHome> {
         if (peer === undefined) waiting.push(resolve)
         else resolve(peer)
       }),
+    async nextRefusal() {
+      if (refused === 0) await once(http, 'refused')
+    },
     get refused() {
       return refused
     },
@@ -82,8 +96,17 @@ export interface ToolboxProcess extends AsyncDisposable {
   readonly exited: Promise<number | string>
 }
 
-export function startToolbox(bundle: string, env: Record<string, string>, uid?: number): ToolboxProcess {
-  const child = spawn(process.execPath, [join(bundle, 'main.js')], {
+export interface ToolboxProcessOptions {
+  /** The bundle's entry. */
+  main: string
+  env: Record<string, string>
+  nodeFlags?: readonly string[]
+  /** Runs as this user and group; needs root. */
+  uid?: number
+}
+
+export function startToolbox({ main, env, nodeFlags = [], uid }: ToolboxProcessOptions): ToolboxProcess {
+  const child = spawn(process.execPath, [...nodeFlags, main], {
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
     ...(uid === undefined ? {} : { uid, gid: uid }),
