@@ -80,8 +80,10 @@ describe('a command', () => {
 
   it('may be longer than an argument can be', async () => {
     const text = 'x'.repeat(1_000_000)
-    const { result } = await run(`cat <<'END' | wc -c\n${text}\nEND\nls /proc/$$/fd | grep -c '^3$'`)
-    expect(result).toBe('1000001\n0\n')
+    const { result } = await run(
+      `cat <<'END' | wc -c\n${text}\nEND\nif [ -e /proc/$$/fd/3 ]; then echo open; else echo closed; fi`,
+    )
+    expect(result).toBe('1000001\nclosed\n')
     const quoted = await run(`sh -c "echo '${text}' | wc -c"`)
     expect(quoted.result).toBe('1000001\n')
   })
@@ -248,7 +250,8 @@ describe('many commands at once', () => {
     await Promise.all(Array.from({ length: 30 }, () => run('echo x')))
     const before = open()
     for (let round = 0; round < 3; round += 1) await Promise.all(Array.from({ length: 30 }, () => run('echo x')))
-    expect(open()).toBeLessThanOrEqual(before)
+    // Some are still being closed, and up to 8 pipes are kept; a leak would be one or more for each of the 90.
+    expect(open() - before).toBeLessThan(30)
   })
 
   it('are bounded', async () => {
