@@ -100,6 +100,16 @@ describe('the built toolbox', () => {
     expect(await readFile(join(home, 'result'), 'utf8')).toBe('survived\n')
   })
 
+  it('outlives the reader of its log', async () => {
+    const toolbox = start()
+    const peer = await dialHome.nextPeer()
+    toolbox.child.stderr?.destroy()
+    peer.close()
+    const next = await dialHome.nextPeer()
+    next.close()
+    expect(await execute(await dialHome.nextPeer(), 'echo alive')).toMatchObject({ result: 'alive\n' })
+  })
+
   it('dials until somebody listens', async () => {
     const socketless = dialHome.url.replace('dial-home.sock', 'later.sock')
     const toolbox = start({ ATOLL_CONTROL_URL: socketless })

@@ -2,6 +2,8 @@ import { startApp } from './app.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'
 
+// Whoever reads the log may go away, as a runner that is restarted does; the sandbox must not end with it.
+process.stderr.on('error', () => {})
 const log = createLog((line) => process.stderr.write(line))
 
 try {
