@@ -6,10 +6,12 @@ import type { CreateDriverHarness, DriverHarness, ProbedSandbox } from './testin
 const START = { toolboxToken: 'a-token-of-sixteen', env: {} }
 const GRACE_MS = 10_000
 const MIB = 1024 * 1024
+/** For each test: some open drivers anew, and the machine may have much else to do, in milliseconds. */
+const TEST_TIMEOUT_MS = 120_000
 
 /** What every driver must pass, whatever it makes sandboxes with. */
 export function describeDriver(title: string, createHarness: CreateDriverHarness): void {
-  describe(title, () => {
+  describe(title, { timeout: TEST_TIMEOUT_MS }, () => {
     let harness: DriverHarness
     beforeAll(async () => {
       harness = await createHarness()
@@ -332,6 +334,20 @@ function describeRestart(get: GetHarness): void {
     expect(settled).toEqual({ sandboxId, state: 'stopped', reason: 'exit 5' })
     expect(await get().traces()).toEqual(folders(sandbox))
     const again = await get().startSandbox({}, { sandboxId })
+    expect((await again.exec('cat file')).stdout).toBe('kept\n')
+  })
+
+  it('keeps files over a kill -9 of everything', async () => {
+    const sandbox = await get().startSandbox({ network: 'nat' })
+    const { sandboxId } = sandbox
+    await sandbox.exec('echo kept > file')
+    await get().crash(async () => {
+      await get().killEverything(sandboxId)
+      await sandbox.ended
+    })
+    expect(await get().driver.get(sandboxId)).toMatchObject({ state: 'stopped' })
+    expect(await get().traces()).toEqual(folders(sandbox))
+    const again = await get().startSandbox({ network: 'nat' }, { sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
   })
 

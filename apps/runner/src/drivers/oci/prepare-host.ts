@@ -6,6 +6,7 @@ import { writeFileWhole } from '../../files.ts'
 import type { RunCommand } from '../../run-command.ts'
 import { prepareHostSnapshot } from './host-snapshot.ts'
 import { prepareInjectedRuntime } from './injected-runtime.ts'
+import type { OciRuntime } from './launch-sandbox.ts'
 import type { SandboxNetwork } from './network/sandbox-network.ts'
 import { createSandboxNetwork } from './network/sandbox-network.ts'
 import type { HostFolders, OciHost } from './oci-host.ts'
@@ -45,8 +46,8 @@ export async function prepareHost(options: OciDriverOptions): Promise<PreparedHo
   const { dataDir, log, run } = options
   const folders = await makeFolders(dataDir)
   const instanceId = await readInstanceId(join(dataDir, 'instance-id'))
-  const [cgroups, injected, snapshot] = await Promise.all([
-    openSandboxCgroups(instanceId),
+  const cgroups = await openSandboxCgroups(instanceId)
+  const [injected, snapshot] = await Promise.all([
     prepareInjectedRuntime({
       folder: folders.runtimes,
       nodePath: process.execPath,
@@ -68,12 +69,12 @@ export async function prepareHost(options: OciDriverOptions): Promise<PreparedHo
     log,
     run,
   }
-  const runtime = await pickRuntime({
-    wanted: options.runtime,
-    layout: cgroups.layout,
-    log,
-    run,
-    tryRuntime: (candidate) => tryRuntime({ ...shared, runtime: candidate, network: undefined }),
+  const tryCandidate = (runtime: OciRuntime) => tryRuntime({ ...shared, runtime, network: undefined })
+  const picking = pickRuntime({ wanted: options.runtime, layout: cgroups.layout, log, run, tryRuntime: tryCandidate })
+  const runtime = await picking.catch(async (error) => {
+    // What tries leave; sandboxes of an earlier process that still run keep theirs.
+    await cgroups.removeParent().catch(() => undefined)
+    throw error
   })
   const network = options.network === 'auto' ? await createSandboxNetwork({ instanceId, log }) : undefined
   const watchFailure = await liftWatchLimits(log)

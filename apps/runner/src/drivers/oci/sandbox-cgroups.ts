@@ -28,7 +28,7 @@ export interface SandboxCgroups {
   remove(sandboxId: string): Promise<void>
   /** Ids that have a cgroup now. */
   list(): Promise<string[]>
-  /** Removes this runner's own, empty cgroups. */
+  /** Removes what this runner's sandboxes share, as far as none of them is there any more. */
   removeParent(): Promise<void>
 }
 
@@ -49,7 +49,7 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     },
     list: async () => [...new Set((await Promise.all(directories('').map(listDirectories))).flat())],
     removeParent: async () => {
-      for (const directory of directories('')) await removeTree(directory)
+      for (const directory of directories('')) await removeEmpty(directory)
     },
   }
 }
@@ -98,6 +98,14 @@ async function listMembers(directory: string): Promise<number[]> {
   return [...pids.filter((pid) => pid > 0), ...below.flat()]
 }
 
+async function removeEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory)
+  } catch (error) {
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY'].includes(errorCode(error))) throw error
+  }
+}
+
 async function removeTree(directory: string): Promise<void> {
   for (const child of await listDirectories(directory)) await removeTree(join(directory, child))
   const giveUpAt = performance.now() + KILL_DEADLINE_MS
@@ -105,13 +113,17 @@ async function removeTree(directory: string): Promise<void> {
     try {
       return await rmdir(directory)
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      const code = errorCode(error)
       if (code === 'ENOENT') return
       // A cgroup stays busy for a moment after its last process was collected.
       if (code !== 'EBUSY' || performance.now() > giveUpAt) throw error
       await delay(KILL_POLL_MS)
     }
   }
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
 async function listDirectories(directory: string): Promise<string[]> {

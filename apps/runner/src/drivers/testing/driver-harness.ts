@@ -40,6 +40,8 @@ export interface DriverHarness extends AsyncDisposable {
   nextStatus(sandboxId: string): Promise<SandboxStatus>
   /** Kills the first process of a sandbox from outside, as an administrator could. */
   killFirstProcess(sandboxId: string): Promise<void>
+  /** Kills every process there is for a sandbox on the host, as kill -9 of everything does. */
+  killEverything(sandboxId: string): Promise<void>
   /** Kills the driver's process and opens a driver anew on the same data folder; `meanwhile` runs in between. */
   crash(meanwhile?: () => Promise<void>): Promise<void>
   /**

@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { build } from 'esbuild'
+import { sendSignal } from '../oci/host-process.ts'
+import type { RunRecord } from '../oci/sandbox-folder.ts'
+import { readRunRecord, sandboxFolder } from '../oci/sandbox-folder.ts'
 import type { DriverHarness } from './driver-harness.ts'
 import { findSandboxTraces, findSharedTraces } from './host-traces.ts'
 import { startProbeServer, withDeadline } from './probe-server.ts'
-import type { DriverProcessOptions, RemoteDriver } from './remote-driver.ts'
+import type { RemoteDriver } from './remote-driver.ts'
 import { openRemoteDriver } from './remote-driver.ts'
 
 const STATUS_DEADLINE_MS = 15_000
@@ -51,8 +54,12 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
     },
     nextStatus: (sandboxId) => nextStatus(driver, sandboxId),
     killFirstProcess: async (sandboxId) => {
-      const run = JSON.parse(await readFile(join(dataDir, 'sandboxes', sandboxId, 'run', 'run.json'), 'utf8'))
-      process.kill(run.init.pid, 'SIGKILL')
+      const { init } = await readRun(dataDir, sandboxId)
+      sendSignal(init.pid, 'SIGKILL')
+    },
+    killEverything: async (sandboxId) => {
+      const { init, monitor } = await readRun(dataDir, sandboxId)
+      for (const { pid } of [monitor, init]) sendSignal(pid, 'SIGKILL')
     },
     crash: async (meanwhile) => {
       await driver.kill()
@@ -62,6 +69,8 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
     traces: () => findSandboxTraces(dataDir, driver.pid),
     sharedTraces: () => findSharedTraces(dataDir),
     [Symbol.asyncDispose]: async () => {
+      // A test that failed may have left the driver dead and its sandboxes alive.
+      if (!driver.isAlive) driver = await openRemoteDriver(program, options)
       await driver[Symbol.asyncDispose]()
       await server[Symbol.asyncDispose]()
       await rm(folder, { recursive: true })
@@ -69,20 +78,10 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
   }
 }
 
-/** Opens a driver that is expected to refuse; resolves with its one line, or throws when it opens. */
-export async function openRefusedDriver(overrides: Partial<DriverProcessOptions>): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'atoll-oci-')))
-  try {
-    const program = await buildDriverProcess(folder)
-    const options = { dataDir: folder, toolboxDir: folder, dialHomeDir: folder, hiddenPaths: [], logLevel: 'fatal' }
-    const driver = await openRemoteDriver(program, { ...options, network: 'none', ...overrides })
-    await driver[Symbol.asyncDispose]()
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-  throw new Error('the driver opened')
+async function readRun(dataDir: string, sandboxId: string): Promise<RunRecord> {
+  const run = await readRunRecord(sandboxFolder(join(dataDir, 'sandboxes'), sandboxId))
+  if (run === undefined) throw new Error(`sandbox ${sandboxId} does not run`)
+  return run
 }
 
 function nextStatus(driver: RemoteDriver, sandboxId: string): Promise<SandboxStatus> {

@@ -27,6 +27,8 @@ export type DriverMessage =
 /** A driver that lives in another process. */
 export interface RemoteDriver extends SandboxDriver {
   readonly pid: number
+  /** False once it was killed or disposed. */
+  readonly isAlive: boolean
   /** Ends its process as kill -9 does. */
   kill(): Promise<void>
 }
@@ -61,6 +63,9 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
     name: 'oci',
     info,
     pid: child.pid ?? -1,
+    get isAlive() {
+      return child.connected
+    },
     create: (...args) => call('create', args),
     start: (...args) => call('start', args),
     stop: (...args) => call('stop', args),
@@ -77,7 +82,7 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
       await exited
     },
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
+      if (!child.connected) return
       await call('dispose', [])
       child.kill('SIGKILL')
       await exited
