@@ -38,6 +38,7 @@ export async function benchTunnel(): Promise<BenchSection> {
       proxy: { origin: `http://127.0.0.1:${proxy.port}`, prefix: '/toolbox/sandbox-1' },
     }
     for (const way of ways) await warmUp(routes[way])
+    for (const program of [front, daemon, proxy]) await program.age()
     const rows: BenchRow[] = []
     for (const measure of measures()) rows.push(...(await measureRows(measure, routes)))
     rows.push(...(await memoryRows(front, routes.tunnel)))

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici'
 import { median } from './measure.ts'
+import { startProgram } from './tunnel-programs.ts'
 
 /** A download that lasts as long as it is wanted. */
 const ENDLESS_BYTES = 2 ** 40
@@ -74,11 +75,10 @@ export async function upload(route: Route, bytes: number): Promise<number> {
   return bytes / 2 ** 20 / seconds
 }
 
-/** The median time in milliseconds of a one-byte exchange while downloads run on the same way. */
+/** The median time in milliseconds of a one-byte exchange while a download runs on the same way. */
 export async function keystrokes(route: Route, forMs: number): Promise<number> {
-  const pool = new Pool(route.origin, { connections: 2 })
-  const stop = new AbortController()
-  const bulk = drainDownload(pool, downloadPath(route, ENDLESS_BYTES), stop.signal).catch(() => {})
+  const bulk = await startProgram('tunnel-bulk', route.origin, downloadPath(route, ENDLESS_BYTES))
+  const pool = new Pool(route.origin, { connections: 1 })
   const times: number[] = []
   const until = performance.now() + forMs
   while (performance.now() < until) {
@@ -94,9 +94,8 @@ export async function keystrokes(route: Route, forMs: number): Promise<number> {
     // A person, or an agent reading, leaves the wire alone in between.
     await sleep(5)
   }
-  stop.abort()
-  await bulk
   await pool.destroy()
+  await bulk.stop()
   return median(times)
 }
 
@@ -114,12 +113,8 @@ export async function slowDownload(route: Route, options: { bytes: number; restM
   await pool.destroy()
 }
 
-async function drainDownload(pool: Pool, path: string, signal?: AbortSignal): Promise<void> {
-  const { body } = await pool.request({
-    method: 'GET',
-    path,
-    ...(signal === undefined ? {} : { signal }),
-  })
+async function drainDownload(pool: Pool, path: string): Promise<void> {
+  const { body } = await pool.request({ method: 'GET', path })
   body.on('data', () => {})
   await new Promise<void>((resolve, reject) => {
     body.once('end', resolve)

@@ -35,7 +35,7 @@ export async function acceptTunnel(
     server.handleUpgrade(req, socket, head, (ws) => {
       socket.off('close', refused)
       // In this very call, so that no message is missed.
-      resolve(createPeer(createWebSocketLink(ws, socket), { ...options, role: 'listener' }))
+      resolve(createPeer(createWebSocketLink(ws, { socket, masked: false }), { ...options, role: 'listener' }))
     })
   })
   await peer.ready

@@ -31,16 +31,13 @@ export async function dialTunnel(options: DialOptions): Promise<TunnelPeer> {
     ...webSocketOptions,
     handshakeTimeout: handshakeTimeoutMs,
     followRedirects: false,
-    // Masking protects proxies from scripts in browsers. A tunnel's bytes are no script's, and masking them would
-    // cost a third of an upload; a mask of zeros is a legal one.
-    generateMask: (mask) => mask.fill(0),
     ...(headers === undefined ? {} : { headers }),
   })
   const abandon = () => ws.terminate()
   signal?.addEventListener('abort', abandon)
   try {
     const socket = await upgraded(ws)
-    const peer = createPeer(createWebSocketLink(ws, socket), { ...peerOptions, role: 'dialler' })
+    const peer = createPeer(createWebSocketLink(ws, { socket, masked: true }), { ...peerOptions, role: 'dialler' })
     await peer.ready
     return peer
   } catch (error) {
@@ -52,16 +49,14 @@ export async function dialTunnel(options: DialOptions): Promise<TunnelPeer> {
 }
 
 /** Resolves in the same turn in which the WebSocket opens, before any message can be lost. */
-function upgraded(ws: WebSocket): Promise<Duplex | undefined> {
+function upgraded(ws: WebSocket): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    let socket: Duplex | undefined
-    ws.once('upgrade', (response: IncomingMessage) => {
-      socket = response.socket
-    })
-    ws.once('open', () => {
-      // Messages wait until the link is attached.
-      ws.pause()
-      resolve(socket)
+    ws.once('upgrade', ({ socket }: IncomingMessage) => {
+      ws.once('open', () => {
+        // Messages wait until the link is attached.
+        ws.pause()
+        resolve(socket)
+      })
     })
     ws.once('unexpected-response', (request, response) => {
       response.resume()

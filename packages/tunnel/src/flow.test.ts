@@ -30,6 +30,12 @@ function endless(exchange: IncomingExchange): { written: number } {
   return count
 }
 
+/** Adds up the data that reaches either end. */
+function countData(message: Buffer, bytes: { arrived: number }): Buffer {
+  for (const frame of framesOf(message)) if (frame.type === frameTypes.data) bytes.arrived += frame.payload.length
+  return message
+}
+
 describe('a reader that stalls', () => {
   it('stops its sender within one window and one queue, however long it stalls', async () => {
     const counts: { written: number }[] = []
@@ -271,6 +277,24 @@ describe('a credit window', () => {
     const perRoundTrip = (await download(40, 400)) / 10
     expect(perRoundTrip).toBeGreaterThan(2 * KIB * KIB)
     expect(perRoundTrip).toBeLessThanOrEqual(4 * KIB * KIB)
+  })
+
+  it('stays at 256 KiB where the round trip is this machine’s own, however fast it is read', async () => {
+    const bytes = { arrived: 0, read: 0 }
+    const { dialler, listener } = await createTunnelPair({
+      dialler: { onRequest: (exchange) => endless(exchange) },
+      link: { tamper: (message) => countData(message, bytes) },
+    })
+    const onData = (chunk: Buffer) => {
+      bytes.read += chunk.length
+    }
+    const stream = listener.request(get, { ...quiet, onData })
+    await turns(200)
+    stream.pause()
+    await turns(50)
+    expect(bytes.arrived - bytes.read).toBe(256 * KIB)
+    listener.close()
+    await dialler.whenClosed
   })
 
   it('above the opening one comes from a budget of the link', async () => {

@@ -6,7 +6,7 @@ import { createMemoryLinkPair } from './memory-link.ts'
 import { createPeer } from './peer.ts'
 import { FakeClock } from './testing/fake-clock.ts'
 import { expectNothingLeft } from './testing/leak-check.ts'
-import { helloFrame, rawFrame, startRawEnd } from './testing/raw-end.ts'
+import { helloFrame, rawFrame, sendWhole, startRawEnd } from './testing/raw-end.ts'
 import { createTunnelPair, echo, turn } from './testing/tunnel-pair.ts'
 import type { IncomingExchange, ResponseHandlers } from './types.ts'
 
@@ -239,7 +239,7 @@ describe('a handler', () => {
 
 it('a HELLO arrives whole even when the other end attaches late', async () => {
   const [link, far] = createMemoryLinkPair()
-  far.send(helloFrame(), () => {})
+  sendWhole(far, helloFrame())
   await turns(3)
   const peer = createPeer(link, { role: 'dialler' })
   await peer.ready

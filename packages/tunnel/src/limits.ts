@@ -1,3 +1,4 @@
+import { FRAME_HEADER_BYTES } from './frame.ts'
 import { MAX_SLOTS } from './stream-slots.ts'
 import type { TunnelLimits } from './types.ts'
 
@@ -19,8 +20,9 @@ export const tunnelLimits: Readonly<TunnelLimits> = Object.freeze({
   handshakeTimeoutMs: 10_000,
 })
 
-/** The length field of a frame has 16 bits. */
-const MAX_PAYLOAD_BYTES = 0xffff
+/** The length of a frame has 16 bits, and so has that of the WebSocket message it may fill alone. */
+const MAX_MESSAGE_BYTES = 0xffff
+const MAX_HEAD_BYTES = MAX_MESSAGE_BYTES - FRAME_HEADER_BYTES
 
 const MIN_FRAME_BYTES = 64
 
@@ -31,9 +33,9 @@ export function resolveLimits(partial: Partial<TunnelLimits> = {}): TunnelLimits
     if (!Number.isSafeInteger(value) || value <= 0) throw new RangeError(`${name} must be a positive integer`)
   }
   if (limits.maxStreams > MAX_SLOTS) throw new RangeError(`maxStreams must be at most ${MAX_SLOTS}`)
-  if (limits.maxHeadBytes > MAX_PAYLOAD_BYTES) throw new RangeError(`maxHeadBytes must be at most ${MAX_PAYLOAD_BYTES}`)
-  if (limits.maxFrameBytes > MAX_PAYLOAD_BYTES || limits.maxFrameBytes < MIN_FRAME_BYTES) {
-    throw new RangeError(`maxFrameBytes must be from ${MIN_FRAME_BYTES} to ${MAX_PAYLOAD_BYTES}`)
+  if (limits.maxHeadBytes > MAX_HEAD_BYTES) throw new RangeError(`maxHeadBytes must be at most ${MAX_HEAD_BYTES}`)
+  if (limits.maxFrameBytes > MAX_MESSAGE_BYTES || limits.maxFrameBytes < MIN_FRAME_BYTES) {
+    throw new RangeError(`maxFrameBytes must be from ${MIN_FRAME_BYTES} to ${MAX_MESSAGE_BYTES}`)
   }
   limits.initialWindowBytes = Math.max(limits.initialWindowBytes, limits.openingWindowBytes)
   limits.maxWindowBytes = Math.max(limits.maxWindowBytes, limits.initialWindowBytes)

@@ -6,8 +6,8 @@ import type { TunnelClock, TunnelLimits } from './types.ts'
 
 const PING_BYTES = 8
 
-/** Pings sent one after another when a link opens, so that windows are tuned from the start. */
-const OPENING_PINGS = 4
+/** Pings sent one after another when a link opens, so that windows are tuned from the start; the first are slow. */
+const OPENING_PINGS = 8
 
 /** Windows are tuned to the least of this many round trips; the rest is queueing and busy loops. */
 const ROUND_TRIPS_KEPT = 8

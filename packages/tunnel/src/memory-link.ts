@@ -1,4 +1,4 @@
-import type { Link, LinkListeners } from './types.ts'
+import type { Link, LinkListeners, LinkMessage } from './types.ts'
 
 /** Runs a step of a memory link later: in order, never within the call. */
 export type MemorySchedule = (step: () => void) => void
@@ -37,6 +37,7 @@ interface Setup {
 }
 
 class MemoryEnd implements MemoryLink {
+  readonly headroomBytes = 0
   isClosed = false
   bufferedBytes = 0
   waitingBytes = 0
@@ -61,11 +62,12 @@ class MemoryEnd implements MemoryLink {
     this.deliver()
   }
 
-  send(message: Uint8Array, sent: () => void): void {
+  send(message: LinkMessage, sent: () => void): void {
     if (this.isClosed) return
-    this.unsent.push(Buffer.from(message))
+    const bytes = Buffer.from(message.slab.subarray(message.start, message.end))
+    this.unsent.push(bytes)
     sent()
-    this.bufferedBytes += message.length
+    this.bufferedBytes += bytes.length
     this.pump()
   }
 

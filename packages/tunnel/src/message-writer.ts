@@ -1,8 +1,8 @@
 import { FLAG_END, FRAME_HEADER_BYTES, type FrameType, frameTypes, writeFrameHeader } from './frame.ts'
 import type { Link } from './types.ts'
 
-/** Messages are cut from slabs of this size, so that small ones do not cost an allocation each. */
-const SLAB_BYTES = 64 * 1024
+/** Messages are cut from slabs of this size, so that small ones do not cost an allocation each: four of the longest. */
+const SLAB_BYTES = 64 * 1024 + 64
 
 /** Slabs kept for use again; as many as a full link has under way. */
 const MAX_SPARE_SLABS = 4
@@ -71,8 +71,9 @@ export class MessageWriter {
   /** Hands the message gathered so far to the link. */
   flush(): void {
     if (this.offset === this.start) return
-    const message = this.slab.bytes.subarray(this.start, this.offset)
-    this.start = this.offset
+    const message = { slab: this.slab.bytes, start: this.start, end: this.offset }
+    this.start = this.offset + this.link.headroomBytes
+    this.offset = this.start
     this.lastExchangeId = 0
     this.slab.underWay += 1
     this.link.send(message, this.slab.sent)
@@ -100,16 +101,17 @@ export class MessageWriter {
   }
 
   private changeSlab(leastBytes: number): void {
+    const neededBytes = leastBytes + this.link.headroomBytes
     if (this.slab.bytes.length === SLAB_BYTES && this.spare.length < MAX_SPARE_SLABS) this.spare.push(this.slab)
-    const free = leastBytes <= SLAB_BYTES ? this.spare.findIndex((slab) => slab.underWay === 0) : -1
+    const free = neededBytes <= SLAB_BYTES ? this.spare.findIndex((slab) => slab.underWay === 0) : -1
     const [reused] = free === -1 ? [] : this.spare.splice(free, 1)
-    this.use(reused ?? new Slab(Math.max(SLAB_BYTES, leastBytes)))
+    this.use(reused ?? new Slab(Math.max(SLAB_BYTES, neededBytes)))
   }
 
   private use(slab: Slab): void {
     this.slab = slab
-    this.start = 0
-    this.offset = 0
+    this.start = this.link.headroomBytes
+    this.offset = this.start
   }
 }
 

@@ -89,8 +89,13 @@ export interface IncomingExchange extends TunnelStream {
 
 /** A message link below the tunnel: a WebSocket, or memory in tests. */
 export interface Link {
-  /** Queues one message; `sent` is called once its memory may be used again. Never throws; after close it does nothing. */
-  send(message: Uint8Array, sent: () => void): void
+  /** The space this link needs before each message, for a header of its own, in bytes. */
+  readonly headroomBytes: number
+  /**
+   * Queues the message that lies in `slab` from `start` up to `end`; the `headroomBytes` before it are the link's.
+   * `sent` is called once that memory may be used again. Never throws; after close it does nothing.
+   */
+  send(message: LinkMessage, sent: () => void): void
   /** Bytes taken by `send` that have not left for the network. */
   readonly bufferedBytes: number
   /** Sets the listeners; called once, synchronously after construction. Messages before it are kept. */
@@ -104,6 +109,13 @@ export interface Link {
   /** Between the two, messages sent may be held back, so that they leave in one system call. */
   cork(): void
   uncork(): void
+}
+
+/** Where a message lies. */
+export interface LinkMessage {
+  slab: Buffer
+  start: number
+  end: number
 }
 
 export interface LinkListeners {

@@ -1,7 +1,10 @@
 import type { TunnelClock, TunnelLimits } from './types.ts'
 
-/** A window whose half is read within this many round trips may be what limits its sender. */
-const HUNGRY_ROUND_TRIPS = 2
+/**
+ * A shorter round trip is this machine's own: a larger window would carry no more then, and make whatever shares the
+ * link wait for what is under way.
+ */
+const LEAST_REMOTE_ROUND_TRIP_MS = 1
 
 /** Sizes the receive windows of a link: fit for each exchange's path, and bounded over all of them. */
 export class WindowTuner {
@@ -40,8 +43,9 @@ export class WindowTuner {
   private wanted(windowBytes: number, grantedAt: number): number {
     if (windowBytes < this.initialBytes) return this.initialBytes
     const roundTripMs = this.leastRoundTripMs()
-    if (roundTripMs === undefined) return windowBytes
-    const hungry = this.now() - grantedAt < HUNGRY_ROUND_TRIPS * roundTripMs
+    if (roundTripMs === undefined || roundTripMs < LEAST_REMOTE_ROUND_TRIP_MS) return windowBytes
+    // Half of a window that limits its sender is read in half a round trip; one twice as large as needed takes one.
+    const hungry = this.now() - grantedAt < roundTripMs
     return hungry ? Math.min(windowBytes * 2, this.maxBytes) : windowBytes
   }
 }

@@ -4,7 +4,7 @@ import { resolveLimits } from '../limits.ts'
 import { createMemoryLinkPair, type MemoryLink } from '../memory-link.ts'
 import { createPeer } from '../peer.ts'
 import type { TunnelError } from '../tunnel-error.ts'
-import type { PeerOptions, TunnelPeer } from '../types.ts'
+import type { Link, PeerOptions, TunnelPeer } from '../types.ts'
 
 /** A frame as bytes. */
 export function rawFrame(
@@ -71,7 +71,12 @@ export function startRawEnd(options: Omit<PeerOptions, 'role'> & { greet?: boole
   })
   far.attach({ onMessage: (message) => seen.push(...framesOf(message)), onDrain() {}, onClose: tellCode })
   const peer = createPeer(link, { ...peerOptions, role: 'listener' })
-  const send = (...frames: Buffer[]) => far.send(Buffer.concat(frames), () => {})
+  const send = (...frames: Buffer[]) => sendWhole(far, Buffer.concat(frames))
   if (greet) send(helloFrame())
   return { peer, link, seen, send, closed: peer.whenClosed as Promise<TunnelError>, closeCode }
+}
+
+/** Sends bytes that lie alone in their memory. */
+export function sendWhole(link: Link, bytes: Buffer): void {
+  link.send({ slab: bytes, start: 0, end: bytes.length }, () => {})
 }
