@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { CreateDriverHarness, DriverHarness, ProbedSandbox } from './testing/driver-harness.ts'
+import { describeRestart, describeTraces } from './driver-restart-conformance.ts'
+import type { GetHarness } from './testing/conformance-terms.ts'
+import { folders, GRACE_MS, START } from './testing/conformance-terms.ts'
+import type { CreateDriverHarness, DriverHarness } from './testing/driver-harness.ts'
 
-const START = { toolboxToken: 'a-token-of-sixteen', env: {} }
-const GRACE_MS = 10_000
 const MIB = 1024 * 1024
 /** For each test: some open drivers anew, and the machine may have much else to do, in milliseconds. */
 const TEST_TIMEOUT_MS = 120_000
@@ -31,8 +32,6 @@ export function describeDriver(title: string, createHarness: CreateDriverHarness
     describeTraces(getHarness)
   })
 }
-
-type GetHarness = () => DriverHarness
 
 function describeLifeCycle(get: GetHarness): void {
   it('creates a sandbox stopped, and the same again is no change', async () => {
@@ -299,107 +298,4 @@ function describeEnds(get: GetHarness): void {
     expect(told.concat(await status)).toEqual([await status, await status].slice(0, told.length + 1))
     unsubscribe()
   })
-}
-
-function describeRestart(get: GetHarness): void {
-  it('finds running and stopped sandboxes again after a kill -9, and the running ones never noticed', async () => {
-    const running = await get().startSandbox({ network: 'nat' })
-    const stopped = await get().startSandbox()
-    await stopped.exec('echo kept > file')
-    await get().driver.stop(stopped.sandboxId, GRACE_MS)
-    await get().crash()
-    const states = Object.fromEntries((await get().driver.list()).map(({ sandboxId, state }) => [sandboxId, state]))
-    expect(states).toEqual({ [running.sandboxId]: 'running', [stopped.sandboxId]: 'stopped' })
-    expect((await running.exec('echo alive')).stdout).toBe('alive\n')
-    const again = await get().startSandbox({}, { sandboxId: stopped.sandboxId })
-    expect((await again.exec('cat file')).stdout).toBe('kept\n')
-    const status = get().nextStatus(running.sandboxId)
-    running.exit(3)
-    expect(await status).toMatchObject({ state: 'stopped', reason: 'exit 3' })
-    const restarted = await get().startSandbox({ network: 'nat' }, { sandboxId: running.sandboxId })
-    await get().driver.stop(restarted.sandboxId, GRACE_MS)
-  })
-
-  it('notices at its start what ended while it was away, and why', async () => {
-    const sandbox = await get().startSandbox()
-    await sandbox.exec('echo kept > file')
-    await get().crash(async () => {
-      sandbox.exit(5)
-      await sandbox.ended
-    })
-    const { sandboxId } = sandbox
-    const status = get().driver.get(sandboxId)
-    // It may also have seen the last of it alive, and then tells.
-    const settled = (await status).state === 'stopped' ? await status : await get().nextStatus(sandboxId)
-    expect(settled).toEqual({ sandboxId, state: 'stopped', reason: 'exit 5' })
-    expect(await get().traces()).toEqual(folders(sandbox))
-    const again = await get().startSandbox({}, { sandboxId })
-    expect((await again.exec('cat file')).stdout).toBe('kept\n')
-  })
-
-  it('keeps files over a kill -9 of everything', async () => {
-    const sandbox = await get().startSandbox({ network: 'nat' })
-    const { sandboxId } = sandbox
-    await sandbox.exec('echo kept > file')
-    await get().crash(async () => {
-      await get().killEverything(sandboxId)
-      await sandbox.ended
-    })
-    expect(await get().driver.get(sandboxId)).toMatchObject({ state: 'stopped' })
-    expect(await get().traces()).toEqual(folders(sandbox))
-    const again = await get().startSandbox({ network: 'nat' }, { sandboxId })
-    expect((await again.exec('cat file')).stdout).toBe('kept\n')
-  })
-
-  it('survives being killed while it creates, starts and removes', async () => {
-    const { driver, defaultSpec } = get()
-    const ids = Array.from({ length: 6 }, () => randomUUID())
-    const interrupted = ids.map(async (sandboxId, index) => {
-      await driver.create(sandboxId, defaultSpec)
-      await driver.start(sandboxId, START)
-      if (index % 2 === 0) await driver.remove(sandboxId)
-    })
-    const settled = Promise.allSettled(interrupted)
-    await Promise.race(interrupted)
-    await get().crash()
-    await settled
-    for (const { sandboxId, state } of await get().driver.list()) {
-      // An agent that was adopted does not dial home again.
-      if (state === 'running') await get().driver.stop(sandboxId, 0)
-      const sandbox = await get().startSandbox({}, { sandboxId })
-      expect((await sandbox.exec('echo works')).stdout).toBe('works\n')
-      await get().driver.remove(sandboxId)
-    }
-    expect(await get().traces()).toEqual([])
-  })
-}
-
-function describeTraces(get: GetHarness): void {
-  it('leaves nothing on the host of a sandbox that was removed', async () => {
-    const sandboxes = await Promise.all([get().startSandbox({ network: 'nat' }), get().startSandbox({ user: 'root' })])
-    expect((await get().traces()).join('\n')).toMatch(/process .*\n(.*\n)*cgroup /)
-    for (const { sandboxId } of sandboxes) await get().driver.remove(sandboxId)
-    expect(await get().traces()).toEqual([])
-  })
-
-  it('stops everything at the end, tells so, and refuses to start more', async () => {
-    const harness = get()
-    const sandbox = await harness.startSandbox({ network: 'nat' })
-    await sandbox.exec('echo kept > file')
-    const status = harness.nextStatus(sandbox.sandboxId)
-    await harness.driver.stopAll(GRACE_MS)
-    expect(await status).toMatchObject({ state: 'stopped', reason: 'runner is shutting down' })
-    await expect(harness.driver.start(sandbox.sandboxId, START)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
-    await harness.driver[Symbol.asyncDispose]()
-    expect(await harness.traces()).toEqual(folders(sandbox))
-    expect(await harness.sharedTraces()).toEqual([])
-    await harness.crash()
-    const again = await harness.startSandbox({ network: 'nat' }, { sandboxId: sandbox.sandboxId })
-    expect((await again.exec('cat file')).stdout).toBe('kept\n')
-  })
-}
-
-/** Traces of sandboxes that are stopped. */
-function folders(...sandboxes: ProbedSandbox[]): string[] {
-  return sandboxes.map(({ sandboxId }) => `folder ${sandboxId}`).sort()
 }

@@ -1,0 +1,13 @@
+import type { DriverHarness, ProbedSandbox } from './driver-harness.ts'
+
+/** What the parts of the conformance suite share. */
+export type GetHarness = () => DriverHarness
+
+export const START = { toolboxToken: 'a-token-of-sixteen', env: {} }
+/** More than any process under test needs to end by itself, in milliseconds. */
+export const GRACE_MS = 10_000
+
+/** Traces of sandboxes that are stopped. */
+export function folders(...sandboxes: ProbedSandbox[]): string[] {
+  return sandboxes.map(({ sandboxId }) => `folder ${sandboxId}`).sort()
+}
