@@ -31,6 +31,7 @@ export async function acceptTunnel(
   const peer = await new Promise<TunnelPeer>((resolve, reject) => {
     const { req, socket, head } = upgrade
     const refused = () => reject(new TunnelError('LINK_CLOSED', 'the upgrade request was no valid one'))
+    if (socket.destroyed) refused()
     socket.once('close', refused)
     server.handleUpgrade(req, socket, head, (ws) => {
       socket.off('close', refused)

@@ -45,13 +45,13 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   readonly id: number
   readonly head: RequestHead
   handlers: StreamHandlers
+  answeredEarly = false
   private readonly context: ExchangeContext
   private readonly responseHandlers: ResponseHandlers | undefined
   private readonly outgoing: SendHalf
   private readonly incoming: ReceiveHalf
   private responded = false
   private upgraded = false
-  private answeredEarly = false
   /** Over at this end: nothing is told, nothing taken. */
   private over = false
   private creditToGrant = 0

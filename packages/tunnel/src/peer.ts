@@ -50,7 +50,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
   private maxSendHeadBytes = 0
   private state: PeerState = 'greeting'
   private goawayWanted = false
-  private onIdle: (() => void) | undefined
+  private readonly idleWaiters = new Set<() => void>()
   private settleReady: { resolve: () => void; reject: (error: Error) => void }
   private settleClosed: (error: TunnelError) => void
 
@@ -124,15 +124,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     this.move('drain')
     this.goawayWanted = true
     this.scheduler.scheduleControl(this)
-    if (this.openStreams > 0) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.clock.after(deadlineMs, resolve)
-        this.onIdle = () => {
-          cancel()
-          resolve()
-        }
-      })
-    }
+    if (this.openStreams > 0) await this.idle(deadlineMs)
     this.finish(new TunnelError('LINK_CLOSED', 'the tunnel was drained'), 'close')
   }
 
@@ -166,6 +158,19 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     this.goawayWanted = false
   }
 
+  /** Resolves when no exchange is open, or at the deadline. */
+  private idle(deadlineMs: number): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const done = () => {
+        cancel()
+        this.idleWaiters.delete(done)
+        resolve()
+      }
+      const cancel = this.clock.after(deadlineMs, done)
+      this.idleWaiters.add(done)
+    })
+  }
+
   private createContext(): ExchangeContext & { sendWindowBytes: number } {
     return {
       scheduler: this.scheduler,
@@ -178,7 +183,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
       sendWindowBytes: 0,
       release: (exchange) => {
         const slots = openerBit(exchange.id) === this.ownBit ? this.own : this.theirs
-        if (slots.remove(exchange) && this.openStreams === 0) this.onIdle?.()
+        if (slots.remove(exchange) && this.openStreams === 0) for (const done of this.idleWaiters) done()
       },
     }
   }
@@ -311,7 +316,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     if (link === 'close') this.link.close(closeCodes[error.code] ?? closeCodes.LINK_CLOSED, error.message)
     else if (link === 'terminate') this.link.terminate()
     for (const exchange of [...this.own.list(), ...this.theirs.list()]) exchange.fail(error)
-    this.onIdle?.()
+    for (const done of this.idleWaiters) done()
     this.settleReady.reject(error)
     this.settleClosed(error)
     this.options.onClose?.(error)

@@ -77,7 +77,7 @@ describe('an exchange as a Node stream', () => {
     await dialler.whenClosed
   })
 
-  it('ends as cut short when the answer came early', async () => {
+  it('fails when the link does', async () => {
     const { dialler, listener } = await createTunnelPair({ dialler: { onRequest: echo } })
     const { duplex } = openDuplex(listener, post)
     duplex.write('half')
@@ -85,6 +85,37 @@ describe('an exchange as a Node stream', () => {
     listener.close()
     const [error] = await once(duplex, 'error')
     expect(error).toMatchObject({ code: 'LINK_CLOSED' })
+    await dialler.whenClosed
+    expect(() => openDuplex(listener, post)).toThrow(expect.objectContaining({ code: 'LINK_CLOSED' }))
+  })
+
+  it('that answers early closes without an error, and its answer arrives whole', async () => {
+    let closed: () => void = () => {}
+    const answererClosed = new Promise<void>((resolve) => {
+      closed = resolve
+    })
+    const { dialler, listener } = await createTunnelPair({
+      dialler: {
+        onRequest(exchange) {
+          exchange.respond({ status: 413, headers: {} })
+          toDuplex(exchange)
+            .on('error', (error) => expect.unreachable(error.message))
+            .on('close', closed)
+            .end(Buffer.alloc(500_000, 'x'))
+        },
+      },
+    })
+    const { duplex, response } = openDuplex(listener, post)
+    duplex.write(Buffer.alloc(200_000))
+    const received: Buffer[] = []
+    duplex.on('data', (chunk: Buffer) => received.push(chunk))
+    await once(duplex, 'end')
+    expect((await response).status).toBe(413)
+    expect(Buffer.concat(received).length).toBe(500_000)
+    await answererClosed
+    duplex.end()
+    await expect.poll(() => dialler.openStreams + listener.openStreams).toBe(0)
+    listener.close()
     await dialler.whenClosed
   })
 })

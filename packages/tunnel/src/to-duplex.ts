@@ -15,7 +15,8 @@ const HIGH_WATER_BYTES = 64 * 1024
 
 /**
  * The request body and the answer's body of an incoming exchange as a Node stream with backpressure both ways. Takes
- * the exchange's `handlers`; `respond` must come before the first write. Destroying it resets the exchange.
+ * the exchange's `handlers`; `respond` must come before the first write. Destroying it resets the exchange. Ended before
+ * the request was read, it closes without an error, the answer on its way.
  */
 export function toDuplex(exchange: IncomingExchange): Duplex {
   const duplex = new ExchangeDuplex(exchange)
@@ -33,11 +34,12 @@ export interface OpenedDuplex {
 /** Opens an exchange as a Node stream with backpressure both ways. Throws what `peer.request` throws. */
 export function openDuplex(peer: TunnelPeer, head: RequestHead): OpenedDuplex {
   const duplex = new ExchangeDuplex()
+  let onResponse: ResponseHandlers['onResponse'] = () => {}
   const response = new Promise<ResponseHead>((resolve, reject) => {
+    onResponse = resolve
     duplex.once('close', () => reject(duplex.errored ?? new TunnelError('CANCELLED', 'the exchange was cancelled')))
-    const handlers: ResponseHandlers = { ...duplex.handlers, onResponse: resolve }
-    duplex.stream = peer.request(head, handlers)
   })
+  duplex.stream = peer.request(head, { ...duplex.handlers, onResponse })
   // Whoever reads the stream only learns of a failure there.
   response.catch(() => {})
   return { duplex, response }
@@ -46,12 +48,14 @@ export function openDuplex(peer: TunnelPeer, head: RequestHead): OpenedDuplex {
 class ExchangeDuplex extends Duplex {
   readonly handlers: StreamHandlers
   stream: TunnelStream | undefined
+  private readonly exchange: IncomingExchange | undefined
   private exchangeOver = false
   private writeDone: (() => void) | undefined
 
-  constructor(stream?: TunnelStream) {
+  constructor(exchange?: IncomingExchange) {
     super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true, emitClose: true })
-    this.stream = stream
+    this.exchange = exchange
+    this.stream = exchange
     this.handlers = {
       onData: (chunk) => {
         if (!this.push(chunk)) this.stream?.pause()
@@ -77,6 +81,10 @@ class ExchangeDuplex extends Duplex {
   override _final(done: () => void): void {
     this.stream?.end()
     done()
+    if (this.exchange?.answeredEarly !== true) return
+    // The exchange is left to send its answer; whoever reads the request here is told that no more comes.
+    this.exchangeOver = true
+    process.nextTick(() => this.destroy())
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

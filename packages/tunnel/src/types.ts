@@ -83,6 +83,8 @@ export interface TunnelStream {
 export interface IncomingExchange extends TunnelStream {
   readonly head: RequestHead
   handlers: StreamHandlers
+  /** Whether the answer was complete before the request: what was left of that is not told any more. */
+  readonly answeredEarly: boolean
   /** Sends the response head. Once. */
   respond(head: ResponseHead): void
 }
