@@ -11,7 +11,7 @@ export default defineConfig({
       project('api', 'apps/api', { globalSetup: ['./src/testing/start-postgres.ts'] }),
       project('runner', 'apps/runner'),
       project('toolbox', 'apps/toolbox'),
-      project('cli', 'apps/cli'),
+      project('cli', 'apps/cli', { testTimeout: 60_000 }),
       project('bench', 'bench'),
       project('e2e', 'e2e', { fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 }),
     ],

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -51,6 +51,17 @@ describe('the first start', () => {
       paths: { '/api/sandbox': {}, '/api/toolbox/{sandboxId}/toolbox/process/execute': {} },
     })
     expect(await (await fetch(`${system.atoll.url}/metrics`)).text()).toContain('# TYPE')
+  })
+
+  it('COVERAGE.md names every operation of the OpenAPI document, and no other', async () => {
+    const answer = await fetch(`${system.atoll.url}/api/docs/json`)
+    const { paths } = (await answer.json()) as { paths: Record<string, object> }
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    const text = readFileSync(join(import.meta.dirname, '../COVERAGE.md'), 'utf8')
+    const listed = [...text.matchAll(/^\| ([A-Z]+ \/\S+)\s+\|/gm)].map(([, operation]) => operation)
+    expect(listed.sort()).toEqual(operations.sort())
   })
 
   it('shows the key no more the second time', async () => {

@@ -42,7 +42,8 @@ describe('runService', () => {
     await run.message
     run.child.kill('SIGINT')
     expect(await run.exit).toEqual([0, null])
-    expect(run.output()).toMatch(/passed its deadline[\s\S]*second phase ran/)
+    expect(run.output()).toContain('passed its deadline')
+    expect(run.output()).toContain('second phase ran')
   })
 
   it('exits at once on a second signal', async () => {

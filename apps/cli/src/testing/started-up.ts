@@ -5,6 +5,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOCK_FILE_NAME } from '../up/data-folder-lock.ts'
 
+/** Far above what a start takes, and below the tests' own deadline, which would not tell what was printed. */
+const PRINT_DEADLINE_MS = 30_000
+
 export interface StartedUp {
   readonly child: ChildProcess
   readonly ended: Promise<[number | null, NodeJS.Signals | null]>
@@ -36,10 +39,13 @@ export function startUp(bundle: string, env: Record<string, string>): StartedUp 
     ended,
     output: () => text,
     async printed(words) {
-      const over = ended.then(() => 'over' as const)
+      const over = ended.then(() => true)
+      const signal = AbortSignal.timeout(PRINT_DEADLINE_MS)
+      const isLate = once(signal, 'abort').then(() => true)
       while (!text.includes(words)) {
-        if ((await Promise.race([once(child, 'printed'), over])) === 'over' && !text.includes(words)) {
-          throw new Error(`ended without printing ${words}:\n${text}`)
+        const isOver = await Promise.race([once(child, 'printed').then(() => false), over, isLate])
+        if (isOver && !text.includes(words)) {
+          throw new Error(`${signal.aborted ? 'too late' : 'ended'} without printing ${words}:\n${text}`)
         }
       }
     },
