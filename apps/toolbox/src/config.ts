@@ -1,4 +1,5 @@
-import { isAbsolute } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
+import { SANDBOX_VARIABLE_PREFIX } from '@atoll/protocol'
 
 /** Everything the toolbox takes from its environment. */
 export interface Config {
@@ -9,7 +10,7 @@ export interface Config {
   readonly homeDir: string
   /** Absolute; what relative paths start from and commands run in. */
   readonly workDir: string
-  /** What started commands inherit: this process's environment without the variables meant for the toolbox. */
+  /** What started commands inherit: this process's environment without what is meant for it, and the sandbox's own. */
   readonly commandEnv: Readonly<Record<string, string>>
 }
 
@@ -40,12 +41,12 @@ export function loadConfig(env: Record<string, string | undefined>): { config: C
   }
   const toolboxToken = required('ATOLL_TOOLBOX_TOKEN')
   const sandboxId = required('ATOLL_SANDBOX_ID')
+  const commandEnv = commandEnvironment(env)
   const homeDir = env['HOME'] || '/'
-  const workDir = env['DAYTONA_PROJECT_DIR'] || homeDir
+  const workDir = resolve(homeDir, commandEnv['DAYTONA_PROJECT_DIR'] ?? '')
   if (!isAbsolute(homeDir)) problems.push('HOME must be an absolute path')
-  if (!isAbsolute(workDir)) problems.push('DAYTONA_PROJECT_DIR must be an absolute path')
   if (problems.length > 0) throw new ConfigError(`bad environment: ${problems.join('; ')}`)
-  const config = { controlUrl, sandboxId, homeDir, workDir, commandEnv: commandEnvironment(env) }
+  const config = { controlUrl, sandboxId, homeDir, workDir, commandEnv }
   return { config: Object.freeze(config), secrets: Object.freeze({ toolboxToken }) }
 }
 
@@ -54,8 +55,12 @@ function isControlUrl(value: string): boolean {
 }
 
 function commandEnvironment(env: Record<string, string | undefined>): Readonly<Record<string, string>> {
-  const entries = Object.entries(env).flatMap(([name, value]) =>
-    value === undefined || TOOLBOX_VARIABLE.test(name) ? [] : [[name, value] as const],
-  )
-  return Object.freeze(Object.fromEntries(entries))
+  const inherited: Record<string, string> = {}
+  const own: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined) continue
+    if (name.startsWith(SANDBOX_VARIABLE_PREFIX)) own[name.slice(SANDBOX_VARIABLE_PREFIX.length)] = value
+    else if (!TOOLBOX_VARIABLE.test(name)) inherited[name] = value
+  }
+  return Object.freeze({ ...inherited, ...own })
 }

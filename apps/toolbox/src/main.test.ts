@@ -79,6 +79,15 @@ describe('the built toolbox', () => {
     expect(String(result)).not.toContain(TOKEN)
   })
 
+  it("gives commands the sandbox's own environment, which it does not take for its own", async () => {
+    start({ ATOLL_ENV_NODE_OPTIONS: '--require=/not/there', ATOLL_ENV_LD_PRELOAD: '', ATOLL_ENV_KEPT: 'replaced' })
+    const peer = await dialHome.nextPeer()
+    const { result } = await execute(peer, 'env')
+    const lines = String(result).split('\n')
+    expect(lines).toContain('NODE_OPTIONS=--require=/not/there')
+    expect(lines).toContain('KEPT=replaced')
+  })
+
   it('answers the calls of commands that it ends at shutdown', async () => {
     const toolbox = start()
     const peer = await dialHome.nextPeer()

@@ -5,6 +5,7 @@ export {
   RUNNER_TUNNEL_PATH,
   SANDBOX_DIAL_HOME_DIR,
   SANDBOX_RUNTIME_DIR,
+  SANDBOX_VARIABLE_PREFIX,
   TOOLBOX_TUNNEL_PATH,
 } from './dial-home.ts'
 export type { ErrorCode, ErrorContext, ErrorSource } from './errors.ts'

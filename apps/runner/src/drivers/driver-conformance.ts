@@ -141,11 +141,18 @@ function describeRefusals(get: GetHarness): void {
 
 function describeInside(get: GetHarness): void {
   it('gives the toolbox its token, its id and the environment of the sandbox', async () => {
-    const env = { GREETING: 'hello there', PATH: '/opt/own:/usr/bin:/bin', ATOLL_TOOLBOX_TOKEN: 'not yours to set' }
-    const { sandboxId, environment } = await get().startSandbox({}, { env })
-    expect(environment).toMatchObject({
+    const env = {
       GREETING: 'hello there',
-      PATH: '/opt/own:/usr/bin:/bin',
+      PATH: '/opt/own',
+      LD_PRELOAD: '/no',
+      ATOLL_TOOLBOX_TOKEN: 'not yours to set',
+    }
+    const { sandboxId, environment } = await get().startSandbox({}, { env })
+    expect(environment).not.toHaveProperty('LD_PRELOAD')
+    expect(environment).toMatchObject({
+      ATOLL_ENV_GREETING: 'hello there',
+      ATOLL_ENV_PATH: '/opt/own',
+      ATOLL_ENV_LD_PRELOAD: '/no',
       HOME: '/home/daytona',
       USER: 'daytona',
       ATOLL_SANDBOX_ID: sandboxId,

@@ -1,4 +1,10 @@
-import { AppError, DIAL_HOME_SOCKET_NAME, SANDBOX_DIAL_HOME_DIR, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
+import {
+  AppError,
+  DIAL_HOME_SOCKET_NAME,
+  SANDBOX_DIAL_HOME_DIR,
+  SANDBOX_VARIABLE_PREFIX,
+  TOOLBOX_TUNNEL_PATH,
+} from '@atoll/protocol'
 import type { SandboxUser } from './snapshot.ts'
 
 /** Most bytes of a sandbox's own environment: names, values and separators; the kernel takes 128 KiB a string. */
@@ -10,7 +16,7 @@ export interface EnvironmentOptions {
   sandboxId: string
   user: SandboxUser
   toolboxToken: string
-  /** The sandbox's own; it may replace PATH and the like, never what starts with ATOLL_. */
+  /** The sandbox's own, for what the toolbox starts; names that start with ATOLL_ are not passed on. */
   env: Readonly<Record<string, string>>
 }
 
@@ -32,7 +38,7 @@ export function sandboxEnvironment(options: EnvironmentOptions): Record<string, 
     USER: options.user.name,
     LOGNAME: options.user.name,
     LANG: 'C.UTF-8',
-    ...Object.fromEntries(own),
+    ...Object.fromEntries(own.map(([name, value]) => [SANDBOX_VARIABLE_PREFIX + name, value])),
     ATOLL_CONTROL_URL: `ws+unix:${SANDBOX_DIAL_HOME_DIR}/${DIAL_HOME_SOCKET_NAME}:${TOOLBOX_TUNNEL_PATH}`,
     ATOLL_TOOLBOX_TOKEN: options.toolboxToken,
     ATOLL_SANDBOX_ID: options.sandboxId,
