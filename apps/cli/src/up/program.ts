@@ -11,6 +11,7 @@ export interface Program {
   readonly name: string
   /** The script that Node runs. */
   readonly main: string
+  readonly nodeOptions?: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
   /** How long it may take to say that it is ready, in milliseconds. */
   readonly readyWithinMs: number
@@ -27,7 +28,7 @@ export interface RunningProgram {
 
 /** Starts a program; `onLine` gets each line it logs. */
 export function startProgram(program: Program, onLine: (line: string) => void): RunningProgram {
-  const child = spawn(process.execPath, [program.main], {
+  const child = spawn(process.execPath, [...(program.nodeOptions ?? []), program.main], {
     env: { ...program.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // A group of its own: the terminal's Ctrl-C is for the supervisor, which ends its programs in order.
