@@ -21,6 +21,7 @@ const TO_RUN = [
 ]
 const TO_TEST = [
   { name: 'git', proof: 'git', why: 'import boundaries are read from a checkout' },
+  { name: 'python3-minimal', proof: 'python3', why: 'the SDK runs Python code in a sandbox' },
   { name: 'iptables', proof: 'iptables', why: 'a foreign firewall that sandboxes have to live with' },
   { name: 'chromium', proof: 'chromium', why: 'opens the API page' },
   { name: 'fonts-dejavu-core', proof: '/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf', why: 'text in that page' },
