@@ -25,7 +25,8 @@ export async function findDockerEngine(): Promise<DockerEngine | undefined> {
   }
   const image = `atoll-bench-${process.pid}`
   await importShell(image)
-  const container = await docker('run', '--detach', image, '/bin/sh', '-c', 'while :; do read x; done < /dev/zero')
+  // Its standard input stays open and silent: it waits without using the processor.
+  const container = await docker('run', '--detach', '--interactive', image, '/bin/sh', '-c', 'read forever')
   return {
     run: (command) => docker('run', '--rm', image, '/bin/sh', '-c', command),
     exec: (command) => docker('exec', container, '/bin/sh', '-c', command),
