@@ -298,6 +298,29 @@ describe('R1: leases', () => {
     expect(ids).toHaveLength(20)
   })
 
+  it('taken while the last step is still being recorded are acted on all the same', async () => {
+    const plain = store
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    store = {
+      ...plain,
+      async change(request) {
+        const result = await plain.change(request)
+        if (request.event === 'ready') await gate
+        return result
+      },
+    }
+    startReplica()
+    const id = await insert()
+    await until('the start is in the database', async () => (await read(id)).state === 'started')
+    await command(id, 'stop')
+    await until('the row is leased anew', async () => (await read(id)).leaseOwner !== null)
+    open()
+    await untilSettled(id, 'stopped')
+  })
+
   it('that ran out record nothing and cannot be renewed', async () => {
     const id = await insert()
     const leases = createSandboxLeaseStore(database)

@@ -78,6 +78,8 @@ interface Drive {
   step: SandboxStep
   /** The newest change heard of meanwhile. */
   hint: SandboxChange | undefined
+  /** The row was leased here once more meanwhile. */
+  leasedAgain: boolean
 }
 
 class Reconciler implements SandboxReconciler {
@@ -169,8 +171,10 @@ class Reconciler implements SandboxReconciler {
     const rows = await this.options.leases.lease({ owner: this.owner, runnerIds, limit, leaseMs })
     this.saturated = rows.length === limit
     for (const row of rows) {
+      const drive = this.drives.get(row.id)
       // A row whose lease ran out while it is worked on here is worked on still, under the new lease.
-      if (!this.drives.has(row.id)) this.track(this.drive(row))
+      if (drive === undefined) this.track(this.drive(row))
+      else drive.leasedAgain = true
     }
   }
 
@@ -180,7 +184,7 @@ class Reconciler implements SandboxReconciler {
 
   /** Takes steps for one row until none is due, one fails, or the lease is gone. */
   private async drive(row: SandboxRow): Promise<void> {
-    const drive: Drive = { controller: new AbortController(), step: 'none', hint: undefined }
+    const drive: Drive = { controller: new AbortController(), step: 'none', hint: undefined, leasedAgain: false }
     this.drives.set(row.id, drive)
     let current: SandboxRow | undefined = row
     try {
@@ -197,7 +201,9 @@ class Reconciler implements SandboxReconciler {
       if (this.closed) await this.options.leases.release(row.id, this.owner)
     } finally {
       this.drives.delete(row.id)
-      if (this.saturated || isNews(drive.hint, current)) this.wake()
+      // It may have ended before it could see what the new lease was for: whoever wants the row takes it afresh.
+      if (drive.leasedAgain) await this.options.leases.release(row.id, this.owner)
+      if (this.saturated || drive.leasedAgain || isNews(drive.hint, current)) this.wake()
     }
   }
 
