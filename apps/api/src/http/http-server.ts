@@ -8,6 +8,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { fastify, LogController } from 'fastify'
 import { createErrorHandler } from './error-handler.ts'
 import { MAX_JSON_BODY_BYTES } from './json-body.ts'
+import { endWithError } from './raw-answer.ts'
 import { compileValidator } from './validation.ts'
 
 /** URL and headers together; Node answers what is larger before any of our code. */
@@ -68,17 +69,7 @@ function refuseMalformed(error: Error & { code?: string }, socket: Socket, now: 
   }
   const context = { source: 'DAYTONA_API', method: '', path: '', now } as const
   const body = errorBody(malformedRequest(error.code), context)
-  const text = JSON.stringify(body)
-  socket.end(
-    [
-      `HTTP/1.1 ${body.statusCode} ${body.error}`,
-      'connection: close',
-      'content-type: application/json; charset=utf-8',
-      `content-length: ${Buffer.byteLength(text)}`,
-      '',
-      text,
-    ].join('\r\n'),
-  )
+  endWithError(socket, body)
 }
 
 function malformedRequest(code: string | undefined): AppError {

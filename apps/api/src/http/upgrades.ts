@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { AppError, errorBody } from '@atoll/protocol'
 import { pathOf } from './error-handler.ts'
+import { endWithError } from './raw-answer.ts'
 
 /** Answers a request to upgrade with an error, as plain HTTP, and closes its socket. */
 export function refuseUpgrade(request: IncomingMessage, socket: Duplex, error?: AppError): void {
@@ -9,17 +10,7 @@ export function refuseUpgrade(request: IncomingMessage, socket: Duplex, error?: 
   const refusal = error ?? new AppError('NOT_FOUND', `Cannot upgrade ${path}`)
   const context = { source: 'DAYTONA_API', method: request.method ?? '', path, now: Date.now() } as const
   const body = errorBody(refusal, context)
-  const text = JSON.stringify(body)
   // The client may be gone by now, which is all the same.
   socket.on('error', () => socket.destroy())
-  socket.end(
-    [
-      `HTTP/1.1 ${body.statusCode} ${body.error}`,
-      'connection: close',
-      'content-type: application/json; charset=utf-8',
-      `content-length: ${Buffer.byteLength(text)}`,
-      '',
-      text,
-    ].join('\r\n'),
-  )
+  endWithError(socket, body)
 }
