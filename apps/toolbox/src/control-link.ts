@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { RECONNECT_MAX_MS } from '@atoll/protocol'
 import type { IncomingExchange, TunnelPeer } from '@atoll/tunnel'
-import { dialTunnel, keepDialled, TunnelError } from '@atoll/tunnel'
+import { dialTunnel, keepDialled, MAX_RECONNECT_WAIT_MS, TunnelError } from '@atoll/tunnel'
 import type { Log } from './log.ts'
 
 /** How long calls in flight may take to finish once the toolbox is told to stop. */
@@ -24,7 +23,7 @@ export interface ControlLinkOptions {
 
 /** Dials the control plane and keeps dialling for as long as it is not disposed. */
 export function openControlLink(options: ControlLinkOptions): ControlLink {
-  const { log, refusedWaitMs = RECONNECT_MAX_MS } = options
+  const { log, refusedWaitMs = MAX_RECONNECT_WAIT_MS } = options
   const link = keepDialled({
     dial: (signal) => dial(options, { signal, refusedWaitMs }),
     onPeer: () => log.info('connected'),

@@ -35,11 +35,6 @@ export function descendantsOf(rootPid: number, processes: readonly ProcessFacts[
   return [rootPid, ...children.flatMap((child) => descendantsOf(child.pid, processes))]
 }
 
-/** True while a process with this number lives. */
-export function isRunning(pid: number): boolean {
-  return listProcesses().some((one) => one.pid === pid)
-}
-
 function readProc(path: string): string {
   try {
     return readFileSync(`/proc/${path}`, 'utf8')

@@ -18,7 +18,3 @@ export const SANDBOX_RUNTIME_DIR = '/opt/atoll'
  * for what it starts. So a user's NODE_OPTIONS or LD_PRELOAD is for the user's programs, never for the toolbox itself.
  */
 export const SANDBOX_VARIABLE_PREFIX = 'ATOLL_ENV_'
-
-/** Shortest, longest and the steady state of a reconnecting part's waits, in milliseconds, before jitter. */
-export const RECONNECT_MIN_MS = 100
-export const RECONNECT_MAX_MS = 10_000

@@ -3,7 +3,13 @@ export { acceptTunnel, createTunnelServer, type UpgradeRequest } from './accept-
 export { type DialOptions, dialTunnel } from './dial-tunnel.ts'
 export { type ForwardOptions, type ForwardOutcome, forwardHttp, type HttpCall } from './forward-http.ts'
 export { forwardUpgrade, type UpgradeCall } from './forward-upgrade.ts'
-export { type DialRetry, type KeepDialledOptions, type KeptDialled, keepDialled } from './keep-dialled.ts'
+export {
+  type DialRetry,
+  type KeepDialledOptions,
+  type KeptDialled,
+  keepDialled,
+  MAX_RECONNECT_WAIT_MS,
+} from './keep-dialled.ts'
 export { tunnelLimits } from './limits.ts'
 export { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from './memory-link.ts'
 export { createPeer } from './peer.ts'

@@ -2,7 +2,9 @@ import { systemClock } from './clock.ts'
 import type { TunnelClock, TunnelPeer } from './types.ts'
 
 const MIN_WAIT_MS = 100
-const MAX_WAIT_MS = 10_000
+
+/** Longest wait between two attempts, in milliseconds; also for one that was refused and would be again. */
+export const MAX_RECONNECT_WAIT_MS = 10_000
 
 export interface KeepDialledOptions {
   /** One attempt: resolves a ready peer. Must heed the signal, and bound its own time, as `dialTunnel` does. */
@@ -62,7 +64,7 @@ class Dialler implements KeptDialled {
     this.options = options
     this.clock = options.clock ?? systemClock
     this.minMs = options.minMs ?? MIN_WAIT_MS
-    this.maxMs = options.maxMs ?? MAX_WAIT_MS
+    this.maxMs = options.maxMs ?? MAX_RECONNECT_WAIT_MS
     options.signal?.addEventListener('abort', this.abort)
     if (options.signal?.aborted === true) this.abort()
     this.done = this.run()

@@ -57,7 +57,7 @@ export async function createSandboxNetwork({ instanceId, log }: SandboxNetworkOp
 }
 
 /** Gives a namespace its loopback device, for sandboxes whose network is blocked. Throws CommandError. */
-export async function bringLoopbackUp(pid: number): Promise<void> {
+async function bringLoopbackUp(pid: number): Promise<void> {
   await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', 'link', 'set', 'dev', 'lo', 'up'])
 }
 
