@@ -10,31 +10,17 @@ async function bench({ setUp }) {
   const { endOnSignals } = await import('./setup/run-command.mjs')
   const leaveSignals = endOnSignals()
   await setUp({ purpose: 'run' })
-  await bundle(new URL('../bench/', import.meta.url).pathname)
+  await bundleBench(new URL('../bench/', import.meta.url).pathname)
   leaveSignals()
   // In this process, as start.mjs does it.
   await import('../bench/dist/main.js')
 }
 
 /** Every file is an entry point: parts of the benchmark run in processes of their own. */
-async function bundle(folder) {
-  const { build } = await import('esbuild')
+async function bundleBench(folder) {
+  const { bundle } = await import('./setup/bundle.mjs')
   const { readdirSync, rmSync } = await import('node:fs')
   const sources = readdirSync(`${folder}src`).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
   rmSync(`${folder}dist`, { recursive: true, force: true })
-  await build({
-    entryPoints: sources.map((name) => `${folder}src/${name}`),
-    outdir: `${folder}dist`,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    logLevel: 'warning',
-    plugins: [{ name: 'npm packages stay outside', setup: leaveNpmPackagesOutside }],
-  })
-}
-
-function leaveNpmPackagesOutside({ onResolve }) {
-  onResolve({ filter: /^[^./]/ }, ({ path }) => (path.startsWith('@atoll/') ? undefined : { path, external: true }))
+  await bundle({ entryPoints: sources.map((name) => `${folder}src/${name}`), outdir: `${folder}dist` })
 }

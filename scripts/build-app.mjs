@@ -1,12 +1,17 @@
 // Bundles the app in the working directory into dist/: one ES module for each entry point named in
 // package.json ("atoll": { "entryPoints": [...], "bundle": "all" | "workspace" }). "workspace" (the default)
 // inlines our own packages and leaves npm ones to node_modules; "all" inlines everything, for code that is
-// carried to where there is no node_modules.
-import { readFileSync, rmSync } from 'node:fs'
+// carried to where there is no node_modules. "addons" ({ "pty.node": "<package>/<path>" }) are copied beside it, with
+// {platform} in their paths standing for such as linux-x64. "compile" names a module whose warmUp() has the app do what
+// shall be quick: dist/main.js then is a CommonJS program that brings what V8 compiled of it (compile-app.mjs).
+import { copyFileSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { build } from 'esbuild'
+import { compileApp, scriptFormat } from './compile-app.mjs'
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
-const { entryPoints = ['src/main.ts'], bundle = 'workspace' } = manifest.atoll ?? {}
+const { entryPoints = ['src/main.ts'], bundle = 'workspace', addons = {}, compile } = manifest.atoll ?? {}
 const ownPackage = /^@atoll\//
 
 function npmDependencies(names) {
@@ -30,8 +35,6 @@ await build({
   outdir: 'dist',
   outbase: 'src',
   bundle: true,
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   sourcemap: bundle === 'all' ? false : 'linked',
@@ -40,8 +43,28 @@ await build({
   logLevel: 'warning',
   external:
     bundle === 'all' ? [] : [...npmDependencies(Object.keys(manifest.dependencies))].flatMap((n) => [n, `${n}/*`]),
-  banner: {
-    // CommonJS dependencies that were inlined ask for Node's own modules through require.
-    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-  },
+  ...(compile === undefined ? moduleFormat() : scriptFormat),
 })
+
+function moduleFormat() {
+  // CommonJS dependencies that were inlined ask for Node's own modules through require.
+  const js =
+    "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);"
+  return { format: 'esm', splitting: true, banner: { js } }
+}
+
+const requireFromSource = createRequire(join(realpathSync('src'), 'index.js'))
+for (const [name, template] of Object.entries(addons)) {
+  const path = template.replaceAll('{platform}', `${process.platform}-${process.arch}`)
+  const packageName = path.split('/').slice(0, 2).join('/')
+  try {
+    const main = requireFromSource.resolve(packageName)
+    const folder = main.slice(0, main.lastIndexOf(`/${packageName}/`) + packageName.length + 2)
+    copyFileSync(join(folder, path.slice(packageName.length + 1)), join('dist', name))
+  } catch (error) {
+    // An optional package, which not every machine has: what needs it says so when it is called.
+    console.warn(`${name} is left out: ${error.message.split('\n')[0]}`)
+  }
+}
+
+if (compile !== undefined) compileApp(compile)

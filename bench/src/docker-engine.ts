@@ -5,14 +5,30 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
-const COMMAND_DEADLINE_MS = 60_000
+const COMMAND_DEADLINE_MS = 120_000
+/** Its standard input stays open and silent: it waits without using the processor. */
+const WAITING = ['/bin/sh', '-c', 'read forever']
 
-/** A Docker Engine with an image that holds a shell and nothing else. */
+/** What the image holds: the shell and what the sections call. */
+const PROGRAMS = ['sh', 'true', 'head', 'cat', 'wc', 'mkdir', 'sync', 'test']
+
+/** A Docker Engine with an image that holds a shell and a few programs. */
 export interface DockerEngine extends AsyncDisposable {
-  /** `docker run --rm` of a shell command. */
-  run(command: string): Promise<string>
+  /** `docker run --rm` of a program with its arguments. */
+  run(...command: string[]): Promise<string>
   /** `docker exec` of a shell command in a container that runs for that. */
   exec(command: string): Promise<string>
+  /** `docker stop -t 0` and `docker start` of the same container. */
+  stopAndStart(): Promise<void>
+  /** A further container, in which a command has been run. */
+  startContainer(command: string): Promise<DockerContainer>
+}
+
+export interface DockerContainer extends AsyncDisposable {
+  /** `docker commit` of it as it runs, and `docker run --rm` of a shell command in the image that this makes. */
+  commitAndRun(command: string): Promise<string>
+  /** Takes that image away again. */
+  removeCommitted(): Promise<string>
 }
 
 /** Undefined where no engine runs. The image is made of this host's own shell: nothing is fetched. */
@@ -24,15 +40,37 @@ export async function findDockerEngine(): Promise<DockerEngine | undefined> {
     return undefined
   }
   const image = `atoll-bench-${process.pid}`
-  await importShell(image)
-  // Its standard input stays open and silent: it waits without using the processor.
-  const container = await docker('run', '--detach', '--interactive', image, '/bin/sh', '-c', 'read forever')
+  await importPrograms(image)
+  const start = () => docker('run', '--detach', '--interactive', image, ...WAITING)
+  const container = await start()
   return {
-    run: (command) => docker('run', '--rm', image, '/bin/sh', '-c', command),
+    run: (...command) => docker('run', '--rm', image, ...command),
     exec: (command) => docker('exec', container, '/bin/sh', '-c', command),
+    stopAndStart: async () => {
+      await docker('stop', '-t', '0', container)
+      await docker('start', container)
+    },
+    startContainer: async (command) => {
+      const filled = await start()
+      await docker('exec', filled, '/bin/sh', '-c', command)
+      return forkable(filled, `${image}-fork`)
+    },
     async [Symbol.asyncDispose]() {
       await docker('rm', '--force', container)
       await docker('rmi', image)
+    },
+  }
+}
+
+function forkable(container: string, image: string): DockerContainer {
+  return {
+    commitAndRun: async (command) => {
+      await docker('commit', container, image)
+      return await docker('run', '--rm', image, '/bin/sh', '-c', command)
+    },
+    removeCommitted: () => docker('rmi', image),
+    async [Symbol.asyncDispose]() {
+      await docker('rm', '--force', container)
     },
   }
 }
@@ -42,11 +80,13 @@ async function docker(...args: string[]): Promise<string> {
   return stdout.trim()
 }
 
-async function importShell(image: string): Promise<void> {
+async function importPrograms(image: string): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), 'atoll-bench-image-'))
-  const { stdout } = await execute('ldd', ['/bin/sh'])
-  const libraries = [...stdout.matchAll(/(\/\S+)/g)].flatMap(([, path]) => path ?? [])
-  for (const file of ['/bin/sh', ...libraries]) {
+  mkdirSync(join(root, 'tmp'))
+  const programs = PROGRAMS.map((name) => `/bin/${name}`)
+  const { stdout } = await execute('ldd', programs)
+  const libraries = [...stdout.matchAll(/\s(\/\S+) \(/g)].flatMap(([, path]) => path ?? [])
+  for (const file of [...programs, ...libraries]) {
     mkdirSync(dirname(join(root, file)), { recursive: true })
     cpSync(file, join(root, file), { dereference: true })
   }

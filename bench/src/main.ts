@@ -2,22 +2,41 @@ import { dirname, join } from 'node:path'
 import { startAtoll } from '@atoll/dev-env'
 import type { BenchSection } from './bench-section.ts'
 import { benchCreate } from './create-section.ts'
+import { benchCreateMany } from './create100-section.ts'
+import { benchDensity } from './density-section.ts'
 import { findDockerEngine } from './docker-engine.ts'
 import { benchExec } from './exec-section.ts'
+import { benchFollow } from './follow-section.ts'
+import { benchFork } from './fork-section.ts'
+import { benchKeystrokes } from './keystroke-section.ts'
+import { createLifeClient } from './life-client.ts'
+import { benchLists } from './lists-section.ts'
 import { benchMemory } from './memory-section.ts'
 import { describeMachine, formatSection, writeResults } from './report.ts'
+import { benchSearch } from './search-section.ts'
+import { benchStopStart } from './stop-start-section.ts'
 import { createSystemClient } from './system.ts'
+import { benchToolbox } from './toolbox-section.ts'
+import { benchTransfer } from './transfer-section.ts'
 import { benchTunnel } from './tunnel-benchmark.ts'
 
 const checkout = dirname(dirname(import.meta.dirname))
 const resultsFile = join(checkout, 'bench/results/latest.json')
+const systemSections = [
+  ...['exec', 'follow', 'keystrokes', 'create', 'create100', 'stopstart', 'fork'],
+  ...['search', 'toolbox', 'transfer', 'memory', 'lists'],
+]
+const sectionNames = ['tunnel', 'density', ...systemSections]
 const sections: BenchSection[] = []
-/** `npm run bench -- exec` measures that alone. */
+/** `npm run bench -- exec` measures that section alone, `-- tunnel upload` of the tunnel what has upload in its name. */
 const chosen = process.argv.slice(2)
 
 console.log(`${describeMachine()}\n`)
-await measure('tunnel', benchTunnel)
-if (chosen.length === 0 || chosen.some((name) => name !== 'tunnel')) await withSystem()
+const rows = chosen.filter((word) => !sectionNames.includes(word))
+await measure('tunnel', () => benchTunnel(rows))
+// Only when it is asked for by name: it takes minutes, and 10 GB of memory.
+if (chosen.includes('density')) await measure('density', () => benchDensity(checkout))
+if (chosen.length === 0 || systemSections.some((name) => chosen.includes(name))) await withSystem()
 writeResults(resultsFile, sections)
 console.log(`Written to ${resultsFile}`)
 const missed = sections.flatMap(({ rows }) => rows.filter((row) => row.ok === false))
@@ -32,13 +51,26 @@ async function measure(name: string, run: () => Promise<BenchSection>): Promise<
 }
 
 async function withSystem(): Promise<void> {
-  const atoll = await startAtoll({ checkout })
+  // What is measured of a create is all of it, unless a section says otherwise.
+  const atoll = await startAtoll({ checkout, env: { ATOLL_WARM_POOL_MAX: '0' } })
   const client = createSystemClient(atoll)
+  const life = createLifeClient(atoll, client)
   const engine = await findDockerEngine()
   try {
     await measure('exec', () => benchExec(client, engine))
-    await measure('create', () => benchCreate(client, engine))
+    await measure('follow', () => benchFollow(atoll, client))
+    await measure('keystrokes', () => benchKeystrokes(atoll, client))
+    await measure('create', () => benchCreate(checkout, life, engine))
+    await measure('create100', () => benchCreateMany(checkout, life, engine))
+    await measure('stopstart', () => benchStopStart(life, engine))
+    await measure('fork', () => benchFork(life, engine))
+    await measure('search', () => benchSearch(client))
+    await measure('toolbox', () => benchToolbox(checkout, client))
+    // Only when it is asked for by name: it writes 10 GiB.
+    if (chosen.includes('transfer')) await measure('transfer', () => benchTransfer(atoll, client))
     await measure('memory', () => benchMemory(atoll, client))
+    // Last: it leaves a full database.
+    await measure('lists', () => benchLists(atoll, client))
   } finally {
     await engine?.[Symbol.asyncDispose]()
     client.close()

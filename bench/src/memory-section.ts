@@ -1,8 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RunningAtoll } from '@atoll/dev-env'
 import type { BenchSection } from './bench-section.ts'
+import { resetPeakMemory, residentMb } from './process-memory.ts'
 import type { SystemClient } from './system.ts'
 
 const FILE_BYTES = 1024 * 1024 * 1024
@@ -19,7 +19,7 @@ export async function benchMemory(atoll: RunningAtoll, client: SystemClient): Pr
   await client.execute(sandboxId, `truncate -s ${FILE_BYTES} /tmp/large`)
   const { api } = atoll.pids()
   const before = residentMb(api, 'VmRSS')
-  writeFileSync(`/proc/${api}/clear_refs`, '5')
+  resetPeakMemory(api)
   const received = await readSlowly(atoll, `/api/toolbox/${sandboxId}/toolbox/files/download?path=/tmp/large`)
   const peak = residentMb(api, 'VmHWM')
   await client.deleteSandbox(sandboxId)
@@ -31,11 +31,6 @@ export async function benchMemory(atoll: RunningAtoll, client: SystemClient): Pr
       { name: 'most during', median: peak, unit: 'MB', target: `< ${TARGET_MB} MB`, ok: peak < TARGET_MB },
     ],
   }
-}
-
-function residentMb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1.024e-3
 }
 
 async function readSlowly(atoll: RunningAtoll, path: string): Promise<number> {

@@ -1,6 +1,6 @@
 /*
  * What stands in a sandbox in this benchmark: one set of answers, given over a port of its own (direct, and behind an
- * ordinary proxy) and through a tunnel that it dials.
+ * ordinary proxy) and through the tunnels that it dials, whose URLs are its arguments.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -85,8 +85,7 @@ function sendBytes(bytes: number, sink: Sink): void {
   send()
 }
 
-const [frontUrl = ''] = process.argv.slice(2)
 const server = createServer(answerHttp)
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-await dialTunnel({ url: frontUrl, onRequest: answerExchange })
+for (const url of process.argv.slice(2)) await dialTunnel({ url, onRequest: answerExchange })
 serveParent((server.address() as AddressInfo).port)

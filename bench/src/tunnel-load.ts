@@ -8,6 +8,9 @@ import { startProgram } from './tunnel-programs.ts'
 /** A download that lasts as long as it is wanted. */
 const ENDLESS_BYTES = 2 ** 40
 
+/** How long the slow reader rests, in milliseconds. */
+const SLOW_REST_MS = 5
+
 const CHUNK = Buffer.alloc(64 * 1024, 'u')
 
 /** One way to the daemon: where its calls go. */
@@ -16,25 +19,20 @@ export interface Route {
   prefix: string
 }
 
-/** Calls a second with `inFlight` of them at any time, and the median time of one in milliseconds. */
-export async function smallCalls(route: Route, options: { inFlight: number; forMs: number }) {
-  const pool = new Pool(route.origin, { connections: options.inFlight, pipelining: 1 })
+/** The median time in microseconds of one call, the only one in flight, of those made in `forMs`. */
+export async function oneCall(route: Route, forMs: number): Promise<number> {
+  const pool = new Pool(route.origin, { connections: 1 })
   const times: number[] = []
-  const start = performance.now()
-  const until = start + options.forMs
-  const worker = async () => {
-    for (let now = performance.now(); now < until; ) {
-      const { body } = await pool.request({ method: 'GET', path: `${route.prefix}/small` })
-      await body.text()
-      const done = performance.now()
-      times.push(done - now)
-      now = done
-    }
+  const until = performance.now() + forMs
+  for (let now = performance.now(); now < until; ) {
+    const { body } = await pool.request({ method: 'GET', path: `${route.prefix}/small` })
+    await body.text()
+    const done = performance.now()
+    times.push(done - now)
+    now = done
   }
-  await Promise.all(Array.from({ length: options.inFlight }, worker))
-  const perSecond = (times.length * 1000) / (performance.now() - start)
   await pool.destroy()
-  return { perSecond, p50Ms: median(times) }
+  return median(times) * 1000
 }
 
 /** MiB a second of one download. */
@@ -75,9 +73,9 @@ export async function upload(route: Route, bytes: number): Promise<number> {
   return bytes / 2 ** 20 / seconds
 }
 
-/** The median time in milliseconds of a one-byte exchange while a download runs on the same way. */
+/** The median time in microseconds of a one-byte exchange while a download runs on the same way. */
 export async function keystrokes(route: Route, forMs: number): Promise<number> {
-  const bulk = await startProgram('tunnel-bulk', route.origin, downloadPath(route, ENDLESS_BYTES))
+  const bulk = await startProgram('tunnel-bulk', { args: [route.origin, downloadPath(route, ENDLESS_BYTES)] })
   const pool = new Pool(route.origin, { connections: 1 })
   const times: number[] = []
   const until = performance.now() + forMs
@@ -96,21 +94,23 @@ export async function keystrokes(route: Route, forMs: number): Promise<number> {
   }
   await pool.destroy()
   await bulk.stop()
-  return median(times)
+  return median(times) * 1000
 }
 
-/** Downloads `bytes` as a reader that rests after each MiB. */
-export async function slowDownload(route: Route, options: { bytes: number; restMs: number }): Promise<void> {
+/** Seconds that a reader takes for `bytes` who rests after each MiB. */
+export async function slowDownload(route: Route, bytes: number): Promise<number> {
+  const start = performance.now()
   const pool = new Pool(route.origin, { connections: 1 })
-  const { body } = await pool.request({ method: 'GET', path: downloadPath(route, options.bytes) })
+  const { body } = await pool.request({ method: 'GET', path: downloadPath(route, bytes) })
   let sinceRest = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     sinceRest += chunk.length
     if (sinceRest < 2 ** 20) continue
     sinceRest = 0
-    await sleep(options.restMs)
+    await sleep(SLOW_REST_MS)
   }
   await pool.destroy()
+  return (performance.now() - start) / 1000
 }
 
 async function drainDownload(pool: Pool, path: string): Promise<void> {

@@ -9,9 +9,11 @@ const UPSTREAM_CONNECTIONS = 256
 
 const [upstream = ''] = process.argv.slice(2)
 const app = Fastify()
+// As its README registers it.
+await app.register(httpProxy, { upstream, prefix: '/proxy' })
 await app.register(httpProxy, {
   upstream,
-  prefix: '/toolbox/sandbox-1',
+  prefix: '/tuned-proxy',
   undici: { connections: UPSTREAM_CONNECTIONS, pipelining: 1 },
 })
 await app.listen({ port: 0, host: '127.0.0.1' })

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { startAtoll } from '@atoll/dev-env'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from './testing/eventually.ts'
 import type { System } from './testing/system.ts'
-import { eventually, startSystem } from './testing/system.ts'
+import { startSystem } from './testing/system.ts'
 
 let system: System
 let folder: string

@@ -1,8 +1,9 @@
 import { findLeftovers } from '@atoll/dev-env'
 import type { Sandbox } from '@daytonaio/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from './testing/eventually.ts'
 import type { System } from './testing/system.ts'
-import { eventually, startSystem } from './testing/system.ts'
+import { startSystem } from './testing/system.ts'
 
 let system: System
 let sandbox: Sandbox
@@ -32,6 +33,8 @@ describe('a part that dies alone', () => {
     process.kill(system.atoll.pids().api, 'SIGKILL')
     await system.atoll.printed('the api runs again')
     await eventually('the toolbox answers again', answers)
+    // The two dial in on their own, in either order, and without a runner there is no place for a sandbox.
+    await eventually('the runner is there again', async () => (await metrics()).includes('atoll_runners_connected 1\n'))
     const second = await system.daytona().create()
     expect((await second.process.executeCommand('echo new')).result.trim()).toBe('new')
     await second.delete()
@@ -45,6 +48,18 @@ describe('a part that dies alone', () => {
       return sandbox.state === 'stopped'
     })
     await sandbox.start()
+    expect(await keptFile()).toBe('still here')
+  })
+
+  it.each(['api', 'runner'] as const)('the %s: what is being archived then is archived, and restored', async (part) => {
+    await sandbox.process.executeCommand('head -c 200000000 /dev/urandom > large; sha256sum large > sum')
+    await sandbox.stop()
+    await sandbox.archive()
+    process.kill(system.atoll.pids()[part], 'SIGKILL')
+    await eventually('it is archived', async () => (await stateNow()) === 'archived', 120_000)
+    await eventually('the runner is there', async () => (await metrics()).includes('atoll_runners_connected 1\n'))
+    await sandbox.start()
+    expect((await sandbox.process.executeCommand('sha256sum -c sum')).result.trim()).toBe('large: OK')
     expect(await keptFile()).toBe('still here')
   })
 })
@@ -70,6 +85,16 @@ describe('the whole system', () => {
   })
 })
 
+async function stateNow(): Promise<string | undefined> {
+  try {
+    await sandbox.refreshData()
+    return sandbox.state
+  } catch {
+    // Not yet: the API is being started anew.
+    return undefined
+  }
+}
+
 async function answers(): Promise<boolean> {
   try {
     return (await sandbox.process.executeCommand('echo $KEPT')).result.trim() === 'yes'
@@ -77,6 +102,10 @@ async function answers(): Promise<boolean> {
     // Not yet: the link is being made anew.
     return false
   }
+}
+
+async function metrics(): Promise<string> {
+  return (await fetch(`${system.atoll.url}/metrics`)).text()
 }
 
 async function keptFile(): Promise<string> {

@@ -1,17 +1,13 @@
 import type { Daytona, Sandbox } from '@daytonaio/sdk'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { System } from './testing/system.ts'
-import { eventually, startSystem } from './testing/system.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { eventually } from './testing/eventually.ts'
+import { ownOrganization } from './testing/guest.ts'
+import { sdk23 } from './testing/shared-system.ts'
 
-let system: System
 let daytona: Daytona
 
 beforeAll(async () => {
-  system = await startSystem()
-  daytona = system.daytona()
-})
-afterAll(async () => {
-  expect(await system.end()).toEqual([])
+  daytona = sdk23((await ownOrganization('Lilith')).apiKey)
 })
 
 describe('a sandbox through the official SDK', () => {

@@ -7,7 +7,7 @@ import { runVitest } from './vitest.mjs'
 const GATE_DEADLINE_MS = 10 * 60_000
 const node = process.execPath
 
-/** What reads the code without running it. All of them run, whichever fails. */
+/** What reads the code without running it. All of them run, side by side, whichever fails. */
 const STATIC_GATES = [
   { title: 'format and lint (biome)', words: ['biome', 'check', '--error-on-warnings', '.'] },
   { title: 'house rules that no linter has', words: [node, join(root, 'scripts/check-source.mjs')] },
@@ -37,10 +37,7 @@ export async function runGates() {
 }
 
 async function runAll(totals) {
-  for (const { title, words } of STATIC_GATES) {
-    const ok = await stage(title, () => runStaticGate(words))
-    if (!ok) totals.failedGates.push(title)
-  }
+  totals.failedGates.push(...(await runStaticGates()))
   if (totals.failedGates.length > 0) return
   for (const { title, filter } of SUITES) {
     const ok = await stage(title, async () => {
@@ -69,14 +66,29 @@ async function prepare() {
   return process.env.CI !== 'true'
 }
 
+/** Returns the titles of those that failed. Each is told of when it is over, with what it printed if it failed. */
+async function runStaticGates() {
+  const failures = await Promise.all(
+    STATIC_GATES.map(async ({ title, words }) => {
+      const startedAt = Date.now()
+      const complaint = await runStaticGate(words)
+      console.log(`\n── ${title}`)
+      if (complaint !== undefined) console.log(complaint)
+      tellOutcome(complaint === undefined, startedAt)
+      return complaint === undefined ? [] : [title]
+    }),
+  )
+  return failures.flat()
+}
+
+/** What a gate that failed printed; undefined for one that passed. */
 async function runStaticGate(words) {
   try {
     await runCommand(words, { cwd: root, env: toolEnvironment(), deadlineMs: GATE_DEADLINE_MS })
-    return true
+    return undefined
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    console.log(error.output)
-    return false
+    return error.output
   }
 }
 
@@ -84,8 +96,12 @@ async function stage(title, run) {
   console.log(`\n── ${title}`)
   const startedAt = Date.now()
   const ok = await run()
-  console.log(`   ${ok ? 'ok' : 'FAILED'} in ${seconds(startedAt)}`)
+  tellOutcome(ok, startedAt)
   return ok
+}
+
+function tellOutcome(ok, startedAt) {
+  console.log(`   ${ok ? 'ok' : 'FAILED'} in ${seconds(startedAt)}`)
 }
 
 function seconds(sinceMs) {

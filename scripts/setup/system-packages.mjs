@@ -16,12 +16,24 @@ const TO_RUN = [
   { name: 'nftables', proof: 'nft', why: 'firewall and NAT of sandboxes' },
   { name: 'iproute2', proof: 'ip', why: 'network devices of sandboxes' },
   { name: 'e2fsprogs', proof: 'mkfs.ext4', why: 'disk limits of sandboxes' },
+  { name: 'xfsprogs', proof: 'mkfs.xfs', why: 'disks of sandboxes that are forked without copying' },
   { name: 'util-linux', proof: 'unshare', why: 'namespaces' },
   { name: 'mount', proof: 'losetup', why: 'mounts and loop devices of sandboxes' },
 ]
+/** The first three are of use in running, too: a runner without them says what it cannot do, and which to install. */
 const TO_TEST = [
+  { name: 'skopeo', proof: 'skopeo', why: 'snapshots of images' },
+  { name: 'buildah', proof: 'buildah', why: 'snapshots of Dockerfiles' },
+  { name: 'zstd', proof: 'zstd', why: 'snapshots of archives packed with zstd' },
+  { name: 'docker-registry', proof: 'docker-registry', why: 'a registry that images are fetched from' },
+  { name: 'busybox-static', proof: '/bin/busybox', why: 'a root file system of a single program' },
   { name: 'git', proof: 'git', why: 'import boundaries are read from a checkout' },
-  { name: 'python3-minimal', proof: 'python3', why: 'the SDK runs Python code in a sandbox' },
+  { name: 'python3', proof: '/usr/bin/python3', why: 'the SDK runs Python code in a sandbox' },
+  {
+    name: 'python3-matplotlib',
+    proof: '/usr/lib/python3/dist-packages/matplotlib/pyplot.py',
+    why: 'charts that Python code draws in a sandbox',
+  },
   { name: 'iptables', proof: 'iptables', why: 'a foreign firewall that sandboxes have to live with' },
   { name: 'chromium', proof: 'chromium', why: 'opens the API page' },
   { name: 'fonts-dejavu-core', proof: '/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf', why: 'text in that page' },

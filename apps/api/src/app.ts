@@ -1,44 +1,57 @@
-import type { Logger, ShutdownPhase } from '@atoll/service'
+import type { ShutdownPhase } from '@atoll/service'
 import { shutDown } from '@atoll/service'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import { createApiKeyStore } from './api-keys/api-key-store.ts'
-import { createApiKeyUse } from './api-keys/api-key-use.ts'
+import { apiKeyRoutes } from './api-keys/api-key-routes.ts'
+import type { ApiOptions, ApiParts } from './api-parts.ts'
+import { createApiParts } from './api-parts.ts'
+import { audited } from './audit/audit-hook.ts'
+import { auditRoutes, auditScenarioRoutes } from './audit/audit-routes.ts'
 import { authenticated } from './auth/auth-hook.ts'
-import { createAuthenticator } from './auth/authenticator.ts'
-import type { Config, Secrets } from './config.ts'
 import { migrationsDir } from './config.ts'
-import type { Database, DatabaseAddress } from './database/database.ts'
-import { createDatabase } from './database/database.ts'
+import { configurationRoutes } from './configuration/configuration-routes.ts'
+import type { Database } from './database/database.ts'
 import { findLastMigration } from './database/last-migration.ts'
-import { createListener } from './database/listener.ts'
+import { dockerRegistryRoutes } from './docker-registries/docker-registry-routes.ts'
 import { healthRoutes } from './health/health-routes.ts'
 import { crossOrigin } from './http/cross-origin.ts'
 import type { UpgradeHandler } from './http/dial-home-server.ts'
 import { createHttpServer } from './http/http-server.ts'
 import { jsonBody } from './http/json-body.ts'
 import { createListeners } from './http/listeners.ts'
-import { createMetrics } from './http/metrics.ts'
 import { metricsRoutes } from './http/metrics-routes.ts'
 import { docsPage, openapi } from './http/openapi.ts'
-import { createRequestObserver } from './http/request-observer.ts'
 import type { Route } from './http/unservable-requests.ts'
-import { createUnservableRequests } from './http/unservable-requests.ts'
-import { createSandboxParts } from './sandboxes/sandbox-parts.ts'
+import { objectStorageRoutes } from './object-storage/object-storage-routes.ts'
+import { s3Routes } from './object-storage/s3-endpoint/s3-routes.ts'
+import { linkingRoutes } from './oidc/linking-routes.ts'
+import { allOrganizationRoutes } from './organizations/organization-parts.ts'
+import { previewAccessRoutes, previewRoutes } from './previews/preview-routes.ts'
+import { signedPreviewRoutes } from './previews/signed-preview-routes.ts'
+import { regionRoutes, sharedRegionRoutes } from './regions/region-routes.ts'
+import { runnerRoutes } from './runners/runner-routes.ts'
+import { forkRoutes } from './sandboxes/forks/fork-routes.ts'
+import { sandboxAccessRoutes } from './sandboxes/sandbox-access-routes.ts'
+import { sandboxListRoutes } from './sandboxes/sandbox-list-routes.ts'
 import { sandboxRoutes } from './sandboxes/sandbox-routes.ts'
+import { sandboxSnapshotRoutes } from './sandboxes/sandbox-snapshot-routes.ts'
+import { sandboxOperationRoutes } from './sandboxes/settings/sandbox-operation-routes.ts'
+import { sandboxSettingsRoutes } from './sandboxes/settings/sandbox-settings-routes.ts'
+import { workspaceSettingsRoutes } from './sandboxes/settings/workspace-settings-routes.ts'
+import { workspaceRoutes } from './sandboxes/workspace-routes.ts'
+import type { PasswordService } from './sign-in/password-service.ts'
+import { passwordRoutes, signInRoutes } from './sign-in/sign-in-routes.ts'
+import { imageRoutes } from './snapshots/image-routes.ts'
+import { snapshotRoutes } from './snapshots/snapshot-routes.ts'
 import { toolboxRoutes } from './toolbox/toolbox-routes.ts'
 import { routeUpgrade } from './toolbox/upgrade-requests.ts'
-
-export interface ApiOptions {
-  config: Config
-  secrets: Secrets
-  /** A migrated database. */
-  address: DatabaseAddress
-  log: Logger
-}
+import { userRoutes } from './users/user-routes.ts'
+import { volumeRoutes } from './volumes/volume-routes.ts'
+import { warmPoolRoutes } from './warm-pools/warm-pool-routes.ts'
 
 export interface Api {
   readonly app: FastifyInstance
   readonly database: Database
+  readonly passwords: PasswordService
   /** Every route of the features. */
   readonly routes: readonly Route[]
   /** Opens the public port and the dial-home socket; answers the public URL. Throws one line that names what is taken. */
@@ -50,16 +63,33 @@ export interface Api {
 
 /** Builds the API: it is ready for requests, and reachable once it listens. */
 export async function createApi(options: ApiOptions): Promise<Api> {
-  const parts = createParts(options)
-  const app = createHttpServer(parts)
+  const parts = await createApiParts(options)
+  const previewServer = await parts.createServer()
+  const app = createHttpServer({
+    ...parts,
+    divert(request, response) {
+      const isPreview = previewServer.owns(request)
+      if (isPreview) previewServer.handle(request, response)
+      return isPreview
+    },
+  })
   await registerFeatures(app, parts, await findLastMigration(parts.database.sql, migrationsDir))
   await app.ready()
   parts.listener.start()
+  parts.identity.start()
   await parts.start()
-  const upgrade: UpgradeHandler = (request, socket, head) => {
+  parts.organizationParts.upkeep.start()
+  parts.registryParts.start()
+  parts.storageParts.start()
+  parts.history.start()
+  const dialHomeUpgrade: UpgradeHandler = (request, socket, head) => {
     if (!parts.tunnelUpgrade(request, socket, head)) routeUpgrade(app, request, { socket, head })
   }
-  const listeners = createListeners({ app, upgrade, ...parts })
+  const upgrade: UpgradeHandler = (request, socket, head) => {
+    if (previewServer.owns(request)) previewServer.upgrade(request, socket, head)
+    else if (!parts.events.upgrade(request, socket, head)) dialHomeUpgrade(request, socket, head)
+  }
+  const listeners = createListeners({ app, upgrade, dialHomeUpgrade, ...parts })
   const phases: ShutdownPhase[] = [
     {
       name: 'requests',
@@ -74,15 +104,22 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       name: 'tunnels',
       deadlineMs: 500,
       run: async () => {
+        await parts.events[Symbol.asyncDispose]()
         await parts.close()
         await listeners.dropAll()
+        await previewServer.close()
       },
     },
     {
       name: 'database',
       deadlineMs: 1_000,
       run: async () => {
-        await parts.apiKeyUse.close()
+        await parts.organizationParts.upkeep[Symbol.asyncDispose]()
+        await parts.auditParts.audit.close()
+        await parts.identity.close()
+        await parts.registryParts[Symbol.asyncDispose]()
+        await parts.storageParts[Symbol.asyncDispose]()
+        await parts.history[Symbol.asyncDispose]()
         await parts.listener.close()
         await parts.database.close()
       },
@@ -91,6 +128,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   return {
     app,
     database: parts.database,
+    passwords: parts.passwords,
     routes: parts.unservable.routes,
     listen: listeners.open,
     phases,
@@ -98,43 +136,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   }
 }
 
-type Parts = ReturnType<typeof createParts>
-
-/** Every long-lived object, made from just what it uses, in the order in which they depend on each other. */
-function createParts({ config, secrets, address, log }: ApiOptions) {
-  const now = Date.now
-  const metrics = createMetrics()
-  const requests = createRequestObserver({ log, metrics })
-  const unservable = createUnservableRequests()
-  const database = createDatabase({ address })
-  const listener = createListener({ address, log })
-  const apiKeyStore = createApiKeyStore(database.db)
-  const apiKeyUse = createApiKeyUse({ store: apiKeyStore, log, now })
-  const authenticator = createAuthenticator({
-    findHolder: apiKeyStore.findHolder,
-    onUse: apiKeyUse.record,
-    listener,
-    now,
-  })
-  const { runnerToken } = secrets
-  const sandboxParts = createSandboxParts({ database, listener, log, metrics, now, runnerToken })
-  return {
-    config,
-    log,
-    now,
-    metrics,
-    requests,
-    unservable,
-    database,
-    listener,
-    apiKeyUse,
-    authenticator,
-    ...sandboxParts,
-  }
-}
-
-/** The contents page: what every request passes, then what anybody may call, then what takes a credential. */
-async function registerFeatures(app: FastifyInstance, parts: Parts, lastMigration: string): Promise<void> {
+/** The contents page: what every request passes, then what anybody may call, then what gives a credential, then what takes one. */
+async function registerFeatures(app: FastifyInstance, parts: ApiParts, lastMigration: string): Promise<void> {
   await app.register(parts.requests.plugin)
   await app.register(crossOrigin)
   await app.register(parts.unservable.plugin)
@@ -144,19 +147,62 @@ async function registerFeatures(app: FastifyInstance, parts: Parts, lastMigratio
   const anybody: FastifyPluginAsync = async (scope) => {
     await scope.register(metricsRoutes, parts)
     await scope.register(docsPage)
+    await scope.register(configurationRoutes, { prefix: '/api', ...parts })
+    await scope.register(auditScenarioRoutes, { prefix: '/api', ...parts.auditParts })
     await scope.register(healthRoutes, {
       prefix: '/api',
       isDatabaseReachable: parts.database.isReachable,
       lastMigration,
     })
+    await scope.register(previewRoutes, { prefix: '/api', ...parts })
+    await scope.register(sharedRegionRoutes, { prefix: '/api', ...parts })
+  }
+
+  const strangers: FastifyPluginAsync = async (scope) => {
+    await scope.register(audited, parts.auditParts)
+    await scope.register(signInRoutes, parts)
   }
 
   const principals: FastifyPluginAsync = async (scope) => {
+    await scope.register(audited, parts.auditParts)
     await scope.register(authenticated, parts)
+    await scope.register(apiKeyRoutes, parts)
+    await scope.register(userRoutes, parts)
+    await scope.register(linkingRoutes, parts)
+    await scope.register(passwordRoutes, parts)
+    await scope.register(sandboxListRoutes, parts)
     await scope.register(sandboxRoutes, parts)
+    await scope.register(sandboxAccessRoutes, parts)
+    await scope.register(sandboxSettingsRoutes, parts)
+    await scope.register(sandboxOperationRoutes, parts)
+    await scope.register(workspaceRoutes, parts)
+    await scope.register(workspaceSettingsRoutes, parts)
+    await scope.register(regionRoutes, parts)
+    await scope.register(runnerRoutes, parts)
+    await scope.register(signedPreviewRoutes, parts)
+    await scope.register(previewAccessRoutes, parts)
+    await scope.register(dockerRegistryRoutes, parts.registryParts)
+    await scope.register(objectStorageRoutes, { ...parts.storageParts, publicOrigin: parts.publicOrigin })
     await scope.register(toolboxRoutes, parts)
+    await scope.register(allOrganizationRoutes, parts.organizationParts)
+    await scope.register(auditRoutes, parts.auditParts)
+    await scope.register(snapshotRoutes, { ...parts, ...parts.snapshotParts })
+    await scope.register(imageRoutes, parts.snapshotParts)
+    await scope.register(forkRoutes, parts)
+    await scope.register(sandboxSnapshotRoutes, { ...parts, ...parts.snapshotParts })
+    await scope.register(volumeRoutes, parts)
+    await scope.register(warmPoolRoutes, parts)
+  }
+
+  const { endpoint } = parts.storageParts
+  const signed: FastifyPluginAsync = async (scope) => {
+    if (endpoint === undefined) return
+    const { log, now, config } = parts
+    await scope.register(s3Routes, { ...endpoint, log, now, publicUrl: config.publicUrl })
   }
 
   await app.register(anybody)
+  await app.register(strangers, { prefix: '/api' })
+  await app.register(signed, { prefix: '/api' })
   await app.register(principals, { prefix: '/api' })
 }

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { connect } from './database/database.ts'
 import { processesOn } from './testing/processes.ts'
 import type { Program } from './testing/program.ts'
@@ -12,9 +12,6 @@ import { bundleProgram } from './testing/program.ts'
 import { openSocket } from './testing/raw-http.ts'
 import { createTestDatabase } from './testing/test-database.ts'
 import { until } from './testing/until.ts'
-
-// Each test starts several processes, which takes long where many tests share few processors.
-vi.setConfig({ testTimeout: 120_000 })
 
 let main: Program
 let migrate: Program

@@ -7,7 +7,7 @@ import { migrationsDir, postgresDir } from './config.ts'
 import type { DatabaseAddress } from './database/database.ts'
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts'
 import { migrateDatabase } from './database/migrate-database.ts'
-import { ensureAdministrator } from './users/first-start.ts'
+import { ensureAdministrator, ensureAdministratorPassword } from './users/first-start.ts'
 
 export interface StartOptions {
   config: Config
@@ -32,6 +32,7 @@ export async function startApi(options: StartOptions): Promise<StartedApi> {
     const api = await createApi({ ...options, address })
     phases.unshift(...api.phases)
     await ensureAdministrator({ database: api.database, dataDir: config.dataDir, log })
+    await ensureAdministratorPassword({ ...api, password: options.secrets.adminPassword, log })
     return { url: await api.listen(), phases }
   } catch (error) {
     await shutDown(phases, log)

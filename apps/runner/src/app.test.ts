@@ -13,8 +13,6 @@ import type { RunnerFolder } from './testing/runner-process.ts'
 import { prepareRunner } from './testing/runner-process.ts'
 
 const TOKEN = 'runner-token-of-a-test'
-/** Most tests start several runners, and the machine may have much else to do, in milliseconds. */
-const TEST_TIMEOUT_MS = 120_000
 const LIMITS = { timeoutMs: 30_000, maxResponseBytes: 100_000 }
 const SPEC = {
   snapshot: 'host',
@@ -63,7 +61,7 @@ async function startSandbox(peer: TunnelPeer, sandboxId: string) {
   return agent
 }
 
-describe('the runner', { timeout: TEST_TIMEOUT_MS }, () => {
+describe('the runner', () => {
   it('tells of itself, stops its sandboxes at SIGTERM, leaves nothing on the host, and finds them again', async () => {
     const runnerDir = join(folder.dataDir, 'runner')
     const first = await startReady()

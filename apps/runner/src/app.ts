@@ -48,10 +48,12 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   const driver = await openOciDriver({
     dataDir,
     toolboxDir: config.toolboxDir,
+    toolsDir: config.toolsDir,
     dialHomeDir,
     hiddenPaths: [dialHomeDir, ...(config.ownHome === undefined ? [] : [config.ownHome])],
     runtime: config.runtime,
     network: config.network,
+    snapshotDirectories: config.snapshotDirectories,
     log,
     run: runCommand,
   })

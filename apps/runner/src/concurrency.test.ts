@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createConcurrencyLimit, createKeyedQueue } from './concurrency.ts'
+import { allOver, createConcurrencyLimit, createKeyedQueue } from './concurrency.ts'
 
 function gate() {
   let open = (): void => undefined
@@ -61,5 +61,22 @@ describe('createConcurrencyLimit', () => {
       'fulfilled',
       'fulfilled',
     ])
+  })
+})
+
+describe('allOver', () => {
+  it('answers what they answer', async () => {
+    expect(await allOver(Promise.resolve(1), Promise.resolve('two'))).toEqual([1, 'two'])
+  })
+
+  it('fails with the first that failed, once the others are over', async () => {
+    const { opened, open } = gate()
+    const seen: string[] = []
+    const slow = opened.then(() => seen.push('slow is over'))
+    const all = allOver(Promise.reject(new Error('no')), slow).catch((error: Error) => seen.push(error.message))
+    await Promise.resolve()
+    open()
+    await all
+    expect(seen).toEqual(['slow is over', 'no'])
   })
 })

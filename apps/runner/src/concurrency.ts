@@ -21,6 +21,17 @@ export function createKeyedQueue(): KeyedQueue {
   }
 }
 
+/**
+ * What Promise.all does, but not before all of them are over: what follows a failure then meets nothing that is still
+ * under way.
+ */
+export async function allOver<Parts extends readonly Promise<unknown>[]>(
+  ...parts: Parts
+): Promise<{ -readonly [Key in keyof Parts]: Awaited<Parts[Key]> }> {
+  await Promise.allSettled(parts)
+  return await Promise.all(parts)
+}
+
 /** Lets at most `max` pieces of work run at once; the others wait in the order they came. */
 export function createConcurrencyLimit(max: number): <Result>(work: () => Promise<Result>) => Promise<Result> {
   const waiting: (() => void)[] = []

@@ -17,10 +17,12 @@ describe('readConfig', () => {
       dialHomeDir: undefined,
       runtime: undefined,
       network: 'auto',
+      snapshotDirectories: [],
       logLevel: 'info',
       ownHome: '/home/someone',
     })
     expect(config.toolboxDir).toMatch(/apps\/toolbox\/dist$/)
+    expect(config.toolsDir).toMatch(/apps\/sandbox-tools\/dist$/)
     expect(secrets).toEqual({ runnerToken: 'runner-token-of-a-test' })
     expect(Object.isFrozen(config)).toBe(true)
   })

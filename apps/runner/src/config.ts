@@ -15,6 +15,7 @@ export const ConfigSchema = Type.Object({
     Type.String({ minLength: 1, description: "Folder of the API's own socket, where the API is on this host" }),
   ),
   ATOLL_TOOLBOX_DIR: Type.Optional(Type.String({ minLength: 1, description: "Folder of the toolbox's bundle" })),
+  ATOLL_TOOLS_DIR: Type.Optional(Type.String({ minLength: 1, description: 'Folder of the tools that sandboxes have' })),
   ATOLL_OCI_RUNTIME: Type.Optional(
     Type.String({ pattern: '^(/.*|[^/]+)$', description: 'Name or absolute path; absent: the best that works' }),
   ),
@@ -22,6 +23,9 @@ export const ConfigSchema = Type.Object({
     default: 'auto',
     description: 'none: sandboxes have loopback only',
   }),
+  ATOLL_SNAPSHOT_DIRECTORIES: Type.Optional(
+    Type.String({ description: 'Folders of this host that snapshots may be made from, with : between; absent: none' }),
+  ),
   ATOLL_LOG_LEVEL: Type.Union(
     [
       Type.Literal('trace'),
@@ -47,8 +51,11 @@ export interface Config {
   readonly controlUrl: string
   readonly dialHomeDir: string | undefined
   readonly toolboxDir: string
+  readonly toolsDir: string
   readonly runtime: string | undefined
   readonly network: 'auto' | 'none'
+  /** Absolute. */
+  readonly snapshotDirectories: readonly string[]
   readonly logLevel: Static<typeof ConfigSchema>['ATOLL_LOG_LEVEL']
   /** Home of the account the runner runs as, which no sandbox may see. */
   readonly ownHome: string | undefined
@@ -64,17 +71,21 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   secrets: Secrets
 } {
   const values = loadConfig(Type.Object({ ...ConfigSchema.properties, ...SecretsSchema.properties }), env)
-  const paths = [values.ATOLL_DATA_DIR, values.ATOLL_DIAL_HOME_DIR, values.ATOLL_TOOLBOX_DIR]
+  const { ATOLL_DATA_DIR, ATOLL_DIAL_HOME_DIR, ATOLL_TOOLBOX_DIR, ATOLL_TOOLS_DIR } = values
+  const snapshotDirectories = (values.ATOLL_SNAPSHOT_DIRECTORIES ?? '').split(':').filter((path) => path !== '')
+  const paths = [...snapshotDirectories, ATOLL_DATA_DIR, ATOLL_DIAL_HOME_DIR, ATOLL_TOOLBOX_DIR, ATOLL_TOOLS_DIR]
   const relative = paths.filter((path) => path && !isAbsolute(path))
   if (relative.length > 0) throw new ConfigError(relative.map((path) => `${path} must be an absolute path`))
   return {
     config: Object.freeze({
-      dataDir: join(values.ATOLL_DATA_DIR, 'runner'),
+      dataDir: join(ATOLL_DATA_DIR, 'runner'),
       controlUrl: values.ATOLL_CONTROL_URL.replace(/\/+$/, ''),
-      dialHomeDir: values.ATOLL_DIAL_HOME_DIR,
-      toolboxDir: values.ATOLL_TOOLBOX_DIR ?? builtToolboxDir,
+      dialHomeDir: ATOLL_DIAL_HOME_DIR,
+      toolboxDir: ATOLL_TOOLBOX_DIR ?? builtDir('toolbox'),
+      toolsDir: ATOLL_TOOLS_DIR ?? builtDir('sandbox-tools'),
       runtime: values.ATOLL_OCI_RUNTIME,
       network: values.ATOLL_SANDBOX_NETWORK,
+      snapshotDirectories: Object.freeze(snapshotDirectories),
       logLevel: values.ATOLL_LOG_LEVEL,
       ownHome: env['HOME'],
     }),
@@ -82,5 +93,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   }
 }
 
-/** The toolbox as this checkout builds it; src/ and dist/ of both apps lie beside each other. */
-const builtToolboxDir = fileURLToPath(new URL('../../toolbox/dist', import.meta.url))
+/** What this checkout builds for sandboxes; src/ and dist/ of all apps lie beside each other. */
+function builtDir(app: string): string {
+  return fileURLToPath(new URL(`../../${app}/dist`, import.meta.url))
+}

@@ -7,7 +7,7 @@ export const ALIVE_INTERVAL_MS = 10_000
 /** Events that may wait for a listener that does not read; one that lags further is cut off and lists anew. */
 export const MAX_WAITING_EVENTS = 1_000
 
-/** Answers with what happens to the driver's sandboxes, a line of JSON each, until the caller goes away. */
+/** Answers with what happens to the driver's sandboxes and snapshots, a line of JSON each, until the caller goes away. */
 export function streamEvents(exchange: IncomingExchange, driver: SandboxDriver): void {
   let waiting: RunnerEvent[] = []
   let isBlocked = false
@@ -23,10 +23,13 @@ export function streamEvents(exchange: IncomingExchange, driver: SandboxDriver):
       exchange.reset('CANCELLED', 'the listener does not keep up')
     }
   }
-  const unsubscribe = driver.onStatusChange((status) => send({ type: 'status', status }))
+  const unsubscribes = [
+    driver.onStatusChange((status) => send({ type: 'status', status })),
+    driver.snapshots.onChange((snapshot) => send({ type: 'snapshot', snapshot })),
+  ]
   const timer = setInterval(() => send({ type: 'alive' }), ALIVE_INTERVAL_MS)
   const stop = () => {
-    unsubscribe()
+    for (const unsubscribe of unsubscribes) unsubscribe()
     clearInterval(timer)
   }
   exchange.handlers = {

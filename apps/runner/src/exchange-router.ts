@@ -1,8 +1,13 @@
+import type { Duplex, Readable } from 'node:stream'
+import { PassThrough } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { AppError, errorBody } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { IncomingExchange } from '@atoll/tunnel'
+import { toDuplex } from '@atoll/tunnel'
 import type { Static, TSchema } from 'typebox'
 import { Value } from 'typebox/value'
+import { createKeyedQueue } from './concurrency.ts'
 
 /** Largest request body, in bytes: an environment at its bound, as JSON. */
 export const MAX_BODY_BYTES = 512 * 1024
@@ -13,6 +18,7 @@ const BODY_DEADLINE_MS = 10_000
 export interface RouteRequest<Body> {
   id: string
   body: Body
+  query: URLSearchParams
 }
 
 export interface Reply {
@@ -26,7 +32,7 @@ export interface Route {
   /** Its first group is the id. */
   path: RegExp
   /** Answers whenever it likes; called synchronously, with the body still to come. */
-  answer(exchange: IncomingExchange, id: string): void
+  answer(exchange: IncomingExchange, id: string, inTurn: InTurn): void
 }
 
 export interface RouterOptions {
@@ -35,8 +41,15 @@ export interface RouterOptions {
   now: () => number
 }
 
+/**
+ * Resolves as `ready` does, once all requests for the same thing that came before are ready: one that has no body to wait
+ * for must not overtake one that has. Whatever follows at once follows in the order in which the requests came.
+ */
+type InTurn = <Result>(ready: Promise<Result>) => Promise<Result>
+
 /** Answers the requests of a tunnel by `routes`, and every failure with an error body. */
 export function createExchangeRouter(routes: readonly Route[], options: RouterOptions) {
+  const turns = createKeyedQueue()
   return (exchange: IncomingExchange): void => {
     const { method, path } = exchange.head
     ignore(exchange)
@@ -46,7 +59,13 @@ export function createExchangeRouter(routes: readonly Route[], options: RouterOp
       const route = matching.find((candidate) => candidate.method === method)
       if (matching.length === 0) throw new AppError('NOT_FOUND', `there is nothing at ${target}`)
       if (route === undefined) throw new AppError('METHOD_NOT_ALLOWED', `${method} is not possible at ${target}`)
-      route.answer(exchange, decodeId(route.path.exec(target)?.[1] ?? ''))
+      const thing = target.split('/', 3).join('/')
+      const inTurn: InTurn = (ready) => {
+        // Whoever waits for its turn hears of a failure then.
+        ready.catch(() => undefined)
+        return turns.run(thing, () => ready)
+      }
+      route.answer(exchange, decodeId(route.path.exec(target)?.[1] ?? ''), inTurn)
     } catch (error) {
       fail(exchange, error, options)
     }
@@ -61,11 +80,13 @@ export function route(
 ): Route {
   return {
     ...head,
-    answer: (exchange, id) => {
-      void handle({ id, body: undefined }).then(
-        (reply) => respond(exchange, reply),
-        (error) => fail(exchange, error, options),
-      )
+    answer: (exchange, id, inTurn) => {
+      void inTurn(Promise.resolve())
+        .then(() => handle({ id, body: undefined, query: queryOf(exchange) }))
+        .then(
+          (reply) => respond(exchange, reply),
+          (error) => fail(exchange, error, options),
+        )
     },
   }
 }
@@ -79,15 +100,92 @@ export function routeWithBody<Schema extends TSchema>(
   const { schema, ...place } = head
   return {
     ...place,
-    answer: (exchange, id) => {
-      void readBody(exchange)
-        .then((bytes) => handle({ id, body: parseBody(schema, bytes) }))
+    answer: (exchange, id, inTurn) => {
+      void inTurn(readBody(exchange))
+        .then((bytes) => handle({ id, body: parseBody(schema, bytes), query: queryOf(exchange) }))
         .then(
           (reply) => respond(exchange, reply),
           (error) => fail(exchange, error, options),
         )
     },
   }
+}
+
+/** What a route whose bodies are streams is given. */
+export interface StreamRequest {
+  id: string
+  query: URLSearchParams
+  /** Aborts when the caller goes away before the answer has ended. */
+  signal: AbortSignal
+}
+
+/** A route that takes a body of any length; it may be left unread. */
+export function routeWithStream(
+  head: Pick<Route, 'method' | 'path'>,
+  handle: (request: StreamRequest & { content: Readable }) => Promise<Reply>,
+  options: RouterOptions,
+): Route {
+  return {
+    ...head,
+    answer: (exchange, id) => {
+      const duplex = toDuplex(exchange)
+      const content = bodyOf(duplex)
+      void handle({ id, query: queryOf(exchange), content, signal: signalOf(duplex) }).then(
+        (reply) => respond(exchange, reply),
+        (error) => fail(exchange, error, options),
+      )
+    },
+  }
+}
+
+/** The body of a request by itself: whoever reads it to its end, or leaves it, does not end the exchange. */
+function bodyOf(duplex: Duplex): Readable {
+  const body = new PassThrough()
+  // Whoever reads it learns of its end; whoever does not has no use for that.
+  body.on('error', () => undefined)
+  duplex.on('error', (error) => body.destroy(error))
+  duplex.once('close', () => {
+    if (!duplex.readableEnded) body.destroy(new Error('the body was cut off'))
+  })
+  return duplex.pipe(body)
+}
+
+/** A route that answers with a stream, at the caller's pace. What fails before its first byte is an error body. */
+export function routeToStream(
+  head: Pick<Route, 'method' | 'path'> & { contentType: string },
+  handle: (request: StreamRequest) => Promise<AsyncIterable<Buffer>>,
+  options: RouterOptions,
+): Route {
+  const { contentType, ...place } = head
+  return {
+    ...place,
+    answer: (exchange, id) => {
+      const duplex = toDuplex(exchange)
+      duplex.on('error', () => undefined)
+      duplex.resume()
+      void handle({ id, query: queryOf(exchange), signal: signalOf(duplex) }).then(
+        (content) => {
+          exchange.respond({ status: 200, headers: { 'content-type': contentType } })
+          pipeline(content, duplex).catch((error) => {
+            options.log.warn({ err: error, path: exchange.head.path }, 'an answer was cut off')
+          })
+        },
+        (error) => fail(exchange, error, options),
+      )
+    },
+  }
+}
+
+function signalOf(duplex: Duplex): AbortSignal {
+  const gone = new AbortController()
+  duplex.once('close', () => gone.abort())
+  return gone.signal
+}
+
+function queryOf(exchange: IncomingExchange): URLSearchParams {
+  const { path } = exchange.head
+  const mark = path.indexOf('?')
+  return new URLSearchParams(mark < 0 ? '' : path.slice(mark + 1))
 }
 
 function respond(exchange: IncomingExchange, { status, body }: Reply): void {

@@ -9,6 +9,7 @@ const GIB = 1024 ** 3
 /** What this runner tells the API of itself and its host; the disk is the one that `dataDir` is on. */
 export async function readRunnerInfo(driver: SandboxDriver, dataDir: string): Promise<RunnerInfo> {
   const disk = await statfs(dataDir)
+  const snapshots = await driver.snapshots.list()
   return {
     version,
     driver: driver.name,
@@ -17,6 +18,7 @@ export async function readRunnerInfo(driver: SandboxDriver, dataDir: string): Pr
     cpu: availableParallelism(),
     memoryGiB: totalmem() / GIB,
     diskGiB: (disk.blocks * disk.bsize) / GIB,
-    snapshots: driver.info.snapshots,
+    snapshots: snapshots.filter(({ state }) => state === 'active').map(({ ref }) => ref),
+    abilities: driver.info.abilities,
   }
 }

@@ -44,6 +44,11 @@ export function commandEnvironment(): Record<string, string> {
   return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
 }
 
+/** Makes a long-running program end with this process, however that ends. */
+export function boundToRunner(argv: readonly string[]): [program: string, ...args: string[]] {
+  return ['setpriv', '--pdeathsig', 'KILL', '--', ...argv]
+}
+
 export const runCommand: RunCommand = (argv, options = {}) =>
   new Promise((resolve, reject) => {
     const [program, ...args] = argv

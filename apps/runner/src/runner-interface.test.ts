@@ -75,6 +75,17 @@ describe('the interface of the runner', () => {
     expect(driver.calls).toEqual(['create a', 'start a {"A":"b"}', 'stop a 500', 'remove a'])
   })
 
+  it('does the calls for one sandbox in the order in which they came, bodies to be read or not', async () => {
+    const start = { toolboxToken: 'a-token-of-sixteen', env: {} }
+    // All of them arrive in one message.
+    await Promise.all([
+      call('PUT', '/sandboxes/a', SPEC),
+      call('POST', '/sandboxes/a/start', start),
+      call('DELETE', '/sandboxes/a'),
+    ])
+    expect(driver.calls).toEqual(['create a', 'start a {}', 'remove a'])
+  })
+
   it('gives a failure the status and the body of the contract', async () => {
     expect(await call('GET', '/sandboxes/nobody')).toEqual({
       status: 404,

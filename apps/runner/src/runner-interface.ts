@@ -5,6 +5,10 @@ import type { IncomingExchange } from '@atoll/tunnel'
 import type { SandboxDriver } from './drivers/driver.ts'
 import { streamEvents } from './event-stream.ts'
 import { createExchangeRouter, route, routeWithBody } from './exchange-router.ts'
+import { sandboxFileRoutes } from './sandbox-file-routes.ts'
+import { settingRoutes } from './setting-routes.ts'
+import { snapshotRoutes } from './snapshot-routes.ts'
+import { volumeRoutes } from './volume-routes.ts'
 
 const SANDBOX = /^\/sandboxes\/([^/]+)$/
 
@@ -58,6 +62,10 @@ export function createRunnerInterface(options: RunnerInterfaceOptions): (exchang
         },
         options,
       ),
+      ...settingRoutes(driver, options),
+      ...snapshotRoutes(driver.snapshots, options),
+      ...sandboxFileRoutes(driver.files, options),
+      ...volumeRoutes(driver.volumes, options),
       { method: 'GET', path: /^\/events$/, answer: (exchange) => streamEvents(exchange, driver) },
     ],
     options,

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
-import type { BodyOf, ErrorCode, Operation, OutputOf, QueryOf, ToolboxOperations } from '@atoll/protocol'
-import { AppError } from '@atoll/protocol'
+import type { BodyOf, Operation, OutputOf, ParamsOf, QueryOf } from '@atoll/protocol'
 import type { Headers } from '@atoll/tunnel'
 
 /** One request, parsed and checked against its operation. */
 export interface Call<O extends Operation> {
+  /** The parameters of the path, percent-decoded. */
+  readonly params: ParamsOf<O>
   readonly query: QueryOf<O>
   /** The bytes a query value arrived as: a file name need not be UTF-8. Empty when the value is absent. */
   queryBytes(name: keyof QueryOf<O> & string): Buffer
@@ -41,18 +42,5 @@ export class StreamReply {
   }
 }
 
-/** An error whose answer needs headers beside the error body, such as Allow. */
-export class ErrorWithHeaders extends AppError {
-  readonly headers: Headers
-
-  constructor(code: ErrorCode, message: string, headers: Headers) {
-    super(code, message)
-    this.headers = headers
-  }
-}
-
 /** Answers one operation. Throws AppError for what the caller should hear; any other error becomes a 500. */
 export type Handler<O extends Operation> = (call: Call<O>) => Promise<OutputOf<O> | StreamReply>
-
-/** One handler for each operation of the contract: leave one out and this does not compile. */
-export type Handlers = { readonly [Name in keyof ToolboxOperations]: Handler<ToolboxOperations[Name]> }

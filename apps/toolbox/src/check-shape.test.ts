@@ -12,7 +12,9 @@ const KNOWN_KEYWORDS = new Set([
   'maxLength',
   'minimum',
   'maximum',
+  'enum',
   'description',
+  '$id',
 ])
 const KNOWN_TYPES = new Set(['object', 'array', 'string', 'integer', 'number', 'boolean'])
 

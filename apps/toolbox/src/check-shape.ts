@@ -7,6 +7,7 @@ export interface Shape {
   readonly required?: readonly string[]
   readonly patternProperties?: Readonly<Record<string, Shape>>
   readonly items?: Shape
+  readonly enum?: readonly string[]
   readonly minLength?: number
   readonly maxLength?: number
   readonly minimum?: number
@@ -112,7 +113,9 @@ function conformArray({ shape, value, name }: Place, problems: string[]): unknow
 
 function conformString({ shape, value, name }: Place, problems: string[]): unknown {
   if (typeof value !== 'string') problems.push(`${label(name)} must be a string`)
-  else if (value.length < (shape.minLength ?? 0)) problems.push(`${label(name)} must not be empty`)
+  else if (shape.enum?.includes(value) === false) {
+    problems.push(`${label(name)} must be one of ${shape.enum.join(', ')}`)
+  } else if (value.length < (shape.minLength ?? 0)) problems.push(`${label(name)} must not be empty`)
   else if (value.length > (shape.maxLength ?? Number.POSITIVE_INFINITY)) {
     problems.push(`${label(name)} must have at most ${shape.maxLength} characters`)
   }

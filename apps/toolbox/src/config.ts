@@ -8,10 +8,16 @@ export interface Config {
   readonly sandboxId: string
   /** Absolute. */
   readonly homeDir: string
-  /** Absolute; what relative paths start from and commands run in. */
+  /** Absolute: DAYTONA_PROJECT_DIR, or the home. */
+  readonly projectDir: string
+  /** Absolute; what relative paths start from and commands run in, where the user may enter it. */
   readonly workDir: string
   /** What started commands inherit: this process's environment without what is meant for it, and the sandbox's own. */
   readonly commandEnv: Readonly<Record<string, string>>
+  /** Program and arguments to run from the start; `ATOLL_ENTRYPOINT`, a JSON array. */
+  readonly entrypoint: readonly string[] | undefined
+  /** Nothing is done until the sandbox is claimed; `ATOLL_AWAITS_CLAIM`. */
+  readonly awaitsClaim: boolean
 }
 
 /** Kept apart from `Config` so that logging a config cannot leak it. */
@@ -43,15 +49,35 @@ export function loadConfig(env: Record<string, string | undefined>): { config: C
   const sandboxId = required('ATOLL_SANDBOX_ID')
   const commandEnv = commandEnvironment(env)
   const homeDir = env['HOME'] || '/'
-  const workDir = resolve(homeDir, commandEnv['DAYTONA_PROJECT_DIR'] ?? '')
+  const projectDir = resolve(homeDir, commandEnv['DAYTONA_PROJECT_DIR'] ?? '')
+  // The image's own counts where the sandbox has none.
+  const workDir = resolve(
+    projectDir,
+    commandEnv['DAYTONA_PROJECT_DIR'] === undefined ? (env['ATOLL_WORK_DIR'] ?? '') : '',
+  )
   if (!isAbsolute(homeDir)) problems.push('HOME must be an absolute path')
+  const entrypoint = readEntrypoint(env['ATOLL_ENTRYPOINT'], problems)
   if (problems.length > 0) throw new ConfigError(`bad environment: ${problems.join('; ')}`)
-  const config = { controlUrl, sandboxId, homeDir, workDir, commandEnv }
+  const awaitsClaim = env['ATOLL_AWAITS_CLAIM'] === '1'
+  const config = { controlUrl, sandboxId, homeDir, projectDir, workDir, commandEnv, entrypoint, awaitsClaim }
   return { config: Object.freeze(config), secrets: Object.freeze({ toolboxToken }) }
 }
 
 function isControlUrl(value: string): boolean {
   return URL.canParse(value) && CONTROL_URL_PROTOCOLS.includes(new URL(value).protocol)
+}
+
+function readEntrypoint(text: string | undefined, problems: string[]): readonly string[] | undefined {
+  if (text === undefined || text === '') return undefined
+  try {
+    const words: unknown = JSON.parse(text)
+    const isWord = (word: unknown) => typeof word === 'string' && !word.includes('\0')
+    if (Array.isArray(words) && words.length > 0 && words.every(isWord)) return words
+  } catch {
+    // Told below.
+  }
+  problems.push('ATOLL_ENTRYPOINT must be a JSON array of words')
+  return undefined
 }
 
 function commandEnvironment(env: Record<string, string | undefined>): Readonly<Record<string, string>> {

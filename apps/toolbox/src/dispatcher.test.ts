@@ -135,7 +135,7 @@ describe('JSON bodies', () => {
   })
 })
 
-describe('whatever is sent', () => {
+describe('whatever is sent', { timeout: 120_000 }, () => {
   const paths = Object.values(toolboxOperations).map(({ path }) => path)
   const methods = fc.constantFrom('GET', 'POST', 'DELETE', 'HEAD', 'OPTIONS', 'X')
   // Absolute paths below a file: nothing that exists is touched.
@@ -169,7 +169,8 @@ describe('whatever is sent', () => {
       fc.asyncProperty(fc.constantFrom(...paths, '', '/', '*', '//'), targetText, async (path, text) => {
         const response = await toolbox.call('GET', `${path}?path=/dev/null/&${text}`)
         expect(response.status).toBeGreaterThanOrEqual(200)
-        expect(response.status).toBeLessThan(500)
+        // Of what there is none.
+        if (response.status !== errorStatus.COMPUTER_USE_UNAVAILABLE) expect(response.status).toBeLessThan(500)
       }),
       { numRuns: 200 },
     )

@@ -1,50 +1,60 @@
 import type { Operation } from '@atoll/protocol'
-import { AppError, errorBody, toolboxOperations } from '@atoll/protocol'
-import type { Headers, IncomingExchange } from '@atoll/tunnel'
-import type { Call, Handler, Handlers } from './call.ts'
-import { ErrorWithHeaders, StreamReply } from './call.ts'
+import { AppError, toolboxChannels, toolboxOperations } from '@atoll/protocol'
+import type { IncomingExchange } from '@atoll/tunnel'
+import type { Call, Handler } from './call.ts'
+import { StreamReply } from './call.ts'
+import { asksForWebSocket } from './channels/accept-channel.ts'
+import { createChannelDispatcher } from './channels/channel-dispatcher.ts'
 import { checkQuery, checkShape } from './check-shape.ts'
+import type { Handlers } from './feature.ts'
+import type { Features } from './features.ts'
 import type { Incoming } from './incoming.ts'
 import { receive } from './incoming.ts'
 import type { Log } from './log.ts'
 import { describeError } from './log.ts'
 import { parseJson } from './parse-json.ts'
 import { parseQuery, splitTarget } from './query.ts'
+import { describeTarget, refuse } from './refuse.ts'
+import type { FoundRoute, RouteTable } from './route-table.ts'
+import { createRouteTable } from './route-table.ts'
 import { sendJson, sendStream } from './send-reply.ts'
 
 /** An answer must begin within this, where the operation has no deadline of its own. */
 const ANSWER_DEADLINE_MS = 300_000
-/** Longest request id repeated in an error body. */
-const MAX_REQUEST_ID_LENGTH = 128
-
-/** Commands end by their own timeout; uploads are answered after their last byte, and have a stall deadline. */
-const OWN_DEADLINE: ReadonlySet<keyof Handlers> = new Set(['executeCommand', 'uploadFile', 'uploadFiles'])
-
 export interface Dispatcher {
   /** Answers one exchange: always with a response, or a reset when that is no longer possible. Never throws. */
   handle(exchange: IncomingExchange): void
 }
 
 interface Route {
-  name: keyof Handlers
-  operation: Operation
-  handler: Handler<Operation>
+  readonly operation: Operation
+  readonly handler: Handler<Operation>
+  readonly ownDeadline: boolean
 }
 
+/** Path → method → route. */
+type Routes = RouteTable<ReadonlyMap<string, Route>>
+
 /** Finds the operation of each exchange, checks what came in, runs its handler and sends what it returns. */
-export function createDispatcher(options: { handlers: Handlers; log: Log; now?: () => number }): Dispatcher {
-  const { handlers, log, now = Date.now } = options
-  const routes = routeTable(handlers)
+export function createDispatcher(options: {
+  features: Pick<Features, 'handlers' | 'channels' | 'ownDeadline' | 'raw'>
+  log: Log
+  now?: () => number
+}): Dispatcher {
+  const { features, log, now = Date.now } = options
+  const routes = createRoutes(features)
+  const openChannel = createChannelDispatcher({ channels: toolboxChannels, handlers: features.channels, log, now })
 
   async function answer(exchange: IncomingExchange): Promise<void> {
     const sent = { head: false }
     let incoming: Incoming | undefined
     try {
       const { path, rawQuery } = splitTarget(exchange.head.path)
-      const route = findRoute(routes, exchange.head.method, path)
+      const { route, params } = findRoute(routes, exchange.head.method, path)
       incoming = receive(exchange, route.operation.bodyKind)
-      const call = await openCall(exchange, { operation: route.operation, incoming, rawQuery })
-      const reply = await withDeadline(route.handler(call), route.name)
+      const call = await openCall(exchange, { route, incoming, rawQuery, params })
+      const work = route.handler(call)
+      const reply = await (route.ownDeadline ? work : withDeadline(work))
       const outgoing = { exchange, incoming, sent, withBody: exchange.head.method !== 'HEAD' }
       if (reply instanceof StreamReply) await sendStream(outgoing, reply)
       else await sendJson(outgoing, route.operation.status, reply)
@@ -59,7 +69,7 @@ export function createDispatcher(options: { handlers: Handlers; log: Log; now?: 
 
   function fail({ exchange, error, broken }: { exchange: IncomingExchange; error: unknown; broken: boolean }): void {
     if (!(error instanceof AppError)) {
-      log.error('call failed', { target: shorten(exchange), error: describeError(error) })
+      log.error('call failed', { target: describeTarget(exchange), error: describeError(error) })
     }
     if (broken) exchange.reset('HANDLER_FAILED', 'the answer broke off')
     else refuse({ exchange, error, now: now() })
@@ -67,50 +77,54 @@ export function createDispatcher(options: { handlers: Handlers; log: Log; now?: 
 
   return {
     handle(exchange) {
+      const raw = features.raw.find(({ prefix }) => exchange.head.path.startsWith(prefix))
+      if (raw !== undefined) return raw.handle(exchange)
+      if (asksForWebSocket(exchange)) return openChannel(exchange)
       answer(exchange).catch((error: unknown) => {
-        log.error('exchange failed', { target: shorten(exchange), error: describeError(error) })
+        log.error('exchange failed', { target: describeTarget(exchange), error: describeError(error) })
         exchange.reset('HANDLER_FAILED')
       })
     },
   }
 }
 
-/** Path → method → route. */
-type Routes = Map<string, Map<string, Route>>
-
-function routeTable(handlers: Handlers): Routes {
-  const routes: Routes = new Map()
-  for (const [key, operation] of Object.entries(toolboxOperations)) {
+function createRoutes({ handlers, ownDeadline }: Pick<Features, 'handlers' | 'ownDeadline'>): Routes {
+  const entries = Object.entries<Operation>(toolboxOperations).flatMap(([key, operation]) => {
     const name = key as keyof Handlers
     // What a handler is given has passed its operation's schemas, which TypeScript cannot follow through the table.
     const handler = handlers[name] as Handler<Operation>
-    const methods = routes.get(operation.path) ?? new Map<string, Route>()
-    methods.set(operation.method, { name, operation, handler })
-    routes.set(operation.path, methods)
-  }
-  return routes
+    const methods = new Map([[operation.method, { operation, handler, ownDeadline: ownDeadline.has(name) }]])
+    return [operation.path, ...(operation.aliases ?? [])].map((path) => [path, methods] as const)
+  })
+  return createRouteTable<ReadonlyMap<string, Route>>(entries, (before, added) => new Map([...before, ...added]))
 }
 
-function findRoute(routes: Routes, method: string, path: string): Route {
-  const methods = routes.get(path)
-  if (methods === undefined) throw new AppError('NOT_FOUND', `the toolbox has no ${path.slice(0, 200)}`)
-  const route = methods.get(method === 'HEAD' ? 'GET' : method)
+function findRoute(
+  routes: Routes,
+  method: string,
+  path: string,
+): { route: Route; params: FoundRoute<unknown>['params'] } {
+  const found = routes.find(path)
+  if (found === undefined) throw new AppError('NOT_FOUND', `the toolbox has no ${path.slice(0, 200)}`)
+  const route = found.entry.get(method === 'HEAD' ? 'GET' : method)
   if (route === undefined) {
-    const allow = [...methods.keys()].join(', ')
-    throw new ErrorWithHeaders('METHOD_NOT_ALLOWED', `${path} takes ${allow}`, { allow })
+    const allow = [...found.entry.keys()].join(', ')
+    throw new AppError('METHOD_NOT_ALLOWED', `${path} takes ${allow}`, { headers: { allow } })
   }
-  return route
+  return { route, params: found.params }
 }
 
 async function openCall(
   exchange: IncomingExchange,
-  about: { operation: Operation; incoming: Incoming; rawQuery: string },
+  about: { route: Route; incoming: Incoming; rawQuery: string; params: FoundRoute<unknown>['params'] },
 ): Promise<Call<Operation>> {
-  const { operation, incoming, rawQuery } = about
+  const { incoming, rawQuery, params } = about
+  const { operation } = about.route
   const { fields, repeated } = parseQuery(rawQuery)
   const query = checkQuery(operation.query, fields, repeated)
   const body = operation.bodyKind === 'json' ? checkShape(operation.body, parseJson(await incoming.bytes), 'body') : {}
   return {
+    params,
     query,
     queryBytes: (name) => fields.get(name) ?? Buffer.alloc(0),
     body,
@@ -121,8 +135,7 @@ async function openCall(
 }
 
 /** A handler that hangs (on a dead network file system, say) must not hang its caller. */
-async function withDeadline<Reply>(work: Promise<Reply>, name: keyof Handlers): Promise<Reply> {
-  if (OWN_DEADLINE.has(name)) return work
+async function withDeadline<Reply>(work: Promise<Reply>): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined
   let late = false
   const deadline = new Promise<never>((_, reject) => {
@@ -142,34 +155,4 @@ async function withDeadline<Reply>(work: Promise<Reply>, name: keyof Handlers): 
   } finally {
     clearTimeout(timer)
   }
-}
-
-function refuse(options: { exchange: IncomingExchange; error: unknown; now: number }): void {
-  const { exchange, now } = options
-  const { method, headers: requestHeaders } = exchange.head
-  const error =
-    options.error instanceof AppError
-      ? options.error
-      : new AppError('INTERNAL_SERVER_ERROR', 'the toolbox failed to answer')
-  const requestId = requestHeaders['x-request-id']
-  const body = errorBody(error, {
-    source: 'DAYTONA_DAEMON',
-    method,
-    path: exchange.head.path.split('?', 1)[0] ?? '',
-    now,
-    ...(typeof requestId === 'string' ? { requestId: requestId.slice(0, MAX_REQUEST_ID_LENGTH) } : {}),
-  })
-  const bytes = Buffer.from(JSON.stringify(body))
-  const headers: Headers = {
-    ...(error instanceof ErrorWithHeaders ? error.headers : {}),
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': String(bytes.length),
-  }
-  exchange.respond({ status: error.status, headers })
-  if (method === 'HEAD') exchange.end()
-  else exchange.end(bytes)
-}
-
-function shorten(exchange: IncomingExchange): string {
-  return `${exchange.head.method} ${exchange.head.path.split('?', 1)[0]?.slice(0, 200)}`
 }

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { DialHome, ToolboxProcess } from './testing/bundle.ts'
@@ -55,6 +57,13 @@ const execute = async (peer: TunnelPeer, command: string) =>
   bodyOf(await callPeer(peer, { method: 'POST', path: '/process/execute', json: { command } }))
 
 describe('the built toolbox', () => {
+  it('brings what V8 compiled of it, for the options that it is started with', async () => {
+    const probe = 'process.stdout.write(String(require(process.argv[1]).cachedDataRejected))'
+    const run = promisify(execFile)(process.execPath, [...nodeFlags, '--eval', probe, bundle.main], { env: {} })
+    // Without a control plane it says so, and ends with 1.
+    expect(await run.catch((error: unknown) => error)).toMatchObject({ code: 1, stdout: 'false' })
+  })
+
   it('dials home, answers calls and ends with 0 on SIGTERM', async () => {
     const toolbox = start()
     const peer = await dialHome.nextPeer()
@@ -77,6 +86,21 @@ describe('the built toolbox', () => {
     expect(lines.at(-2)).toBe('/')
     expect(String(result)).not.toContain('ATOLL_')
     expect(String(result)).not.toContain(TOKEN)
+  })
+
+  it("works in the image's directory where it may, and has its project at home", async () => {
+    start({ ATOLL_WORK_DIR: '/usr' })
+    const peer = await dialHome.nextPeer()
+    expect(bodyOf(await callPeer(peer, { method: 'GET', path: '/project-dir' }))).toEqual({ dir: home })
+    expect(bodyOf(await callPeer(peer, { method: 'GET', path: '/work-dir' }))).toEqual({ dir: '/usr' })
+    const { result } = await execute(peer, 'pwd')
+    expect(result).toBe('/usr\n')
+  })
+
+  it('works at home where the image names a directory that is not there', async () => {
+    start({ ATOLL_WORK_DIR: '/not/there' })
+    const peer = await dialHome.nextPeer()
+    expect(bodyOf(await callPeer(peer, { method: 'GET', path: '/work-dir' }))).toEqual({ dir: home })
   })
 
   it("gives commands the sandbox's own environment, which it does not take for its own", async () => {

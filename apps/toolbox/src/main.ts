@@ -1,6 +1,7 @@
 import { startApp } from './app.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'
+import { keepYoungGenerationSmall } from './young-generation.ts'
 
 // Whoever reads the log may go away, as a runner that is restarted does; the sandbox must not end with it.
 process.stderr.on('error', () => {})
@@ -9,6 +10,7 @@ const log = createLog((line) => process.stderr.write(line))
 try {
   const { config, secrets } = loadConfig(process.env)
   const app = startApp({ config, secrets, log })
+  keepYoungGenerationSmall()
   let stopping = false
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(name, () => {

@@ -12,6 +12,10 @@ const TILDE = 0x7e
 export interface WorkDirectory {
   /** Absolute: where relative paths start. */
   readonly dir: string
+  /** Absolute. */
+  readonly home: string
+  /** Absolute: where SDKs that make paths absolute by themselves start; `dir` unless an image has a directory of its own. */
+  readonly project: string
   /**
    * Makes `path` absolute: relative to `dir`, with a leading `~` or `~/` for the home. `.` and `..` are left to the
    * kernel, which follows links before them. Throws INVALID_FILE_PATH for a NUL byte, a path over PATH_MAX or a
@@ -20,10 +24,12 @@ export interface WorkDirectory {
   resolve(path: Buffer | string): Buffer
 }
 
-export function createWorkDirectory(options: { dir: string; home: string }): WorkDirectory {
-  const { dir, home } = options
+export function createWorkDirectory(options: { dir: string; home: string; project?: string }): WorkDirectory {
+  const { dir, home, project = dir } = options
   return {
     dir,
+    home,
+    project,
     resolve(path) {
       const absolute = makeAbsolute(typeof path === 'string' ? Buffer.from(path) : path, dir, home)
       check(absolute)

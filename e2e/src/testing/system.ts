@@ -33,14 +33,3 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
     },
   }
 }
-
-const POLL_MS = 50
-
-/** Looks until `isTrue`; gives up after `withinMs` with the words of what was awaited. */
-export async function eventually(what: string, isTrue: () => Promise<boolean>, withinMs = 30_000): Promise<void> {
-  const deadline = Date.now() + withinMs
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-  }
-}

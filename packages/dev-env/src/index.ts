@@ -1,4 +1,6 @@
 export type { Leftover } from './leftovers.ts'
-export { findLeftovers } from './leftovers.ts'
+export { findLeftovers, processesOf } from './leftovers.ts'
+export type { ProcessFacts } from './processes.ts'
+export { descendantsOf, listProcesses } from './processes.ts'
 export type { AtollProcesses, RunningAtoll, StartAtollOptions } from './start-atoll.ts'
 export { startAtoll } from './start-atoll.ts'

@@ -48,6 +48,18 @@ describe('findLeftovers', () => {
     expect(findLeftovers(dataDir)).toEqual([{ kind: 'loop device', name: `${device.replace('/dev/', '')} ${image}` }])
     run('losetup', '--detach', device)
   })
+
+  it.runIf(isRoot)('finds a loop device over a disk of a pool that is mounted nowhere any more', () => {
+    mkdirSync(join(dataDir, 'runner'))
+    writeFileSync(join(dataDir, 'runner', 'instance-id'), '0123abcd')
+    const folder = mkdtempSync(join(tmpdir(), 'atoll-pool-'))
+    const image = join(folder, '0123abcd-1.img')
+    writeFileSync(image, Buffer.alloc(1024 * 1024))
+    const device = run('losetup', '--find', '--show', image).trim()
+    expect(findLeftovers(dataDir)).toEqual([{ kind: 'loop device', name: `${device.replace('/dev/', '')} ${image}` }])
+    run('losetup', '--detach', device)
+    rmSync(folder, { recursive: true })
+  })
 })
 
 function run(command: string, ...args: string[]): string {

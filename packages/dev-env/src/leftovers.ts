@@ -44,11 +44,14 @@ function mountsBelow(dataDir: string): string[] {
   })
 }
 
+/** Of a disk in a runner's pool the path is not known any more once the runner has ended; its name begins with the instance's. */
 function loopDevicesBelow(dataDir: string): string[] {
+  const instance = instanceId(dataDir)
   return readdirSync('/sys/block').flatMap((device) => {
     const file = `/sys/block/${device}/loop/backing_file`
     const backing = existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
-    return backing.startsWith(`${dataDir}/`) ? [`${device} ${backing}`] : []
+    const isOurs = backing.startsWith(`${dataDir}/`) || (instance !== undefined && backing.includes(`/${instance}-`))
+    return isOurs ? [`${device} ${backing}`] : []
   })
 }
 

@@ -11,12 +11,19 @@ import { killEverything } from './kill-everything.ts'
 const READY_WITHIN_MS = 120_000
 /** `atoll up` promises ten seconds; past this it is stuck. */
 const STOP_WITHIN_MS = 20_000
-const APPS = ['api', 'runner', 'toolbox', 'cli']
+/** What each build leaves behind. */
+const BUILDS = {
+  api: 'main.js',
+  runner: 'main.js',
+  toolbox: 'main.js',
+  cli: 'main.js',
+  'sandbox-tools': 'hash',
+}
 
 export interface StartAtollOptions {
   /** Kept when given; else a temp folder that goes with dispose(). */
   dataDir?: string
-  /** Beside and over this process's environment. */
+  /** Beside and over this process's environment. No sandboxes are kept ready unless it says so. */
   env?: Record<string, string>
   /** Where the built apps are; this checkout by default. */
   checkout?: string
@@ -54,7 +61,8 @@ export async function startAtoll(options: StartAtollOptions = {}): Promise<Runni
   requireBuilds(checkout)
   const ownDir = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'atoll-dev-')) : undefined
   const dataDir = options.dataDir ?? ownDir ?? ''
-  const start = () => startRun(checkout, { ATOLL_PORT: '0', ...options.env, ATOLL_DATA_DIR: dataDir })
+  const start = () =>
+    startRun(checkout, { ATOLL_PORT: '0', ATOLL_WARM_POOL_MAX: '0', ...options.env, ATOLL_DATA_DIR: dataDir })
   let run: Run
   try {
     run = await start()
@@ -144,6 +152,7 @@ function readPids(dataDir: string, supervisor: number): AtollProcesses {
 }
 
 function requireBuilds(checkout: string): void {
-  const missing = APPS.filter((app) => !existsSync(join(checkout, 'apps', app, 'dist/main.js')))
-  if (missing.length > 0) throw new Error(`not built: ${missing.join(', ')}; run: npx turbo run build`)
+  const missing = Object.entries(BUILDS).filter(([app, file]) => !existsSync(join(checkout, 'apps', app, 'dist', file)))
+  if (missing.length === 0) return
+  throw new Error(`not built: ${missing.map(([app]) => app).join(', ')}; run: npx turbo run build`)
 }

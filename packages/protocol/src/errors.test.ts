@@ -28,6 +28,14 @@ describe('errorBody', () => {
     expect(body.error).not.toBe('Error')
   })
 
+  it('tells details and a solution where the error has them', () => {
+    const context = { source: 'DAYTONA_DAEMON', method: 'GET', path: '/', now: 0 } as const
+    const error = new AppError('COMPUTER_USE_UNAVAILABLE', 'no', { details: 'why', solution: 'what to do' })
+    const body = errorBody(error, context)
+    expect(body).toMatchObject({ message: 'no', details: 'why', solution: 'what to do' })
+    expect(Value.Check(ErrorBody, body)).toBe(true)
+  })
+
   it('leaves out a request id nobody gave', () => {
     const context = { source: 'DAYTONA_DAEMON', method: 'GET', path: '/', now: 0 } as const
     expect(errorBody(new AppError('NOT_FOUND', 'no'), context)).not.toHaveProperty('requestId')

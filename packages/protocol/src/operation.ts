@@ -1,5 +1,8 @@
-import type { Static, TSchema } from 'typebox'
+import type { Static, TObject, TSchema } from 'typebox'
 import type { ErrorCode } from './errors.ts'
+
+/** Of a path without parameters. */
+type NoParams = TObject<Record<never, never>>
 
 /** How a request body travels. `multipart` and `binary` bodies stream and are not described by a schema. */
 export type BodyKind = 'none' | 'json' | 'multipart' | 'binary'
@@ -9,11 +12,16 @@ export interface Operation<
   Query extends TSchema = TSchema,
   Body extends TSchema = TSchema,
   Output extends TSchema = TSchema,
+  Params extends TSchema = TSchema,
 > {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Below the toolbox's root, such as `/files/info`. */
+  /** Below the toolbox's root, such as `/files/info`; a segment in braces is a parameter: `/process/pty/{sessionId}`. */
   readonly path: string
+  /** Other paths with the same parameters that are answered alike. */
+  readonly aliases?: readonly string[]
   readonly summary: string
+  /** The parameters of the path, all strings; absent where it has none. */
+  readonly params?: Params
   readonly query: Query
   readonly bodyKind: BodyKind
   readonly body: Body
@@ -24,13 +32,39 @@ export interface Operation<
   readonly errors: readonly ErrorCode[]
 }
 
-export type QueryOf<O extends Operation> = Static<O['query']>
+export type ParamsOf<O extends { params?: TSchema }> = O extends { params?: infer Params extends TSchema }
+  ? Static<Params>
+  : object
+export type QueryOf<O extends { query: TSchema }> = Static<O['query']>
 export type BodyOf<O extends Operation> = Static<O['body']>
 export type OutputOf<O extends Operation> = Static<O['output']>
 
 /** Checks the declaration's shape and keeps its exact types. */
-export function defineOperation<Query extends TSchema, Body extends TSchema, Output extends TSchema>(
-  operation: Operation<Query, Body, Output>,
-): Operation<Query, Body, Output> {
+export function defineOperation<
+  Query extends TSchema,
+  Body extends TSchema,
+  Output extends TSchema,
+  Params extends TSchema = NoParams,
+>(operation: Operation<Query, Body, Output, Params>): Operation<Query, Body, Output, Params> {
   return Object.freeze(operation)
+}
+
+/** A WebSocket of the toolbox, declared once. What travels over it stands in `description`. */
+export interface Channel<Query extends TSchema = TSchema, Params extends TSchema = TSchema> {
+  /** As an operation's. */
+  readonly path: string
+  readonly summary: string
+  /** The messages in both directions, and the close codes. */
+  readonly description: string
+  readonly params?: Params
+  readonly query: Query
+  /** What may be answered instead of the upgrade. */
+  readonly errors: readonly ErrorCode[]
+}
+
+/** Checks the declaration's shape and keeps its exact types. */
+export function defineChannel<Query extends TSchema, Params extends TSchema = NoParams>(
+  channel: Channel<Query, Params>,
+): Channel<Query, Params> {
+  return Object.freeze(channel)
 }

@@ -1,6 +1,10 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
-import { DesiredState, SandboxState } from './sandbox-state.ts'
+import { MAX_SANDBOX_VOLUMES } from './runner-volume-model.ts'
+import { BackupState, MAX_TTL_MINUTES, networkSettings } from './sandbox-settings-model.ts'
+import { DesiredState, ShownSandboxState } from './sandbox-state.ts'
+import { BuildInfo, CreateBuildInfo } from './snapshot-model.ts'
+import { SandboxVolume } from './volume-model.ts'
 
 /** Snapshot of a sandbox created without one: the host's own userland. */
 export const DEFAULT_SNAPSHOT = 'host'
@@ -40,7 +44,10 @@ export const STARTED_WAIT_MS = 30_000
 /** How long a destroyed sandbox stays readable by id, in milliseconds. */
 export const DESTROYED_READABLE_MS = 24 * 60 * 60 * 1000
 
-const StringMap = Type.Record(Type.String(), Type.String())
+/** Longest name of a sandbox, in UTF-16 code units. */
+export const MAX_SANDBOX_NAME_LENGTH = 255
+
+export const StringMap = Type.Record(Type.String(), Type.String())
 
 export const SandboxClass = Type.Enum(['small', 'medium', 'large'])
 export type SandboxClass = Static<typeof SandboxClass>
@@ -50,6 +57,7 @@ export const Sandbox = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     organizationId: Type.String(),
+    name: Type.String({ description: "The id's own text when none was given" }),
     snapshot: Type.Optional(Type.String()),
     user: Type.String(),
     env: StringMap,
@@ -60,27 +68,47 @@ export const Sandbox = Type.Object(
     gpu: Type.Number(),
     memory: Type.Number({ description: 'GiB' }),
     disk: Type.Number({ description: 'GiB' }),
-    state: Type.Optional(SandboxState),
+    state: Type.Optional(ShownSandboxState),
     desiredState: Type.Optional(DesiredState),
     errorReason: Type.Optional(Type.String()),
+    recoverable: Type.Optional(Type.Boolean()),
+    backupState: Type.Optional(BackupState),
+    backupCreatedAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of the last whole one' })),
     autoStopInterval: Type.Optional(Type.Integer({ description: 'Minutes; 0 is never' })),
     autoArchiveInterval: Type.Optional(Type.Integer({ description: 'Minutes' })),
     autoDeleteInterval: Type.Optional(Type.Integer({ description: 'Minutes; negative is never, 0 at once' })),
+    autoDestroyAt: Type.Optional(Type.String({ format: 'date-time', description: 'Deleted then, whatever it does' })),
     createdAt: Type.Optional(Type.String({ format: 'date-time' })),
     updatedAt: Type.Optional(Type.String({ format: 'date-time' })),
+    lastActivityAt: Type.Optional(Type.String({ format: 'date-time' })),
     class: Type.Optional(SandboxClass),
-    networkBlockAll: Type.Optional(Type.Boolean()),
+    sandboxClass: Type.Optional(Type.Enum(['container'])),
+    networkBlockAll: Type.Boolean(),
+    networkAllowList: Type.Optional(Type.String({ description: 'Blocks of IPv4 addresses by commas' })),
+    runnerId: Type.Optional(Type.String({ format: 'uuid' })),
+    volumes: Type.Optional(Type.Array(SandboxVolume)),
+    buildInfo: Type.Optional(BuildInfo),
+    toolboxProxyUrl: Type.String({ description: 'The toolbox answers below this and the id' }),
   },
   { $id: 'Sandbox' },
 )
 export type Sandbox = Static<typeof Sandbox>
 
 const Amount = Type.Integer({ minimum: 0, maximum: 65_536 })
+export const Interval = Type.Integer({ minimum: 0, maximum: MAX_INTERVAL_MINUTES })
+export const OsUser = Type.String({ minLength: 1, maxLength: 32, pattern: '^[a-z_][a-z0-9_-]*$' })
+export const Volumes = Type.Array(SandboxVolume, { maxItems: MAX_SANDBOX_VOLUMES })
 
 /** Body of `POST /sandbox` (§7). Fields it does not name are ignored. */
 export const CreateSandbox = Type.Object({
+  name: Type.Optional(
+    Type.String({
+      maxLength: MAX_SANDBOX_NAME_LENGTH,
+      description: 'Unique among what is not destroyed; empty is none',
+    }),
+  ),
   snapshot: Type.Optional(Type.String({ maxLength: 512, description: 'Id or name; empty is the default' })),
-  user: Type.Optional(Type.String({ minLength: 1, maxLength: 32, pattern: '^[a-z_][a-z0-9_-]*$' })),
+  user: Type.Optional(OsUser),
   env: Type.Optional(StringMap),
   labels: Type.Optional(StringMap),
   public: Type.Optional(Type.Boolean()),
@@ -90,20 +118,56 @@ export const CreateSandbox = Type.Object({
   gpu: Type.Optional(Amount),
   memory: Type.Optional(Amount),
   disk: Type.Optional(Amount),
-  autoStopInterval: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INTERVAL_MINUTES })),
-  autoArchiveInterval: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_INTERVAL_MINUTES })),
+  autoStopInterval: Type.Optional(Interval),
+  autoArchiveInterval: Type.Optional(Interval),
   autoDeleteInterval: Type.Optional(Type.Integer({ minimum: -MAX_INTERVAL_MINUTES, maximum: MAX_INTERVAL_MINUTES })),
-  volumes: Type.Optional(Type.Array(Type.Object({ volumeId: Type.String(), mountPath: Type.String() }))),
-  buildInfo: Type.Optional(
-    Type.Object({
-      dockerfileContent: Type.Optional(Type.String()),
-      contextHashes: Type.Optional(Type.Array(Type.String())),
-    }),
+  volumes: Type.Optional(Volumes),
+  buildInfo: Type.Optional(CreateBuildInfo),
+  ttlMinutes: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: MAX_TTL_MINUTES, description: 'Deleted after that; 0 is never' }),
   ),
-  networkBlockAll: Type.Optional(Type.Boolean()),
+  ...networkSettings,
 })
 export type CreateSandbox = Static<typeof CreateSandbox>
+
+/** Body of `POST /sandbox/{id}/fork`. */
+export const ForkSandbox = Type.Object({ name: CreateSandbox.properties.name })
+export type ForkSandbox = Static<typeof ForkSandbox>
+
+/** Query of `GET /sandbox/{id}/forks`. */
+export const ListForks = Type.Object({
+  includeDestroyed: Type.Optional(Type.Boolean({ description: 'Those that are readable still' })),
+})
+export type ListForks = Static<typeof ListForks>
 
 /** Body and answer of `PUT /sandbox/{id}/labels`. */
 export const SandboxLabels = Type.Object({ labels: StringMap }, { $id: 'SandboxLabels' })
 export type SandboxLabels = Static<typeof SandboxLabels>
+
+/** Where newer clients find a sandbox's toolbox; the id comes behind it. */
+export const ToolboxProxyUrl = Type.Object({ url: Type.String() }, { $id: 'ToolboxProxyUrl' })
+export type ToolboxProxyUrl = Static<typeof ToolboxProxyUrl>
+
+/** Where a port of a sandbox is, and the token that opens it (§13). */
+export const PortPreviewUrl = Type.Object(
+  {
+    ...{ sandboxId: Type.String(), url: Type.String(), token: Type.String() },
+    legacyProxyUrl: Type.Optional(Type.String()),
+  },
+  { $id: 'PortPreviewUrl' },
+)
+export type PortPreviewUrl = Static<typeof PortPreviewUrl>
+
+export const SignedPortPreviewUrl = Type.Object(
+  {
+    ...{ sandboxId: Type.String(), port: Type.Integer() },
+    token: Type.String({ description: '16 lower-case letters and digits, in the place of the id in the host name' }),
+    url: Type.String(),
+  },
+  { $id: 'SignedPortPreviewUrl' },
+)
+export type SignedPortPreviewUrl = Static<typeof SignedPortPreviewUrl>
+
+/** Body of `POST /sandbox/{id}/last-activity`. */
+export const UpdateLastActivity = Type.Object({ activityType: Type.Optional(Type.String({ maxLength: 64 })) })
+export type UpdateLastActivity = Static<typeof UpdateLastActivity>

@@ -2,9 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { errorStatus } from './errors.ts'
 import {
   desiredSandboxStates,
+  isStorableState,
+  phaseOf,
+  recoverableStates,
   type SandboxLifecycle,
-  type SandboxState,
+  type SandboxPhase,
+  sandboxPhases,
   sandboxStates,
+  shownOf,
   shownState,
   storedSandboxStates,
 } from './sandbox-state.ts'
@@ -20,48 +25,83 @@ import {
 
 const since = 1_000
 const now = 5_000
-const cells = sandboxStates.flatMap((state) => sandboxEvents.map((event) => [state, event] as const))
+const cells = sandboxPhases.flatMap((phase) => sandboxEvents.map((event) => [phase, event] as const))
 
-/** Every stored and desired pair that shows as `shown`. */
-function lifecyclesOf(shown: SandboxState): SandboxLifecycle[] {
+/** Every set of columns that is in `phase`. */
+function lifecyclesOf(phase: SandboxPhase): SandboxLifecycle[] {
   return storedSandboxStates
     .flatMap((state) => desiredSandboxStates.map((desiredState) => ({ state, desiredState, changedAt: since })))
-    .filter((lifecycle) => shownState(lifecycle) === shown && reachable(lifecycle))
+    .flatMap((pair) => [false, true].map((lost) => ({ ...pair, lost })))
+    .flatMap((pair) => [null, ...recoverableStates].map((recoverableTo) => ({ ...pair, recoverableTo })))
+    .filter((lifecycle) => isReachable(lifecycle) && phaseOf(lifecycle) === phase)
 }
 
-/** S2: what is destroyed wants nothing else, and what was never made cannot be wanted stopped. */
-function reachable({ state, desiredState }: SandboxLifecycle): boolean {
-  if (state === 'destroyed') return desiredState === 'destroyed'
-  return !(state === 'creating' && desiredState === 'stopped')
+/**
+ * S2: what is destroyed wants nothing else; only an error, and what is lost to its backup, that is not to be deleted can be
+ * recovered from. L2: only what has its files on a runner is lost with it.
+ */
+function isReachable({ state, desiredState, recoverableTo, lost }: SandboxLifecycle): boolean {
+  if (!isStorableState(state, desiredState)) return false
+  if (desiredState === 'destroyed') return recoverableTo === null && !lost
+  if (lost) return recoverableTo !== 'stopped' && ['stopped', 'started', 'error'].includes(state)
+  return recoverableTo === null || state === 'error'
+}
+
+/** Where the files of a sandbox are. */
+function placeOf(phase: SandboxPhase): 'nowhere' | 'runner' | 'storage' | 'any' {
+  switch (phase) {
+    case 'pendingBuild':
+    case 'buildingSnapshot':
+    case 'buildFailed':
+    case 'pullingSnapshot':
+    case 'creating':
+    case 'destroyed':
+      return 'nowhere'
+    case 'restoring':
+    case 'archived':
+    case 'failedArchived':
+      return 'storage'
+    case 'failed':
+    case 'destroying':
+      return 'any'
+    default:
+      return 'runner'
+  }
 }
 
 describe('the sandbox state table', () => {
-  it.each(sandboxStates)('S1: %s is shown by at least one stored pair', (shown) => {
-    expect(lifecyclesOf(shown).length).toBeGreaterThan(0)
+  it.each(sandboxPhases)('S1: %s is what at least one set of columns amounts to', (phase) => {
+    expect(lifecyclesOf(phase).length).toBeGreaterThan(0)
   })
 
-  it.each(cells)('%s on %s does what its cell says', (shown, event) => {
-    const cell = sandboxStateTable[shown][event]
-    for (const lifecycle of lifecyclesOf(shown)) {
+  it.each(sandboxStates)('S1: %s is shown for at least one phase', (shown) => {
+    expect(sandboxPhases.map(shownOf)).toContain(shown)
+  })
+
+  it.each(cells)('%s on %s does what its cell says', (phase, event) => {
+    const cell = sandboxStateTable[phase][event]
+    for (const lifecycle of lifecyclesOf(phase)) {
       const result = transition(lifecycle, event, now)
       if (typeof cell === 'object') expect(result).toEqual({ kind: 'refused', refusal: cell })
       else if (cell === 'same') expect(result).toEqual({ kind: 'same' })
       else {
-        expect(result).toMatchObject({ kind: 'changed', from: shown, to: cell, durationMs: now - since })
+        expect(result).toMatchObject({ kind: 'changed', from: shownOf(phase), durationMs: now - since })
         if (result.kind !== 'changed') continue
-        expect(shownState(result.next)).toBe(cell)
-        expect(reachable(result.next)).toBe(true)
+        if (cell === 'asBefore') expect(result.next).toMatchObject({ state: lifecycle.state, lost: false })
+        else expect(phaseOf(result.next)).toBe(cell)
+        expect(shownState(result.next)).toBe(result.to)
+        expect(isReachable(result.next)).toBe(true)
         expect(result.next.changedAt).toBe(now)
       }
     }
   })
 
-  it.each(sandboxStates)('S3: delete is never refused in %s', (state) => {
-    expect(sandboxStateTable[state].delete).not.toBeTypeOf('object')
+  it.each(sandboxPhases)('S3: delete is never refused in %s', (phase) => {
+    expect(sandboxStateTable[phase].delete).not.toBeTypeOf('object')
   })
 
   it.each(sandboxReports)('S4: the report %s is never refused', (report) => {
-    for (const state of sandboxStates) expect(sandboxStateTable[state][report]).not.toBeTypeOf('object')
+    for (const phase of sandboxPhases) expect(sandboxStateTable[phase][report]).not.toBeTypeOf('object')
   })
 
   it.each(sandboxEvents)('S5: %s never brings a destroyed sandbox back', (event) => {
@@ -77,48 +117,134 @@ describe('the sandbox state table', () => {
     }
   })
 
-  it('S7: a step is taken exactly where the stored state differs from the desired one, save after an error', () => {
-    for (const state of sandboxStates) {
-      for (const lifecycle of lifecyclesOf(state)) {
-        const differs = lifecycle.state !== lifecycle.desiredState && state !== 'error'
-        expect(sandboxSteps[state] !== 'none', JSON.stringify(lifecycle)).toBe(differs)
+  it('S7: a step is taken exactly where the stored state differs from the desired one, save after an error, before there is a snapshot and while its runner is lost', () => {
+    const stepless = ['error', 'build_failed', 'pending_build', 'building_snapshot', 'pulling_snapshot', 'unknown']
+    for (const phase of sandboxPhases) {
+      for (const lifecycle of lifecyclesOf(phase)) {
+        const differs = lifecycle.state !== lifecycle.desiredState && !stepless.includes(shownOf(phase))
+        expect(sandboxSteps[shownOf(phase)] !== 'none', JSON.stringify(lifecycle)).toBe(differs)
       }
     }
   })
 
   it('S8: a transition takes no negative time when clocks disagree', () => {
-    const result = transition({ state: 'stopped', desiredState: 'stopped', changedAt: now }, 'start', since)
-    expect(result).toMatchObject({ kind: 'changed', durationMs: 0 })
+    const still = { state: 'stopped', desiredState: 'stopped', recoverableTo: null, lost: false } as const
+    const stopped = { ...still, changedAt: now }
+    expect(transition(stopped, 'start', since)).toMatchObject({ kind: 'changed', durationMs: 0 })
   })
 
   it('refusals carry status 400', () => {
-    for (const [state, event] of cells) {
-      const cell = sandboxStateTable[state][event]
+    for (const [phase, event] of cells) {
+      const cell = sandboxStateTable[phase][event]
       if (typeof cell === 'object') expect(errorStatus[cell.code]).toBe(400)
     }
   })
 
   it('S9: a repeated event changes nothing the second time', () => {
-    for (const [state, event] of cells) {
-      for (const lifecycle of lifecyclesOf(state)) {
+    for (const [phase, event] of cells) {
+      for (const lifecycle of lifecyclesOf(phase)) {
         const first = transition(lifecycle, event, now)
         if (first.kind === 'changed') expect(transition(first.next, event, now + 1).kind).not.toBe('changed')
       }
     }
   })
 
-  it('S10: every random walk from creation stays within reachable pairs and can end destroyed', () => {
+  it('S10: every random walk from creation stays within reachable columns and can end destroyed', () => {
     let seed = 42
     const random = (below: number) => {
       seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
-      return seed % below
+      // Its lower bits repeat soon.
+      return Math.floor(seed / 65_536) % below
     }
-    for (let walk = 0; walk < 500; walk++) {
-      let lifecycle: SandboxLifecycle = { state: 'creating', desiredState: 'started', changedAt: 0 }
-      for (let step = 1; step <= 20; step++)
-        lifecycle = advance(lifecycle, sandboxEvents[random(sandboxEvents.length)], step)
+    const seen = new Set<SandboxPhase>()
+    const beginnings = ['pending_build', 'pulling_snapshot', 'creating'] as const
+    for (let walk = 0; walk < 1_000; walk++) {
+      const state = beginnings[walk % beginnings.length] ?? 'creating'
+      const fresh = { desiredState: 'started', recoverableTo: null, lost: false } as const
+      let lifecycle: SandboxLifecycle = { state, ...fresh, changedAt: 0 }
+      for (let step = 1; step <= 100; step++) {
+        const event = sandboxEvents[random(sandboxEvents.length)]
+        // Otherwise most walks would be over before they came to an archive.
+        lifecycle = advance(lifecycle, event === 'delete' && random(20) > 0 ? 'saved' : event, step)
+        seen.add(phaseOf(lifecycle))
+      }
       for (const event of ['delete', 'removed'] as const) lifecycle = advance(lifecycle, event, 100)
       expect(shownState(lifecycle)).toBe('destroyed')
+    }
+    expect([...seen].sort()).toEqual([...sandboxPhases].sort())
+  })
+
+  it('S11: files change their place only by the report that says so', () => {
+    const moves: Partial<Record<SandboxEvent, string>> = {
+      ...{ made: 'nowhere runner', restored: 'storage runner', saved: 'runner storage', removed: 'any nowhere' },
+      // L5: from a lost runner to the backup.
+      ...{ recover: 'runner storage', recoverStopped: 'runner storage', gone: 'runner storage' },
+    }
+    for (const [phase, event] of cells) {
+      const cell = sandboxStateTable[phase][event]
+      if (typeof cell === 'object' || cell === 'same' || cell === 'asBefore') continue
+      const [before, after] = [placeOf(phase), placeOf(cell)]
+      if (before !== after && after !== 'any') expect(`${before} ${after}`, `${phase} ${event}`).toBe(moves[event])
+    }
+  })
+
+  it('S12: a failure can be recovered from, to where the files are, unless there are none yet', () => {
+    for (const phase of sandboxPhases) {
+      const cell = sandboxStateTable[phase].failed
+      if (cell === 'same') continue
+      const expected = { nowhere: 'failed', runner: 'failedStopped', storage: 'failedArchived', any: undefined }
+      expect(cell, phase).toBe(expected[placeOf(phase)])
+    }
+  })
+
+  it('S13: whatever is under way is called off by nothing but a deletion', () => {
+    for (const phase of sandboxPhases) {
+      if (sandboxSteps[shownOf(phase)] === 'none' || phase === 'destroying') continue
+      for (const command of sandboxCommands) {
+        if (command !== 'delete') expect(sandboxStateTable[phase][command], `${phase} ${command}`).toBeTypeOf('object')
+      }
+    }
+  })
+
+  it('S14: a sandbox that waits for its snapshot is made next, or never', () => {
+    const waiting = ['pendingBuild', 'buildingSnapshot', 'pullingSnapshot'] as const
+    const after = new Set(['buildingSnapshot', 'buildFailed', 'pullingSnapshot', 'creating', 'failed', 'destroying'])
+    for (const phase of waiting) {
+      for (const event of sandboxEvents) {
+        const cell = sandboxStateTable[phase][event]
+        if (typeof cell === 'string' && cell !== 'same') expect(after.has(cell), `${phase} ${event}`).toBe(true)
+      }
+    }
+  })
+
+  it('L3: what was lost goes on where it was when its runner returns', () => {
+    for (const phase of sandboxPhases) {
+      for (const event of ['lost', 'lostWithBackup'] as const) {
+        if (sandboxStateTable[phase][event] === 'same') continue
+        for (const lifecycle of lifecyclesOf(phase)) {
+          const lost = advance(lifecycle, event, now)
+          expect([phaseOf(lost), shownState(lost)]).toEqual([event, 'unknown'])
+          expect(advance(lost, 'reached', since)).toEqual(lifecycle)
+        }
+      }
+    }
+  })
+
+  it('L2: exactly what has its files on a runner is lost with it', () => {
+    for (const phase of sandboxPhases) {
+      const isLost = phase === 'lost' || phase === 'lostWithBackup'
+      const expected = placeOf(phase) === 'runner' && !isLost ? 'lost' : 'same'
+      expect(sandboxStateTable[phase].lost, phase).toBe(expected)
+    }
+  })
+
+  it('L5: what is lost is moved by nobody but whoever recovers it, deletes it, or takes its runner away', () => {
+    const moving = new Set<SandboxEvent>(['recover', 'recoverStopped', 'delete', 'gone', 'reached'])
+    for (const phase of ['lost', 'lostWithBackup'] as const) {
+      for (const event of sandboxEvents) {
+        const cell = sandboxStateTable[phase][event]
+        if (!moving.has(event) && typeof cell === 'string') expect(cell, `${phase} ${event}`).toBe('same')
+      }
     }
   })
 
@@ -131,6 +257,6 @@ function advance(lifecycle: SandboxLifecycle, event: SandboxEvent | undefined, a
   if (event === undefined) return lifecycle
   const result = transition(lifecycle, event, at)
   if (result.kind !== 'changed') return lifecycle
-  expect(reachable(result.next)).toBe(true)
+  expect(isReachable(result.next)).toBe(true)
   return result.next
 }

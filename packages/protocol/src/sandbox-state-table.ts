@@ -1,9 +1,26 @@
 import type { ErrorCode } from './errors.ts'
-import { type SandboxLifecycle, type SandboxState, shownState } from './sandbox-state.ts'
+import {
+  phaseOf,
+  type RecoverableState,
+  type SandboxLifecycle,
+  type SandboxPhase,
+  type SandboxState,
+  shownOf,
+  shownState,
+} from './sandbox-state.ts'
 
-/** Commands come from users; reports from the reconciler's steps, `exited` from the runner on its own. */
-export const sandboxCommands = ['start', 'stop', 'delete'] as const
-export const sandboxReports = ['made', 'ready', 'halted', 'removed', 'exited', 'failed'] as const
+/**
+ * Commands come from users and timers; reports from the reconciler's steps, `exited` from the runner on its own, the
+ * first four from whoever watches the snapshot that a sandbox waits for, and the last four from whoever watches runners.
+ */
+export const sandboxCommands = [
+  ...['start', 'stop', 'resize', 'archive', 'fork', 'recover', 'recoverStopped', 'delete'],
+] as const
+export const sandboxReports = [
+  ...['buildBegun', 'built', 'buildFailed', 'pulled'],
+  ...['made', 'restored', 'ready', 'halted', 'resized', 'saved', 'removed', 'exited', 'failed'],
+  ...['lost', 'lostWithBackup', 'reached', 'gone'],
+] as const
 export const sandboxEvents = [...sandboxCommands, ...sandboxReports] as const
 export type SandboxCommand = (typeof sandboxCommands)[number]
 export type SandboxReport = (typeof sandboxReports)[number]
@@ -15,105 +32,110 @@ export interface Refusal {
   readonly message: string
 }
 
-const inProgress: Refusal = { code: 'SANDBOX_STATE_CONFLICT', message: 'Sandbox state change in progress' }
-const notValid: Refusal = { code: 'SANDBOX_STATE_CONFLICT', message: 'Sandbox is not in valid state' }
-const notStarted: Refusal = { code: 'SANDBOX_STATE_CONFLICT', message: 'Sandbox is not started' }
+const inProgress = refusal('Sandbox state change in progress')
+const notValid = refusal('Sandbox is not in valid state')
+const notStarted = refusal('Sandbox is not started')
+const notStopped = refusal('Sandbox is not stopped')
+const notRecoverable = refusal('Sandbox is not in a recoverable error state')
+const unreachable = refusal('Sandbox cannot be reached: its runner is lost')
 
-/** A next state, `same` for an event that changes nothing (repeated or late), or a refusal. */
-type Cell = SandboxState | 'same' | Refusal
+function refusal(message: string): Refusal {
+  return { code: 'SANDBOX_STATE_CONFLICT', message }
+}
 
-/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
-export const sandboxStateTable: Record<SandboxState, Record<SandboxEvent, Cell>> = {
-  creating: {
-    start: inProgress,
-    stop: inProgress,
-    delete: 'destroying',
-    made: 'starting',
-    ready: 'same',
-    halted: 'same',
-    removed: 'same',
-    exited: 'same',
-    failed: 'error',
+/**
+ * A next phase, `same` for an event that changes nothing (repeated or late), `asBefore` for what it was when its runner
+ * was lost, or a refusal.
+ */
+type Cell = SandboxPhase | 'same' | 'asBefore' | Refusal
+type Row = Record<SandboxEvent, Cell>
+
+/** No report of a step that is not due here means anything. */
+const deaf = {
+  ...{ buildBegun: 'same', built: 'same', buildFailed: 'same', pulled: 'same' },
+  ...{ made: 'same', restored: 'same', ready: 'same', halted: 'same', resized: 'same' },
+  ...{ saved: 'same', removed: 'same', exited: 'same', failed: 'same' },
+  ...{ lost: 'same', lostWithBackup: 'same', reached: 'same', gone: 'same' },
+} as const satisfies Record<SandboxReport, Cell>
+
+/** A step is under way, which nothing but a deletion calls off. */
+const busy = {
+  ...{ start: inProgress, stop: inProgress, resize: inProgress, archive: inProgress, fork: inProgress },
+  ...{ recover: notRecoverable, recoverStopped: notRecoverable, delete: 'destroying' },
+} as const satisfies Record<SandboxCommand, Cell>
+
+const idle = {
+  ...{ recover: notRecoverable, recoverStopped: notRecoverable, delete: 'destroying' },
+} as const satisfies Partial<Record<SandboxCommand, Cell>>
+
+/** In error: but for recovery, all that can be done is to delete it. */
+const given = {
+  ...{ start: notValid, stop: notValid, resize: notValid, archive: notValid, fork: notValid, delete: 'destroying' },
+} as const satisfies Partial<Record<SandboxCommand, Cell>>
+
+/** Its files are on its runner, which may be lost. */
+const onRunner = { ...deaf, lost: 'lost', lostWithBackup: 'lostWithBackup' } as const
+
+/** Its runner is lost: what it does there nobody knows. */
+const cutOff = {
+  ...{ start: unreachable, stop: unreachable, resize: unreachable, archive: unreachable, fork: unreachable },
+  ...deaf,
+  delete: 'destroying',
+  reached: 'asBefore',
+} as const satisfies Partial<Record<SandboxEvent, Cell>>
+
+/** What each event does in each phase. Total: a new phase or event does not compile until every cell is decided. */
+export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
+  pendingBuild: {
+    ...busy,
+    ...deaf,
+    ...{ buildBegun: 'buildingSnapshot', built: 'pullingSnapshot', buildFailed: 'buildFailed', failed: 'failed' },
   },
-  starting: {
-    start: inProgress,
-    stop: inProgress,
-    delete: 'destroying',
-    made: 'same',
-    ready: 'started',
-    halted: 'same',
-    removed: 'same',
-    // The step that starts it sees the same end, and decides whether to try again.
-    exited: 'same',
-    failed: 'error',
+  buildingSnapshot: {
+    ...busy,
+    ...deaf,
+    ...{ built: 'pullingSnapshot', buildFailed: 'buildFailed', failed: 'failed' },
   },
+  buildFailed: { ...given, ...deaf, recover: notRecoverable, recoverStopped: notRecoverable },
+  // Where it was built it is found at once.
+  pullingSnapshot: { ...busy, ...deaf, pulled: 'creating', failed: 'failed' },
+  creating: { ...busy, ...deaf, made: 'starting', failed: 'failed' },
+  restoring: { ...busy, ...deaf, restored: 'starting', failed: 'failedArchived' },
+  // The step that starts it sees an end as well, and decides whether to try again.
+  starting: { ...busy, ...onRunner, ready: 'started', failed: 'failedStopped' },
   started: {
-    start: notValid,
-    stop: 'stopping',
-    delete: 'destroying',
-    made: 'same',
-    ready: 'same',
-    halted: 'same',
-    removed: 'same',
+    ...idle,
+    ...onRunner,
+    ...{ start: notValid, stop: 'stopping', resize: 'resizingStarted', archive: notStopped, fork: 'same' },
     exited: 'stopped',
-    failed: 'same',
   },
-  stopping: {
-    start: inProgress,
-    stop: inProgress,
-    delete: 'destroying',
-    made: 'same',
-    ready: 'same',
-    halted: 'stopped',
-    removed: 'same',
-    exited: 'stopped',
-    failed: 'error',
-  },
+  stopping: { ...busy, ...onRunner, halted: 'stopped', exited: 'stopped', failed: 'failedStopped' },
   stopped: {
-    start: 'starting',
-    stop: notStarted,
-    delete: 'destroying',
-    made: 'same',
-    ready: 'same',
-    halted: 'same',
-    removed: 'same',
-    exited: 'same',
-    failed: 'same',
+    ...idle,
+    ...onRunner,
+    ...{ start: 'starting', stop: notStarted, resize: 'resizingStopped', archive: 'archiving', fork: 'same' },
   },
-  destroying: {
-    start: inProgress,
-    stop: inProgress,
-    delete: 'same',
-    made: 'same',
-    ready: 'same',
-    halted: 'same',
-    removed: 'destroyed',
-    exited: 'same',
-    // A deletion is never given up: its runner may come back.
-    failed: 'same',
+  resizingStarted: { ...busy, ...onRunner, resized: 'started', exited: 'resizingStopped', failed: 'failedStopped' },
+  resizingStopped: { ...busy, ...onRunner, resized: 'stopped', failed: 'failedStopped' },
+  archiving: { ...busy, ...onRunner, saved: 'archived', failed: 'failedStopped' },
+  archived: {
+    ...idle,
+    ...deaf,
+    ...{ start: 'restoring', stop: notStarted, resize: notValid, archive: notStopped, fork: notValid },
   },
+  // A deletion is never given up: its runner may come back.
+  destroying: { ...busy, ...deaf, delete: 'same', removed: 'destroyed' },
   destroyed: {
-    start: notValid,
-    stop: notValid,
-    delete: 'same',
-    made: 'same',
-    ready: 'same',
-    halted: 'same',
-    removed: 'same',
-    exited: 'same',
-    failed: 'same',
+    ...deaf,
+    ...{ start: notValid, stop: notValid, resize: notValid, archive: notValid, fork: notValid },
+    ...{ recover: notRecoverable, recoverStopped: notRecoverable, delete: 'same' },
   },
-  error: {
-    start: notValid,
-    stop: notValid,
-    delete: 'destroying',
-    made: 'same',
-    ready: 'same',
-    halted: 'same',
-    removed: 'same',
-    exited: 'same',
-    failed: 'same',
-  },
+  failed: { ...given, ...deaf, recover: notRecoverable, recoverStopped: notRecoverable },
+  failedStopped: { ...given, ...onRunner, recover: 'starting', recoverStopped: 'stopped' },
+  failedArchived: { ...given, ...deaf, recover: 'restoring', recoverStopped: 'archived' },
+  lost: { ...cutOff, recover: notRecoverable, recoverStopped: notRecoverable, gone: 'failed' },
+  // Whoever recovers it takes the files of its backup, elsewhere.
+  lostWithBackup: { ...cutOff, recover: 'restoring', recoverStopped: 'archived', gone: 'archived' },
 }
 
 /** The outcome of one event. `durationMs` is how long the state that ended had stood. */
@@ -124,46 +146,99 @@ export type Transition =
 
 /** Applies `event` at `now` (milliseconds since the epoch). Pure. */
 export function transition(current: SandboxLifecycle, event: SandboxEvent, now: number): Transition {
-  const from = shownState(current)
-  const cell = sandboxStateTable[from][event]
+  const phase = phaseOf(current)
+  const cell = sandboxStateTable[phase][event]
   if (typeof cell === 'object') return { kind: 'refused', refusal: cell }
   if (cell === 'same') return { kind: 'same' }
-  const next = { ...stored(current, cell), changedAt: now }
-  return { kind: 'changed', next, from, to: cell, durationMs: Math.max(0, now - current.changedAt) }
+  const next = { ...(cell === 'asBefore' ? beforeLoss(current) : stored(current, cell)), changedAt: now }
+  const durationMs = Math.max(0, now - current.changedAt)
+  return { kind: 'changed', next, from: shownOf(phase), to: shownState(next), durationMs }
 }
 
-/** The inverse of `shownState`. What is being destroyed stays what it was until it is gone. */
-function stored(current: SandboxLifecycle, shown: SandboxState): Pick<SandboxLifecycle, 'state' | 'desiredState'> {
-  switch (shown) {
+type States = Pick<SandboxLifecycle, 'state' | 'desiredState' | 'recoverableTo' | 'lost'>
+
+/** An error whose files are on a runner can be recovered from there. */
+function beforeLoss({ state, desiredState }: SandboxLifecycle): States {
+  return { state, desiredState, recoverableTo: state === 'error' ? 'stopped' : null, lost: false }
+}
+
+/** The inverse of `phaseOf`. What is being destroyed stays what it was until it is gone. */
+function stored(current: SandboxLifecycle, phase: SandboxPhase): States {
+  const pair = (state: States['state'], desiredState: States['desiredState']): States => {
+    return { state, desiredState, recoverableTo: null, lost: false }
+  }
+  const error = (recoverableTo: RecoverableState | null): States => {
+    return { state: 'error', desiredState: current.desiredState, recoverableTo, lost: false }
+  }
+  switch (phase) {
+    case 'pendingBuild':
+      return pair('pending_build', 'started')
+    case 'buildingSnapshot':
+      return pair('building_snapshot', 'started')
+    case 'buildFailed':
+      return pair('build_failed', 'started')
+    case 'pullingSnapshot':
+      return pair('pulling_snapshot', 'started')
     case 'creating':
-      return { state: 'creating', desiredState: 'started' }
+      return pair('creating', 'started')
+    case 'restoring':
+      return pair('archived', 'started')
     case 'starting':
-      return { state: 'stopped', desiredState: 'started' }
+      return pair('stopped', 'started')
     case 'started':
-      return { state: 'started', desiredState: 'started' }
+      return pair('started', 'started')
     case 'stopping':
-      return { state: 'started', desiredState: 'stopped' }
+      return pair('started', 'stopped')
     case 'stopped':
-      return { state: 'stopped', desiredState: 'stopped' }
+      return pair('stopped', 'stopped')
+    case 'resizingStarted':
+      return pair('started', 'resized')
+    case 'resizingStopped':
+      return pair('stopped', 'resized')
+    case 'archiving':
+      return pair('stopped', 'archived')
+    case 'archived':
+      return pair('archived', 'archived')
     case 'destroying':
-      return { state: current.state, desiredState: 'destroyed' }
+      return pair(current.state, 'destroyed')
     case 'destroyed':
-      return { state: 'destroyed', desiredState: 'destroyed' }
-    case 'error':
-      return { state: 'error', desiredState: current.desiredState }
+      return pair('destroyed', 'destroyed')
+    case 'failed':
+      return error(null)
+    case 'failedStopped':
+      return error('stopped')
+    case 'failedArchived':
+      return error('archived')
+    // Both states stay, to go on from when the runner returns.
+    case 'lost':
+      return { ...pair(current.state, current.desiredState), lost: true }
+    case 'lostWithBackup':
+      return { ...pair(current.state, current.desiredState), recoverableTo: 'archived', lost: true }
   }
 }
 
-/** What a reconciler does next on the runner; `none` where the state is the desired one or has given up. */
-export type SandboxStep = 'make' | 'start' | 'stop' | 'remove' | 'none'
+/**
+ * What a reconciler does next on the runner; `none` where the state is the desired one, has given up, or waits for
+ * the snapshot or the runner.
+ */
+export type SandboxStep = 'make' | 'restore' | 'start' | 'stop' | 'resize' | 'archive' | 'remove' | 'none'
 
-export const sandboxSteps: Record<SandboxState, SandboxStep> = {
+export const sandboxSteps: Readonly<Record<SandboxState, SandboxStep>> = {
+  pending_build: 'none',
+  building_snapshot: 'none',
+  build_failed: 'none',
+  pulling_snapshot: 'none',
   creating: 'make',
+  restoring: 'restore',
   starting: 'start',
   started: 'none',
   stopping: 'stop',
   stopped: 'none',
+  resizing: 'resize',
+  archiving: 'archive',
+  archived: 'none',
   destroying: 'remove',
   destroyed: 'none',
   error: 'none',
+  unknown: 'none',
 }

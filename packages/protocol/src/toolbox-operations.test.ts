@@ -1,6 +1,16 @@
+import type { TSchema } from 'typebox'
 import { describe, expect, it } from 'vitest'
 import { errorStatus } from './errors.ts'
-import { toolboxOperations } from './toolbox-operations.ts'
+import type { Channel } from './operation.ts'
+import { toolboxChannels, toolboxOperations } from './toolbox-operations.ts'
+
+/** Lower-case segments, and parameters that are declared. */
+function expectPath(declared: { path: string; params?: TSchema }): void {
+  expect(declared.path).toMatch(/^(\/([a-z][a-z0-9-]*|\{[a-zA-Z]+\}))+$/)
+  const names = [...declared.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
+  const { properties = {} } = (declared.params ?? {}) as { properties?: object }
+  expect(names).toEqual(Object.keys(properties))
+}
 
 describe('toolboxOperations', () => {
   const operations = Object.entries(toolboxOperations)
@@ -14,6 +24,22 @@ describe('toolboxOperations', () => {
     for (const code of operation.errors) expect(errorStatus).toHaveProperty(code)
     expect(operation.status).toBeGreaterThanOrEqual(200)
     expect(operation.status).toBeLessThan(300)
-    expect(operation.path).toMatch(/^\/[a-z/-]+$/)
+    expectPath(operation)
+  })
+})
+
+describe('toolboxChannels', () => {
+  const channels = Object.entries<Channel>(toolboxChannels)
+
+  it('declares each path once', () => {
+    const paths = channels.map(([, channel]) => channel.path)
+    expect(new Set(paths).size).toBe(paths.length)
+  })
+
+  it('declares parameters and errors that exist', () => {
+    for (const [, channel] of channels) {
+      for (const code of channel.errors) expect(errorStatus).toHaveProperty(code)
+      expectPath(channel)
+    }
   })
 })

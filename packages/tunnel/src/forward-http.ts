@@ -22,6 +22,8 @@ export type ForwardOutcome =
   | { kind: 'broken'; status: number; error: Error & { code: TunnelErrorCode } }
   /** The client went away first; the exchange was cancelled. */
   | { kind: 'client-gone' }
+  /** `acceptResponse` would not have the response. Nothing was sent to the client: the caller answers it. */
+  | { kind: 'refused' }
 
 export interface ForwardOptions {
   /** The request target for the other end, query included. */
@@ -34,6 +36,10 @@ export interface ForwardOptions {
   keepResponseHeaders?: ReadonlySet<string>
   /** Set on the response over what the other end sent, lower case: a request id, CORS. */
   responseHeaders?: Headers
+  /** Sees the head of a response, with the headers that travel on, which it may change. False refuses the response. */
+  acceptResponse?: (head: ResponseHead) => boolean
+  /** How long the response may keep the client waiting while nothing of the request moves; else DEADLINE_EXCEEDED. */
+  answerDeadlineMs?: number
   /** Called once, when the call is over. */
   onOutcome: (outcome: ForwardOutcome) => void
 }
@@ -46,7 +52,7 @@ export interface HttpCall {
 
 /**
  * Passes one HTTP call through the tunnel, both bodies streamed with backpressure, and cancelled if either side
- * leaves. Takes over both `req` and `res`, except after the outcome `failed`, when `res` is untouched.
+ * leaves. Takes over both `req` and `res`, except after the outcomes `failed` and `refused`, when `res` is untouched.
  */
 export function forwardHttp(peer: TunnelPeer, call: HttpCall, options: ForwardOptions): void {
   new ForwardedCall(call, options).start(peer)
@@ -62,8 +68,10 @@ class ForwardedCall implements ResponseHandlers {
   private left = Number.POSITIVE_INFINITY
   private exact = false
   private over = false
+  private readonly deadline: AnswerDeadline
 
   constructor(call: HttpCall, options: ForwardOptions) {
+    this.deadline = startAnswerDeadline(options.answerDeadlineMs, () => this.tooLate())
     this.req = call.req
     this.res = call.res
     this.options = options
@@ -90,8 +98,14 @@ class ForwardedCall implements ResponseHandlers {
 
   onResponse(head: ResponseHead): void {
     const { req, res, options } = this
+    this.deadline.end()
     this.status = head.status
     const headers = responseHeaders(head, options)
+    if (options.acceptResponse?.({ status: head.status, headers }) === false) {
+      this.stream?.reset('CANCELLED', 'the response is not wanted')
+      this.settle({ kind: 'refused' })
+      return
+    }
     const length = announcedLength(headers)
     if (Number.isNaN(length) || head.status < 200) {
       this.refuse('the response cannot be passed on')
@@ -137,6 +151,7 @@ class ForwardedCall implements ResponseHandlers {
   private sendBody(stream: TunnelStream): void {
     const { req } = this
     req.on('data', (chunk: Buffer) => {
+      this.deadline.refresh()
       if (!stream.write(chunk)) req.pause()
     })
     req.on('end', () => stream.end())
@@ -153,6 +168,11 @@ class ForwardedCall implements ResponseHandlers {
     if (this.over) return
     this.stream?.reset('CANCELLED', 'the client went away')
     this.settle({ kind: 'client-gone' })
+  }
+
+  private tooLate(): void {
+    this.stream?.reset('CANCELLED', 'no response came in time')
+    this.settle({ kind: 'failed', error: new TunnelError('DEADLINE_EXCEEDED', 'no response came in time') })
   }
 
   /** The other end's answer makes no sense, and the client has seen nothing of it. */
@@ -178,7 +198,32 @@ class ForwardedCall implements ResponseHandlers {
   private settle(outcome: ForwardOutcome): void {
     if (this.over) return
     this.over = true
+    this.deadline.end()
     this.options.onOutcome(outcome)
+  }
+}
+
+/** Runs out unless it is ended; each `refresh` begins it anew. */
+export interface AnswerDeadline {
+  refresh(): void
+  end(): void
+}
+
+const noDeadline: AnswerDeadline = { refresh() {}, end() {} }
+
+export function startAnswerDeadline(ms: number | undefined, onOver: () => void): AnswerDeadline {
+  if (ms === undefined) return noDeadline
+  const timer = setTimeout(onOver, ms)
+  let ended = false
+  return {
+    refresh() {
+      // To refresh a timer that was cleared would set it again.
+      if (!ended) timer.refresh()
+    },
+    end() {
+      ended = true
+      clearTimeout(timer)
+    },
   }
 }
 

@@ -1,6 +1,12 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { asTunnelError, type ForwardOptions, responseHeaders } from './forward-http.ts'
+import {
+  type AnswerDeadline,
+  asTunnelError,
+  type ForwardOptions,
+  responseHeaders,
+  startAnswerDeadline,
+} from './forward-http.ts'
 import { announcedLength, endToEndHeaders } from './hop-headers.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
@@ -18,7 +24,7 @@ const SWITCHING_PROTOCOLS = 101
 /**
  * Passes an upgrade request through the tunnel. After a 101 the two raw streams are joined, with backpressure both
  * ways and halves that end on their own; any other answer is passed on whole and ends the connection. Takes over the
- * socket, except after the outcome `failed`, when nothing was written to it.
+ * socket, except after the outcomes `failed` and `refused`, when nothing was written to it.
  */
 export function forwardUpgrade(peer: TunnelPeer, call: UpgradeCall, options: ForwardOptions): void {
   new ForwardedUpgrade(call, options).start(peer)
@@ -32,8 +38,10 @@ class ForwardedUpgrade implements ResponseHandlers {
   private status = 0
   private left = Number.POSITIVE_INFINITY
   private over = false
+  private readonly deadline: AnswerDeadline
 
   constructor(call: UpgradeCall, options: ForwardOptions) {
+    this.deadline = startAnswerDeadline(options.answerDeadlineMs, () => this.tooLate())
     this.call = call
     this.socket = call.socket
     this.options = options
@@ -62,9 +70,15 @@ class ForwardedUpgrade implements ResponseHandlers {
   }
 
   onResponse(head: ResponseHead): void {
+    this.deadline.end()
+    const headers = responseHeaders(head, this.options)
+    if (this.options.acceptResponse?.({ status: head.status, headers }) === false) {
+      this.stream?.reset('CANCELLED', 'the response is not wanted')
+      this.settle({ kind: 'refused' })
+      return
+    }
     this.status = head.status
     const upgraded = head.status === SWITCHING_PROTOCOLS
-    const headers = responseHeaders(head, this.options)
     const length = announcedLength(headers)
     if (Number.isNaN(length) || (head.status < 200 && !upgraded)) {
       this.stream?.reset('CANCELLED', 'the response cannot be passed on')
@@ -127,6 +141,11 @@ class ForwardedUpgrade implements ResponseHandlers {
     this.settle(upgraded ? { kind: 'answered', status: this.status } : { kind: 'client-gone' })
   }
 
+  private tooLate(): void {
+    this.stream?.reset('CANCELLED', 'no response came in time')
+    this.settle({ kind: 'failed', error: new TunnelError('DEADLINE_EXCEEDED', 'no response came in time') })
+  }
+
   private breakOff(error: Error & { code: TunnelErrorCode }): void {
     this.stream?.reset('CANCELLED', error.message)
     this.settle({ kind: 'broken', status: this.status, error })
@@ -136,6 +155,7 @@ class ForwardedUpgrade implements ResponseHandlers {
   private settle(outcome: Parameters<ForwardOptions['onOutcome']>[0]): void {
     if (this.over) return
     this.over = true
+    this.deadline.end()
     this.socket.off('close', this.onClientClose)
     this.options.onOutcome(outcome)
   }

@@ -3,6 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { ForwardOptions } from './forward-http.ts'
 import { type Front, startFront } from './testing/front.ts'
 import { createTunnelPair, echo, type TunnelPair } from './testing/tunnel-pair.ts'
 import { toDuplex } from './to-duplex.ts'
@@ -11,9 +12,12 @@ import type { IncomingExchange } from './types.ts'
 let front: Front | undefined
 let pair: TunnelPair | undefined
 
-async function start(onRequest: (exchange: IncomingExchange) => void): Promise<Front> {
+async function start(
+  onRequest: (exchange: IncomingExchange) => void,
+  extra: Pick<ForwardOptions, 'acceptResponse' | 'answerDeadlineMs'> = {},
+): Promise<Front> {
   pair = await createTunnelPair({ dialler: { onRequest } })
-  front = await startFront(pair.listener)
+  front = await startFront(pair.listener, extra)
   return front
 }
 
@@ -135,6 +139,52 @@ describe('a forwarded HTTP call', () => {
     expect(await nextOutcome()).toEqual({ kind: 'answered', status: 413 })
     client.end()
     await once(client, 'close')
+  })
+})
+
+describe('a response that is looked at first', () => {
+  const answerTeapot = (exchange: IncomingExchange) => {
+    exchange.handlers = ignore
+    exchange.respond({ status: 418, headers: { 'set-cookie': 'a=1; domain=b' } })
+    exchange.end(Buffer.from('tea'))
+  }
+
+  it('travels on with the headers that the caller made of it', async () => {
+    const acceptResponse: ForwardOptions['acceptResponse'] = ({ headers }) => {
+      headers['set-cookie'] = ['a=1', 'b=2']
+      return true
+    }
+    const { port } = await start(answerTeapot, { acceptResponse })
+    const response = await fetch(`http://127.0.0.1:${port}/`)
+    expect([response.status, response.headers.getSetCookie(), await response.text()]).toEqual([
+      418,
+      ['a=1', 'b=2'],
+      'tea',
+    ])
+  })
+
+  it('is left to the caller to answer when refused, for a call and for an upgrade', async () => {
+    const { port, nextOutcome } = await start(answerTeapot, { acceptResponse: ({ status }) => status !== 418 })
+    const response = await fetch(`http://127.0.0.1:${port}/`)
+    expect([response.status, await response.text()]).toEqual([503, 'refused'])
+    expect(await nextOutcome()).toEqual({ kind: 'refused' })
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n')
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 502 /)
+    expect(await nextOutcome()).toEqual({ kind: 'refused' })
+  })
+
+  it('fails when it does not begin in time', async () => {
+    const silent = (exchange: IncomingExchange) => {
+      exchange.handlers = ignore
+    }
+    const { port, nextOutcome } = await start(silent, { answerDeadlineMs: 20 })
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('DEADLINE_EXCEEDED')
+    expect(await nextOutcome()).toMatchObject({ kind: 'failed' })
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n')
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 502 /)
+    expect(await nextOutcome()).toMatchObject({ kind: 'failed', error: { code: 'DEADLINE_EXCEEDED' } })
   })
 })
 

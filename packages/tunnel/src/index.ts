@@ -19,6 +19,12 @@ export {
   type BufferedResponse,
   requestBuffered,
 } from './request-buffered.ts'
+export {
+  MAX_PACED_TEXT_CHUNK_BYTES,
+  MAX_TEXT_CHUNK_BYTES,
+  type TextSource,
+  textChunks,
+} from './text-chunks.ts'
 export { type OpenedDuplex, openDuplex, toDuplex } from './to-duplex.ts'
 export { TunnelError } from './tunnel-error.ts'
 export type {

@@ -107,4 +107,30 @@ describe('a kept tunnel', () => {
     expect(aborted[0]?.aborted).toBe(true)
     expect(attempting.retries).toEqual([])
   })
+
+  it('goes through the states of its table, and a tunnel that comes too late is closed', async () => {
+    let finish: (peer: TunnelPeer) => void = () => undefined
+    const late = start([], { dial: () => new Promise((resolve) => (finish = resolve)) })
+    expect(late.kept.state).toBe('dialling')
+    const stopped = late.kept.stop()
+    expect(late.kept.state).toBe('stopping')
+    const { dialler } = await createTunnelPair()
+    finish(dialler)
+    await stopped
+    expect([late.kept.state, dialler.closed, late.peers, late.retries]).toEqual(['stopped', true, [], []])
+
+    const { clock, kept, peers } = start(['fail', 'succeed'])
+    const seen = [kept.state]
+    for (const step of [() => undefined, () => clock.advance(100), () => undefined, () => peers[0]?.close()]) {
+      step()
+      seen.push(kept.state)
+      await turns(6)
+      seen.push(kept.state)
+    }
+    expect(seen.filter((state, index) => state !== seen[index - 1])).toEqual([
+      ...['dialling', 'backing_off', 'dialling', 'connected', 'backing_off'],
+    ])
+    await kept.stop()
+    expect(kept.state).toBe('stopped')
+  })
 })

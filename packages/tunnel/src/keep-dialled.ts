@@ -1,4 +1,6 @@
 import { systemClock } from './clock.ts'
+import type { DialEvent, DialState } from './dial-states.ts'
+import { dialTransitions, waitBound } from './dial-states.ts'
 import type { TunnelClock, TunnelPeer } from './types.ts'
 
 const MIN_WAIT_MS = 100
@@ -36,15 +38,15 @@ export interface DialRetry {
 export interface KeptDialled extends AsyncDisposable {
   /** The tunnel that stands now, if one does. */
   readonly peer: TunnelPeer | undefined
+  readonly state: DialState
   /** Closes the tunnel, ends attempts and waits; resolves when nothing is left running. */
   stop(): Promise<void>
 }
 
 /**
- * Keeps a tunnel dialled. Every way to the next attempt is one of two: an attempt fails (unreachable, refused, late,
- * another version), or a tunnel ends (cut, silent, closed or drained by the other end, a broken rule). Either way it
- * waits for a random part of a bound that starts at `minMs` and doubles up to `maxMs`; the bound starts over after a
- * tunnel that stood for at least `maxMs`.
+ * Keeps a tunnel dialled; `dial-states.ts` says what follows what. The wait between two attempts is a random part of a
+ * bound that starts at `minMs` and doubles up to `maxMs`; the bound starts over after a tunnel that stood for at least
+ * `maxMs`.
  */
 export function keepDialled(options: KeepDialledOptions): KeptDialled {
   return new Dialler(options)
@@ -52,84 +54,101 @@ export function keepDialled(options: KeepDialledOptions): KeptDialled {
 
 class Dialler implements KeptDialled {
   peer: TunnelPeer | undefined
+  state: DialState = 'dialling'
   private readonly options: KeepDialledOptions
   private readonly clock: TunnelClock
-  private readonly minMs: number
-  private readonly maxMs: number
+  private readonly bounds: { minMs: number; maxMs: number }
   private readonly stopper = new AbortController()
-  private readonly done: Promise<void>
+  private readonly stopped: Promise<void>
+  private resolveStopped: () => void = () => undefined
+  private cancelWait: () => void = () => undefined
   private attempts = 0
+  /** Why nothing stands. */
+  private last: Pick<DialRetry, 'after' | 'error'> | undefined
 
   constructor(options: KeepDialledOptions) {
     this.options = options
     this.clock = options.clock ?? systemClock
-    this.minMs = options.minMs ?? MIN_WAIT_MS
-    this.maxMs = options.maxMs ?? MAX_RECONNECT_WAIT_MS
+    this.bounds = { minMs: options.minMs ?? MIN_WAIT_MS, maxMs: options.maxMs ?? MAX_RECONNECT_WAIT_MS }
+    this.stopped = new Promise((resolve) => {
+      this.resolveStopped = resolve
+    })
     options.signal?.addEventListener('abort', this.abort)
-    if (options.signal?.aborted === true) this.abort()
-    this.done = this.run()
+    if (options.signal?.aborted === true) {
+      this.state = 'stopped'
+      this.finish()
+    } else void this.attempt()
   }
 
   async stop(): Promise<void> {
     this.abort()
-    await this.done
+    await this.stopped
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
 
-  private readonly abort = (): void => {
-    this.stopper.abort()
-    this.peer?.close('this end stops')
+  private readonly abort = (): void => this.apply('stop')
+
+  /** The only way from state to state; entering one begins what is under way there. */
+  private apply(event: DialEvent): void {
+    const from = this.state
+    this.state = dialTransitions[from][event]
+    if (this.state === from) return
+    if (this.state === 'dialling') void this.attempt()
+    else if (this.state === 'connected') this.greet()
+    else if (this.state === 'backing_off') this.backOff()
+    else if (this.state === 'stopping') this.end()
+    else this.finish()
   }
 
-  private async run(): Promise<void> {
-    while (!this.stopped) {
-      const retry = await this.attempt()
-      if (this.stopped) break
-      const bound = Math.min(this.maxMs, this.minMs * 2 ** this.attempts)
-      const retryInMs = (this.options.jitter ?? Math.random)() * bound
-      this.attempts += 1
-      this.options.onRetry?.({ ...retry, attempts: this.attempts, retryInMs })
-      await this.wait(retryInMs)
-    }
-    this.options.signal?.removeEventListener('abort', this.abort)
-  }
-
-  /** Dials, and stays with the tunnel until it ends. */
-  private async attempt(): Promise<Pick<DialRetry, 'after' | 'error'>> {
+  private async attempt(): Promise<void> {
     let peer: TunnelPeer
     try {
       peer = await this.options.dial(this.stopper.signal)
     } catch (error) {
-      return { after: 'failed', error: error instanceof Error ? error : new Error(String(error)) }
+      this.last = { after: 'failed', error: error instanceof Error ? error : new Error(String(error)) }
+      this.apply('failed')
+      return
     }
+    this.stand(peer)
+  }
+
+  private stand(peer: TunnelPeer): void {
     const since = this.clock.now()
     this.peer = peer
-    if (this.stopped) peer.close('this end stops')
-    else this.options.onPeer?.(peer)
-    const error = await peer.whenClosed
-    this.peer = undefined
-    if (this.clock.now() - since >= this.maxMs) this.attempts = 0
-    return { after: 'ended', error }
-  }
-
-  private get stopped(): boolean {
-    return this.stopper.signal.aborted
-  }
-
-  private wait(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.stopper
-      const finish = () => {
-        cancel()
-        signal.removeEventListener('abort', finish)
-        resolve()
-      }
-      const cancel = this.clock.after(delayMs, finish)
-      signal.addEventListener('abort', finish)
-      if (signal.aborted) finish()
+    void peer.whenClosed.then((error) => {
+      this.peer = undefined
+      this.last = { after: 'ended', error }
+      if (this.clock.now() - since >= this.bounds.maxMs) this.attempts = 0
+      this.apply('ended')
     })
+    this.apply('dialled')
+    // Told to stop during the attempt, it is not entered again.
+    if (this.state === 'stopping') this.end()
+  }
+
+  private greet(): void {
+    if (this.peer !== undefined) this.options.onPeer?.(this.peer)
+  }
+
+  private end(): void {
+    this.stopper.abort()
+    this.peer?.close('this end stops')
+  }
+
+  private backOff(): void {
+    const retryInMs = (this.options.jitter ?? Math.random)() * waitBound(this.attempts, this.bounds)
+    this.attempts += 1
+    this.cancelWait = this.clock.after(retryInMs, () => this.apply('due'))
+    if (this.last !== undefined) this.options.onRetry?.({ ...this.last, attempts: this.attempts, retryInMs })
+  }
+
+  private finish(): void {
+    this.cancelWait()
+    this.stopper.abort()
+    this.options.signal?.removeEventListener('abort', this.abort)
+    this.resolveStopped()
   }
 }

@@ -1,10 +1,21 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { AppError } from '@atoll/protocol'
+import { and, desc, eq, sql } from 'drizzle-orm'
 import type { Queryable } from '../database/database.ts'
+import { assignedPermissions } from '../organizations/membership-store.ts'
 import { organizationUsers } from '../organizations/organization-table.ts'
 import { users } from '../users/user-table.ts'
 import { apiKeys } from './api-key-table.ts'
 
 export type NewApiKey = typeof apiKeys.$inferInsert
+export type ApiKeyRow = typeof apiKeys.$inferSelect
+
+/** Which keys of an organization. */
+export interface ApiKeyFilter {
+  organizationId: string
+  userId?: string
+  name?: string
+  apiKeyId?: string
+}
 
 /** A key with what its holder is in the key's organization and in the system. */
 export interface ApiKeyHolder {
@@ -14,11 +25,19 @@ export interface ApiKeyHolder {
   permissions: string[]
   expiresAt: Date | null
   role: 'owner' | 'member'
+  /** What the roles of the holder allow, where they are no owner. */
+  rolePermissions: string[]
   systemRole: 'admin' | 'user'
 }
 
 export interface ApiKeyStore {
   insert(key: NewApiKey): Promise<void>
+  /** Answers undefined when the user has a key of this name there. Throws FORBIDDEN when they are no member. */
+  insertIfNew(key: NewApiKey): Promise<ApiKeyRow | undefined>
+  /** Used last first, then those never used; among equals the newest first. */
+  list(filter: ApiKeyFilter): Promise<ApiKeyRow[]>
+  /** Answers whether there was such a key. */
+  delete(key: { organizationId: string; apiKeyId: string }): Promise<boolean>
   findHolder(keyHash: string): Promise<ApiKeyHolder | undefined>
   /** Moves `lastUsedAt` forward, never back. Ids that are gone are passed over. */
   recordUse(lastUsed: readonly { apiKeyId: string; usedAt: Date }[]): Promise<void>
@@ -29,6 +48,27 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
     async insert(key) {
       await db.insert(apiKeys).values(key)
     },
+    async insertIfNew(key) {
+      const target = [apiKeys.organizationId, apiKeys.userId, apiKeys.name]
+      const member = db
+        .select({ userId: organizationUsers.userId })
+        .from(organizationUsers)
+        .where(and(eq(organizationUsers.organizationId, key.organizationId), eq(organizationUsers.userId, key.userId)))
+      // An administrator may act where they do not belong, but a key is a member's.
+      if ((await member).length === 0) throw new AppError('FORBIDDEN', 'Only a member can have an API key here')
+      const [row] = await db.insert(apiKeys).values(key).onConflictDoNothing({ target }).returning()
+      return row
+    },
+    list: (filter) =>
+      db
+        .select()
+        .from(apiKeys)
+        .where(matching(filter))
+        .orderBy(sql`${apiKeys.lastUsedAt} desc nulls last`, desc(apiKeys.createdAt), apiKeys.id),
+    async delete(key) {
+      const deleted = await db.delete(apiKeys).where(matching(key)).returning({ id: apiKeys.id })
+      return deleted.length > 0
+    },
     async findHolder(keyHash) {
       const [holder] = await db
         .select({
@@ -38,6 +78,7 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
           permissions: apiKeys.permissions,
           expiresAt: apiKeys.expiresAt,
           role: organizationUsers.role,
+          rolePermissions: assignedPermissions(),
           systemRole: users.role,
         })
         .from(apiKeys)
@@ -60,4 +101,13 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
         where ${apiKeys.id} = used.id and (${apiKeys.lastUsedAt} is null or ${apiKeys.lastUsedAt} < used.at)`)
     },
   }
+}
+
+function matching(filter: ApiKeyFilter) {
+  return and(
+    eq(apiKeys.organizationId, filter.organizationId),
+    filter.userId === undefined ? undefined : eq(apiKeys.userId, filter.userId),
+    filter.name === undefined ? undefined : eq(apiKeys.name, filter.name),
+    filter.apiKeyId === undefined ? undefined : eq(apiKeys.id, filter.apiKeyId),
+  )
 }

@@ -15,7 +15,11 @@ export interface ApiKeyUse {
   close(): Promise<void>
 }
 
-export function createApiKeyUse(options: { store: ApiKeyStore; log: Logger; now: () => number }): ApiKeyUse {
+export function createApiKeyUse(options: {
+  store: Pick<ApiKeyStore, 'recordUse'>
+  log: Logger
+  now: () => number
+}): ApiKeyUse {
   const pending = new Map<string, number>()
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()

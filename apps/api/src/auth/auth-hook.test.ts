@@ -3,9 +3,11 @@ import { AppError } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
 import type { FastifyPluginAsync, InjectOptions } from 'fastify'
 import { expect, test } from 'vitest'
+import { generateApiKey } from '../api-keys/api-key.ts'
 import { createHttpServer } from '../http/http-server.ts'
 import { createTestApi } from '../testing/test-api.ts'
-import { authenticated, requirePermission } from './auth-hook.ts'
+import { authenticated } from './auth-hook.ts'
+import { createAuthorizer, requireAccess } from './authorizer.ts'
 import { permissions } from './permission.ts'
 import type { Principal } from './principal.ts'
 
@@ -19,11 +21,34 @@ const holder: Principal = {
   permissions: new Set(['write:snapshots']),
 }
 
+const authorizer = createAuthorizer({ findMembership: async () => undefined })
+
+/** An access token as our own sign-in would make it, but for the signature. */
+const UNSIGNED = [{ alg: 'none' }, { iss: 'urn:atoll:sign-in', aud: 'atoll', sub: 'ada', exp: 4_102_444_800 }, {}]
+  .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+  .join('.')
+
 /**
  * What may be called without a credential. All else must be refused with 401, whatever the request holds. OPTIONS
  * is answered for every path before any handler: a browser asks without credential.
  */
-const PUBLIC = [/^GET \/api\/health$/, /^GET \/metrics$/, /^GET \/api\/docs(\/.*)?$/, /^OPTIONS /]
+const PUBLIC = [
+  /^GET \/api\/health(\/ready)?$/,
+  /^GET \/api\/config$/,
+  /^GET \/api\/audit\/scenarios$/,
+  /^GET \/api\/shared-regions$/,
+  // What a preview proxy asks about visitors: each names a token, or what everybody may know.
+  /^GET \/api\/preview\/:sandboxId\/(public|preview-warning|validate\/:authToken)$/,
+  /^GET \/api\/preview\/:signedPreviewToken\/:port\/sandbox-id$/,
+  /^POST \/api\/auth\/(sign-in|refresh|sign-out)$/,
+  /^GET \/api\/auth\/jwks\.json$/,
+  /^GET \/metrics$/,
+  /^GET \/api\/docs(\/.*)?$/,
+  /^OPTIONS /,
+]
+
+/** Takes signed requests only, and refuses others as S3 does. */
+const SIGNED = /^\w+ \/api\/s3\//
 
 test('every route but the few public ones refuses a caller without credential', async () => {
   await using api = await createTestApi()
@@ -34,16 +59,37 @@ test('every route but the few public ones refuses a caller without credential', 
     if (PUBLIC.some((pattern) => pattern.test(name))) continue
     const path = url.replaceAll(/:\w+|\*/g, 'x')
     const statuses = await Promise.all(hostileRequests(method, path).map((request) => api.app.inject(request)))
-    if (statuses.some(({ statusCode }) => statusCode !== 401)) open.push(name)
+    const refusal = SIGNED.test(name) ? 403 : 401
+    if (statuses.some(({ statusCode }) => statusCode !== refusal)) open.push(name)
   }
   expect(open).toEqual([])
 })
 
 test('the public routes are reachable without a credential', async () => {
   await using api = await createTestApi()
-  for (const url of ['/api/health', '/metrics', '/api/docs/json']) {
+  const urls = ['/api/health', '/api/health/ready', '/api/config', '/metrics', '/api/docs/json', '/api/auth/jwks.json']
+  for (const url of urls) {
     expect((await api.app.inject(url)).statusCode).toBe(200)
   }
+})
+
+test('who tries many keys is told with 429 when to come back, and is not kept from public routes', async () => {
+  await using api = await createTestApi()
+  const { headers } = await api.createPrincipal()
+  const ask = (authorization: string, url = '/api/users/me') => api.app.inject({ url, headers: { authorization } })
+  expect((await ask(headers.authorization)).statusCode).toBe(200)
+  // All at once, so that what is given back with time does not matter.
+  await Promise.all(Array.from({ length: 400 }, () => ask(`Bearer ${generateApiKey()}`)))
+  const limited = await ask(`Bearer ${generateApiKey()}`)
+  expect(limited.headers).toMatchObject({
+    'retry-after': expect.stringMatching(/^\d+$/),
+    'x-ratelimit-limit-failed-auth': '100',
+    'x-ratelimit-remaining-failed-auth': '0',
+    'x-ratelimit-reset-failed-auth': expect.stringMatching(/^\d+$/),
+  })
+  expect(limited.json()).toMatchObject({ statusCode: 429, code: 'RATE_LIMITED', error: 'Too Many Requests' })
+  expect((await ask(headers.authorization)).statusCode).toBe(200)
+  expect((await ask('', '/api/config')).statusCode).toBe(200)
 })
 
 test('a route of the scope is reached with a credential only', async () => {
@@ -70,35 +116,40 @@ test('a missing permission is 403, before the body is read', async () => {
   expect(response.json()).toMatchObject({ code: 'FORBIDDEN', message: expect.stringContaining('write:sandboxes') })
 })
 
-test('a route of the scope that declares no permission keeps the API from starting', async () => {
+test('a route of the scope that does not say who has access keeps the API from starting', async () => {
   const app = createHttpServer({ log: createLogger('test', 'silent'), now: Date.now })
   const scope: FastifyPluginAsync = async (scope) => {
-    await scope.register(authenticated, { authenticator: { authenticate: () => Promise.resolve(holder) } })
-    expect(() => scope.get('/forgotten', async () => 'hello')).toThrow('GET /forgotten declares no permission')
+    await scope.register(authenticated, {
+      authenticator: { authenticate: () => Promise.resolve(holder) },
+      authorizer,
+    })
+    expect(() => scope.get('/forgotten', async () => 'hello')).toThrow('GET /forgotten does not declare who has access')
   }
   await app.register(scope)
 })
 
 test.each(permissions)('%s must be in the list of the key, even for an owner', (permission) => {
   const others = permissions.filter((other) => other !== permission)
-  const refused = () => requirePermission({ ...holder, permissions: new Set(others) }, permission)
+  const refused = () => requireAccess({ ...holder, permissions: new Set(others) }, permission)
   expect(refused).toThrow(expect.objectContaining({ code: 'FORBIDDEN' }))
-  expect(() => requirePermission({ ...holder, permissions: new Set([permission]) }, permission)).not.toThrow()
+  expect(() => requireAccess({ ...holder, permissions: new Set([permission]) }, permission)).not.toThrow()
 })
 
 test('membership is met by every key, and an administrator may do everything', () => {
   const nothing = { ...holder, permissions: new Set<never>() }
-  expect(() => requirePermission(nothing, 'membership')).not.toThrow()
+  expect(() => requireAccess(nothing, 'membership')).not.toThrow()
   for (const permission of permissions) {
-    expect(() => requirePermission({ ...nothing, systemRole: 'admin' }, permission)).not.toThrow()
+    expect(() => requireAccess({ ...nothing, systemRole: 'admin' }, permission)).not.toThrow()
   }
 })
 
 function hostileRequests(method: string, url: string): InjectOptions[] {
   const request = { method, url } as InjectOptions
   const unknown = { authorization: `Bearer dtn_${'0'.repeat(64)}` }
+  const unsigned = { authorization: `Bearer ${UNSIGNED}` }
   const withBody = { ...request, headers: { 'content-type': 'application/json' }, payload: '{broken' }
-  return [request, { ...request, headers: unknown }, ...(method === 'GET' || method === 'HEAD' ? [] : [withBody])]
+  const both = [unknown, unsigned].map((headers) => ({ ...request, headers }))
+  return [request, ...both, ...(method === 'GET' || method === 'HEAD' ? [] : [withBody])]
 }
 
 /** A server with one authenticated scope, for which only `Bearer good` is a credential. */
@@ -109,11 +160,11 @@ async function scopeOf(principal: Principal) {
     throw new AppError('UNAUTHORIZED', 'Unauthorized')
   }
   const scope: FastifyPluginAsync = async (scope) => {
-    await scope.register(authenticated, { authenticator: { authenticate } })
-    scope.get('/read', { config: { permission: 'membership' } }, async ({ principal: { organizationId } }) => ({
+    await scope.register(authenticated, { authenticator: { authenticate }, authorizer })
+    scope.get('/read', { config: { access: 'membership' } }, async ({ principal: { organizationId } }) => ({
       organizationId,
     }))
-    scope.post('/write', { config: { permission: 'write:sandboxes' } }, async () => ({}))
+    scope.post('/write', { config: { access: 'write:sandboxes' } }, async () => ({}))
   }
   await app.register(scope)
   return app

@@ -9,7 +9,10 @@ import type { TestDatabase } from '../testing/test-database.ts'
 import { createTestDatabase } from '../testing/test-database.ts'
 import { until } from '../testing/until.ts'
 import type { Authenticator } from './authenticator.ts'
-import { createAuthenticator, PRINCIPAL_CHANNEL } from './authenticator.ts'
+import { createAuthenticator } from './authenticator.ts'
+import { createFailureGate } from './failure-gate.ts'
+import { createKeyVerifier } from './key-verifier.ts'
+import { PRINCIPAL_CHANNEL } from './principal.ts'
 
 const log = createLogger('test', 'silent')
 let database: TestDatabase
@@ -33,7 +36,7 @@ beforeEach(async () => {
   gate = undefined
   isListening = false
   changesHeard = 0
-  authenticator = createAuthenticator({
+  const keys = createKeyVerifier({
     findHolder: async (keyHash) => {
       lookups += 1
       const holder = await store.findHolder(keyHash)
@@ -41,9 +44,11 @@ beforeEach(async () => {
       return holder
     },
     onUse: (apiKeyId) => used.push(apiKeyId),
+    gate: createFailureGate(() => now),
     listener,
     now: () => now,
   })
+  authenticator = createAuthenticator({ verifiers: [keys] })
 })
 afterEach(async () => {
   await listener.close()
@@ -71,6 +76,33 @@ test('an unknown key is looked up once', async () => {
     await expect(authenticator.authenticate(authorization)).rejects.toThrow('Invalid API key')
   }
   expect(lookups).toBe(1)
+})
+
+test('a source that shows too many unknown keys is told when to come back, and no other is', async () => {
+  const { headers } = await createPrincipal(database)
+  const { headers: uncached } = await createPrincipal(database)
+  await authenticator.authenticate(headers.authorization, '203.0.113.1')
+  const guess = (address: string) => authenticator.authenticate(`Bearer ${generateApiKey()}`, address)
+  for (let call = 0; call < 100; call++) {
+    await expect(guess('203.0.113.1')).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
+  }
+  const before = lookups
+  await expect(guess('203.0.113.1')).rejects.toMatchObject({
+    code: 'RATE_LIMITED',
+    headers: {
+      'retry-after': '1',
+      'x-ratelimit-limit-failed-auth': '100',
+      'x-ratelimit-remaining-failed-auth': '0',
+      'x-ratelimit-reset-failed-auth': '1',
+    },
+  })
+  expect(lookups).toBe(before)
+  await expect(guess('203.0.113.2')).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
+  await database.sql`update users set role = 'admin'`
+  await authenticator.authenticate(headers.authorization, '203.0.113.1')
+  await expect(authenticator.authenticate(uncached.authorization, '203.0.113.1')).rejects.toThrow('Too many')
+  now += 1_000
+  await authenticator.authenticate(uncached.authorization, '203.0.113.1')
 })
 
 test.each([
@@ -150,8 +182,9 @@ test('what was read before a change is not remembered', async () => {
 test('what an unknown permission is stored as gives nothing', async () => {
   const { headers } = await createPrincipal(database)
   await database.sql`update api_keys set permissions = '{write:sandboxes,do:anything}'`
-  const { permissions } = await authenticator.authenticate(headers.authorization)
-  expect([...permissions]).toEqual(['write:sandboxes'])
+  expect(await authenticator.authenticate(headers.authorization)).toMatchObject({
+    permissions: new Set(['write:sandboxes']),
+  })
 })
 
 async function refusal(authorization: string): Promise<string> {

@@ -1,112 +1,36 @@
 import { AppError } from '@atoll/protocol'
-import { LRUCache } from 'lru-cache'
-import { hashApiKey, isApiKey } from '../api-keys/api-key.ts'
-import type { ApiKeyHolder } from '../api-keys/api-key-store.ts'
-import type { DatabaseListener } from '../database/listener.ts'
-import { toPermissions } from './permission.ts'
-import type { Principal } from './principal.ts'
-
-/** Keys that are known to be valid; each takes about 500 bytes. */
-const MAX_VERIFIED_KEYS = 10_000
-/** How long a change may go unseen when no notification of it arrives. */
-const VERIFIED_TTL_MS = 30_000
-/** Well-formed keys that do not exist. They have a cache of their own, so that guesses push no valid key out. */
-const MAX_UNKNOWN_KEYS = 10_000
-const UNKNOWN_TTL_MS = 5_000
-
-/** Sent by triggers: `key:<hash>` for one key, anything else for a change that may concern several. */
-export const PRINCIPAL_CHANNEL = 'principal_changed'
+import { requestSource } from '../http/request-source.ts'
+import type { Caller } from './principal.ts'
 
 const BEARER = /^bearer +(\S+) *$/i
 
-export interface AuthenticatorOptions {
-  findHolder: (keyHash: string) => Promise<ApiKeyHolder | undefined>
-  /** Told of every successful call. */
-  onUse: (apiKeyId: string) => void
-  listener: DatabaseListener
-  /** Milliseconds since the epoch. */
-  now: () => number
+/** Checks credentials of one form. */
+export interface CredentialVerifier {
+  /** Whether a credential has this form; costs nothing. */
+  recognizes(credential: string): boolean
+  /** Throws UNAUTHORIZED, and RATE_LIMITED to a source that has shown too many wrong ones. */
+  verify(credential: string, source: string): Promise<Caller>
 }
 
 /** Tells who calls from the `Authorization` header. */
 export interface Authenticator {
-  /** Answers without the database when the key was seen lately. Throws UNAUTHORIZED. */
-  authenticate(authorization: string | undefined): Promise<Principal>
+  /**
+   * Answers without the database when the credential was seen lately. `address` is where the call comes from.
+   * Throws UNAUTHORIZED, RATE_LIMITED, and SERVICE_UNAVAILABLE when the issuer of a token cannot be asked.
+   */
+  authenticate(authorization: string | undefined, address?: string): Promise<Caller>
 }
 
-interface Verified {
-  principal: Principal
-  /** Milliseconds since the epoch; Infinity when the key does not expire. */
-  expiresAt: number
-}
-
-export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const verified = new LRUCache<string, Verified>({ max: MAX_VERIFIED_KEYS, ttl: VERIFIED_TTL_MS })
-  const unknown = new LRUCache<string, true>({ max: MAX_UNKNOWN_KEYS, ttl: UNKNOWN_TTL_MS })
-  const lookups = new Map<string, Promise<Verified | undefined>>()
-  // A lookup that was under way when something changed may hold what was true before: it is not kept.
-  let changes = 0
-
-  function forget(keyHash?: string): void {
-    changes += 1
-    lookups.clear()
-    if (keyHash === undefined) {
-      verified.clear()
-      unknown.clear()
-    } else {
-      verified.delete(keyHash)
-      unknown.delete(keyHash)
-    }
-  }
-
-  options.listener.subscribe(PRINCIPAL_CHANNEL, {
-    onNotify: (payload) => forget(payload.startsWith('key:') ? payload.slice('key:'.length) : undefined),
-    onListening: () => forget(),
-  })
-
-  async function lookUp(keyHash: string): Promise<Verified | undefined> {
-    const changesBefore = changes
-    const holder = await options.findHolder(keyHash)
-    const found = holder && toVerified(holder)
-    if (changes === changesBefore) {
-      if (found) verified.set(keyHash, found)
-      else unknown.set(keyHash, true)
-    }
-    return found
-  }
-
-  /** Calls that come at once with the same key share one query. */
-  function lookUpOnce(keyHash: string): Promise<Verified | undefined> {
-    const running = lookups.get(keyHash)
-    if (running !== undefined) return running
-    const lookup = lookUp(keyHash).finally(() => {
-      if (lookups.get(keyHash) === lookup) lookups.delete(keyHash)
-    })
-    lookups.set(keyHash, lookup)
-    return lookup
-  }
-
+/** The first verifier that recognizes a credential decides. */
+export function createAuthenticator({ verifiers }: { verifiers: readonly CredentialVerifier[] }): Authenticator {
   return {
-    async authenticate(authorization) {
+    async authenticate(authorization, address) {
       if (authorization === undefined) throw new AppError('UNAUTHORIZED', 'Unauthorized')
-      const key = BEARER.exec(authorization)?.[1]
-      if (key === undefined || !isApiKey(key)) throw new AppError('UNAUTHORIZED', 'Invalid API key')
-      const keyHash = hashApiKey(key)
-      if (unknown.has(keyHash)) throw new AppError('UNAUTHORIZED', 'Invalid API key')
-      const found = verified.get(keyHash) ?? (await lookUpOnce(keyHash))
-      if (!found) throw new AppError('UNAUTHORIZED', 'Invalid API key')
-      if (found.expiresAt <= options.now()) throw new AppError('UNAUTHORIZED', 'The API key has expired')
-      options.onUse(found.principal.apiKeyId)
-      return found.principal
+      const credential = BEARER.exec(authorization)?.[1]
+      const verifier =
+        credential === undefined ? undefined : verifiers.find((candidate) => candidate.recognizes(credential))
+      if (credential === undefined || verifier === undefined) throw new AppError('UNAUTHORIZED', 'Invalid API key')
+      return await verifier.verify(credential, requestSource(address))
     },
-  }
-}
-
-function toVerified(holder: ApiKeyHolder): Verified {
-  const { apiKeyId, userId, organizationId, role, systemRole } = holder
-  const permissions = toPermissions(holder.permissions)
-  return {
-    principal: Object.freeze({ kind: 'apiKey', apiKeyId, userId, organizationId, role, systemRole, permissions }),
-    expiresAt: holder.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
   }
 }

@@ -1,11 +1,14 @@
 /** What a failed query tells its caller, beyond that it failed. */
-export type DatabaseFault = 'unreachable' | 'unstorable text'
+export type DatabaseFault = 'unreachable' | 'no room' | 'unstorable text'
 
 /** postgres.js's and Node's own codes, then PostgreSQL's for a server that stops or starts. */
 const UNREACHABLE = new Set([
   ...['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'CONNECTION_ENDED', 'CONNECT_TIMEOUT'],
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P03', '53300'],
 ])
+
+/** Its disk is full, or cannot be written. */
+const NO_ROOM = new Set(['53100', '58030'])
 
 /** A zero character in text, or in a string of a JSON document. */
 const UNSTORABLE = new Set(['22021', '22P05'])
@@ -20,8 +23,17 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
     // A socket that is not there is ENOENT, which a file that is not there is as well.
     const noSocket = code === 'ENOENT' && 'syscall' in current && current.syscall === 'connect'
     if (UNREACHABLE.has(code) || noSocket) return 'unreachable'
+    if (NO_ROOM.has(code)) return 'no room'
     if (UNSTORABLE.has(code)) return 'unstorable text'
     current = current.cause
   }
   return undefined
+}
+
+const UNIQUE_VIOLATION = '23505'
+
+/** Whether a query failed because what it writes must be there once only. */
+export function isUniqueViolation(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  return [error, cause].some((fault) => fault instanceof Error && 'code' in fault && fault.code === UNIQUE_VIOLATION)
 }

@@ -32,6 +32,8 @@ export const SOCKET_PORT = 5432
 
 const POOL_SIZE = 10
 const CONNECT_TIMEOUT_S = 5
+/** Between two tries to connect: the driver's own would leave a connection idle for up to 20 s after an outage. */
+const [MIN_BACKOFF_S, MAX_BACKOFF_S] = [0.05, 1]
 const CLOSE_TIMEOUT_S = 1
 /** A statement that runs longer is a fault; waiting on locks counts. */
 const STATEMENT_TIMEOUT_MS = 30_000
@@ -62,6 +64,7 @@ export function createDatabase(options: DatabaseOptions): Database {
 export function connect(address: DatabaseAddress, extra: postgres.Options<Record<string, never>> = {}): Sql {
   const options = {
     connect_timeout: CONNECT_TIMEOUT_S,
+    backoff: (tries: number) => Math.min(MIN_BACKOFF_S * 2 ** tries, MAX_BACKOFF_S) * (0.5 + Math.random() / 2),
     onnotice: () => undefined,
     ...extra,
     connection: {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { createLogger } from '@atoll/service'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Program } from '../testing/program.ts'
 import { bundleProgram } from '../testing/program.ts'
 import { SURVIVES_KILL } from '../testing/survives-kill.ts'
@@ -13,9 +13,6 @@ import { until } from '../testing/until.ts'
 import type { DatabaseAddress } from './database.ts'
 import { connect } from './database.ts'
 import { startEmbeddedPostgres } from './embedded-postgres.ts'
-
-// Each test starts several processes, which takes long where many tests share few processors.
-vi.setConfig({ testTimeout: 120_000 })
 
 const log = createLogger('test', 'silent')
 let owner: Program
@@ -33,7 +30,12 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'atoll-embedded-'))
   await copyCluster(dir)
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
+afterEach(async () => {
+  await owner.killAll()
+  // A server whose owner was killed still writes for a moment.
+  await until('no server uses the folder', async () => isGone(await serverIn(dir)))
+  await rm(dir, { recursive: true, force: true })
+})
 afterAll(async () => {
   await owner[Symbol.asyncDispose]()
   await rm(template, { recursive: true, force: true })
@@ -98,6 +100,14 @@ test('a folder that a living owner uses is refused in one line that names both',
   expect(await query(address, 'select 1 as one')).toEqual([{ one: 1 }])
 })
 
+test('a folder whose living owner lost its lock file is refused too', async () => {
+  const run = owner.start({}, [dir])
+  const { address } = await ready(run.message)
+  await rm(join(dir, 'owner.lock'))
+  await expect(start()).rejects.toThrow(`data folder ${dir} is in use by another Atoll (process ${run.child.pid})`)
+  expect(await query(address, 'select 1 as one')).toEqual([{ one: 1 }])
+})
+
 test('of two owners that start at once on a new folder one gets it', async () => {
   await rm(join(dir, 'data'), { recursive: true })
   const results = await Promise.allSettled([start(), start()])
@@ -129,7 +139,18 @@ test('a pid file that names another program now is no obstacle', async () => {
 test('what an interrupted first start left is cleared away', async () => {
   await mkdir(join(dir, 'initdb-abcdef'), { recursive: true })
   await using _postgres = await start()
-  expect(await readdir(dir)).toEqual(['data', expect.stringMatching(/^socket-/)])
+  expect(await readdir(dir)).toEqual(['data', 'owner.lock', expect.stringMatching(/^socket-/)])
+})
+
+test('an owner killed while it makes the cluster leaves the folder to the next', async () => {
+  await rm(join(dir, 'data'), { recursive: true })
+  const run = owner.start({}, [dir])
+  await until('the cluster is being made', async () => (await readdir(dir)).some((name) => name.startsWith('initdb-')))
+  run.child.kill('SIGKILL')
+  await run.exited
+  await using postgres = await start()
+  expect(await query(postgres.address, 'select 1 as one')).toEqual([{ one: 1 }])
+  expect(await readdir(dir)).toEqual(['data', 'owner.lock', expect.stringMatching(/^socket-/)])
 })
 
 test('a path too long for a socket gets one in the temp folder, which is removed', async () => {
@@ -199,6 +220,12 @@ async function query(address: DatabaseAddress, text: string) {
 
 async function ready(message: Promise<unknown>): Promise<{ pid: number; address: DatabaseAddress }> {
   return (await message) as { pid: number; address: DatabaseAddress }
+}
+
+/** The pid that the cluster's pid file names, living or not; 0 without one. */
+async function serverIn(folder: string): Promise<number> {
+  const text = await readFile(join(folder, 'data', 'postmaster.pid'), 'utf8').catch(() => '')
+  return Number(text.split('\n')[0])
 }
 
 /** A zombie is gone too: it only waits for its parent to look. */

@@ -83,7 +83,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   try {
     server = await start()
   } catch (error) {
-    await folder.removeSocketDir()
+    await folder.close()
     throw error
   }
   const stopping = new AbortController()
@@ -116,7 +116,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       stopping.abort()
       await server.stop()
       await supervising
-      await folder.removeSocketDir()
+      await folder.close()
     },
   }
   try {
@@ -146,7 +146,7 @@ async function startOnFolder(options: StartOnFolder): Promise<PostgresServer> {
       throw new Error(`data folder ${dir} is in use by another Atoll (process ${running.ownerPid})`)
     }
     if (running) {
-      log.warn({ pid: running.pid }, 'stopping a PostgreSQL whose owner is gone')
+      log.warn({ pid: running.identity.pid }, 'stopping a PostgreSQL whose owner is gone')
       await stopOrphan(running, folder.dataDir)
     }
     await removeMisleadingPidFile(folder.dataDir)

@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto'
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { FolderLock } from '@atoll/service'
+import { lockFolder } from '@atoll/service'
 import { SOCKET_PORT } from './database.ts'
 import type { PostgresAccount } from './postgres-account.ts'
 import { choosePostgresAccount } from './postgres-account.ts'
 import { runInitdb } from './postgres-initdb.ts'
 import type { PostgresPrograms } from './postgres-programs.ts'
 
-/** Files of one embedded PostgreSQL, ready for its server. */
+/** Files of one embedded PostgreSQL, ready for its server and nobody else's until they are closed. */
 export interface PostgresFolder {
   readonly account: PostgresAccount
   /** The cluster itself, owned by the account. */
@@ -17,20 +19,26 @@ export interface PostgresFolder {
   readonly socketDir: string
   /** Removes the socket of a server of ours that was killed. */
   removeSocketLocks(): Promise<void>
-  /** Removes what earlier starts left. Call it once the server runs: only then does the folder belong to us. */
+  /** Removes what earlier starts left. Call it once the server runs: none of an earlier owner does then. */
   removeLeftovers(): Promise<void>
-  removeSocketDir(): Promise<void>
+  /** Removes the socket and lets go of the folder. */
+  close(): Promise<void>
 }
 
 /** The kernel takes 108 bytes for the path of a unix socket, with the zero that ends it. */
 const MAX_SOCKET_PATH_BYTES = 107
 const SOCKET_FILE = `.s.PGSQL.${SOCKET_PORT}`
+const LOCK_FILE = 'owner.lock'
+/** Folders that a start makes for itself. */
+const LEFTOVER = /^(initdb|socket)-/
+/** Node waits 100 ms longer before each. */
+const REMOVE_RETRIES = 5
 /** mkdtemp adds six characters. */
 const SOCKET_NAME = `/socket-123456/${SOCKET_FILE}`
 
 /**
- * Lays out `dir`: `data` holds the cluster, `socket-*` the socket. The cluster is made beside its place and then
- * renamed, so a `data` that exists is always whole.
+ * Takes `dir` and lays it out: `data` holds the cluster, `socket-*` the socket. The cluster is made beside its place
+ * and then renamed, so a `data` that exists is always whole. Throws FolderInUseError when a living owner has it.
  */
 export async function openPostgresFolder(options: {
   dir: string
@@ -42,7 +50,23 @@ export async function openPostgresFolder(options: {
   const dataDir = join(dir, 'data')
   const account = await choosePostgresAccount(await ownerOf(dataDir))
   await protect(dir, account)
-  if ((await ownerOf(dataDir)) === undefined) await createCluster({ ...options, dir, dataDir, account })
+  const lock = lockFolder(options.dir, LOCK_FILE)
+  try {
+    if ((await ownerOf(dataDir)) === undefined) await createCluster({ ...options, dir, dataDir, account })
+    return await addSocket({ dir, dataDir, account, lock })
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function addSocket(options: {
+  dir: string
+  dataDir: string
+  account: PostgresAccount
+  lock: FolderLock
+}): Promise<PostgresFolder> {
+  const { dir, dataDir, account, lock } = options
   const socketParent = await findSocketParent(dir, account)
   const socketDir = await makeFolder(join(socketParent, 'socket-'), account)
   return {
@@ -53,13 +77,14 @@ export async function openPostgresFolder(options: {
       await rm(join(socketDir, SOCKET_FILE), { force: true })
       await rm(join(socketDir, `${SOCKET_FILE}.lock`), { force: true })
     },
-    async removeSocketDir() {
+    async close() {
       await rm(socketDir, { recursive: true, force: true })
       if (socketParent !== dir) await removeWhenEmpty(socketParent)
+      lock.release()
     },
     async removeLeftovers() {
-      await removeOthers(dir, ['data', socketDir])
-      if (socketParent !== dir) await removeOthers(socketParent, [socketDir])
+      await removeOthers(dir, socketDir)
+      if (socketParent !== dir) await removeOthers(socketParent, socketDir)
     },
   }
 }
@@ -77,8 +102,7 @@ async function createCluster(options: {
     await rename(fresh, options.dataDir)
   } catch (error) {
     await rm(fresh, { recursive: true, force: true })
-    // Another start may have been quicker, and may have cleared ours away; the lock of the server decides then.
-    if ((await ownerOf(options.dataDir)) === undefined) throw error
+    throw error
   }
 }
 
@@ -121,10 +145,12 @@ async function removeWhenEmpty(dir: string): Promise<void> {
   }
 }
 
-async function removeOthers(dir: string, keep: readonly string[]): Promise<void> {
+async function removeOthers(dir: string, socketDir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     const path = join(dir, name)
-    if (!keep.includes(name) && !keep.includes(path)) await rm(path, { recursive: true, force: true })
+    if (!LEFTOVER.test(name) || path === socketDir) continue
+    // An initdb whose owner was killed a moment ago may still be writing.
+    await rm(path, { recursive: true, force: true, maxRetries: REMOVE_RETRIES })
   }
 }
 

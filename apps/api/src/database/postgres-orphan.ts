@@ -1,20 +1,24 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import type { ProcessIdentity } from '@atoll/service'
+import { readProcess, signalProcess, waitForEnd } from '@atoll/service'
 
 /** Setting, unknown to PostgreSQL itself, by which a server's command line says which process owns it. */
 export const OWNER_SETTING = 'atoll.owner_pid'
 
 /** A PostgreSQL server that runs on a data folder. */
 export interface RunningPostmaster {
-  readonly pid: number
+  readonly identity: ProcessIdentity
   /** The process that started it; undefined when that is gone. */
   readonly ownerPid: number | undefined
 }
 
 /** Time for an orphan to end after SIGINT, then after SIGQUIT; SIGKILL follows. */
-const ORPHAN_DEADLINES_MS = { SIGINT: 5_000, SIGQUIT: 2_000, SIGKILL: 2_000 } as const
-const POLL_MS = 20
+const ORPHAN_DEADLINES_MS = [
+  ['SIGINT', 5_000],
+  ['SIGQUIT', 2_000],
+  ['SIGKILL', 2_000],
+] as const
 const PID_FILE = 'postmaster.pid'
 
 /** The server that holds `dataDir` now. A pid file whose process is dead, or is another program, does not count. */
@@ -29,7 +33,7 @@ export async function findPostmaster(dataDir: string): Promise<RunningPostmaster
  */
 export async function removeMisleadingPidFile(dataDir: string): Promise<void> {
   const pid = await readPidFile(dataDir)
-  if (pid === undefined || (await readOrEmpty(`/proc/${pid}/status`)) === '') return
+  if (pid === undefined || readProcess(pid) === undefined) return
   if ((await inspect(pid, dataDir)) === undefined) await rm(join(dataDir, PID_FILE), { force: true })
 }
 
@@ -39,16 +43,12 @@ async function readPidFile(dataDir: string): Promise<number | undefined> {
 }
 
 /** Ends a server without owner: politely, then not. Throws when it survives. */
-export async function stopOrphan(orphan: RunningPostmaster, dataDir: string): Promise<void> {
-  for (const [signal, deadlineMs] of Object.entries(ORPHAN_DEADLINES_MS)) {
-    const deadline = Date.now() + deadlineMs
-    sendSignal(orphan.pid, signal)
-    while (Date.now() < deadline) {
-      if ((await inspect(orphan.pid, dataDir)) === undefined) return
-      await delay(POLL_MS)
-    }
+export async function stopOrphan({ identity }: RunningPostmaster, dataDir: string): Promise<void> {
+  for (const [signal, deadlineMs] of ORPHAN_DEADLINES_MS) {
+    signalProcess(identity, signal)
+    if (await waitForEnd(identity, deadlineMs)) return
   }
-  throw new Error(`the PostgreSQL with pid ${orphan.pid} on ${dataDir} has no owner and cannot be ended`)
+  throw new Error(`the PostgreSQL with pid ${identity.pid} on ${dataDir} has no owner and cannot be ended`)
 }
 
 /** A zombie's command line is empty, so it counts as gone. */
@@ -58,16 +58,8 @@ async function inspect(pid: number, dataDir: string): Promise<RunningPostmaster 
   const prefix = `${OWNER_SETTING}=`
   const owner = Number(commandLine.find((word) => word.startsWith(prefix))?.slice(prefix.length))
   // A process whose parent ends gets another parent, so this owner lives exactly as long as it is the parent.
-  const parent = Number(/^PPid:\s*(\d+)$/m.exec(await readOrEmpty(`/proc/${pid}/status`))?.[1])
-  return { pid, ownerPid: parent === owner ? owner : undefined }
-}
-
-function sendSignal(pid: number, signal: string): void {
-  try {
-    process.kill(pid, signal)
-  } catch {
-    // Already gone: the caller looks for itself.
-  }
+  const found = readProcess(pid)
+  return found && { identity: found.identity, ownerPid: found.parentPid === owner ? owner : undefined }
 }
 
 async function readOrEmpty(path: string): Promise<string> {

@@ -12,13 +12,27 @@ const Health = Type.Object({
   lastMigration: Type.String({ description: 'Name of the newest migration of the database' }),
 })
 
+const Part = Type.Object({ status: Type.Literal('up') })
+const Parts = Type.Object({ database: Part })
+const Readiness = Type.Object({
+  status: Type.Literal('ok'),
+  info: Parts,
+  error: Type.Object({}, { description: 'What is not ready: nothing, or the answer would be 503' }),
+  details: Parts,
+})
+
 export interface HealthRoutesOptions {
   isDatabaseReachable: (deadlineMs: number) => Promise<boolean>
   lastMigration: string
 }
 
-/** `GET /health`: 200 while the API can do its work, else 503. */
+/** `GET /health` and `/health/ready`: 200 while the API can do its work, else 503. */
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthRoutesOptions> = async (app, options) => {
+  async function requireDatabase(): Promise<void> {
+    if (await options.isDatabaseReachable(DATABASE_DEADLINE_MS)) return
+    throw new AppError('SERVICE_UNAVAILABLE', 'The database cannot be reached')
+  }
+
   app.get(
     '/health',
     {
@@ -29,10 +43,23 @@ export const healthRoutes: FastifyPluginAsyncTypebox<HealthRoutesOptions> = asyn
       },
     },
     async () => {
-      if (!(await options.isDatabaseReachable(DATABASE_DEADLINE_MS))) {
-        throw new AppError('SERVICE_UNAVAILABLE', 'The database cannot be reached')
-      }
+      await requireDatabase()
       return { status: 'ok' as const, version, lastMigration: options.lastMigration }
+    },
+  )
+
+  app.get(
+    '/health/ready',
+    {
+      schema: {
+        ...{ tags: ['system'], summary: 'The same, part by part' },
+        response: { 200: Readiness, 503: ErrorBody },
+      },
+    },
+    async () => {
+      await requireDatabase()
+      const parts = { database: { status: 'up' as const } }
+      return { status: 'ok' as const, info: parts, error: {}, details: parts }
     },
   )
 }

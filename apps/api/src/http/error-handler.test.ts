@@ -50,6 +50,21 @@ test.each([
   expect(lines.find(({ msg }) => msg === 'request failed')).toMatchObject({ requestId: expect.any(String) })
 })
 
+test.each([
+  ['53100', 'The database cannot write: its disk is full'],
+  ['57P01', 'The database cannot be reached'],
+])('what PostgreSQL fails with as %s is 503', async (code, message) => {
+  await using database = await createTestDatabase()
+  await using frame = await createTestFrame(async (app) => {
+    app.get('/fail', async () => {
+      await database.db.execute(`do $$ begin raise exception 'hunter2' using errcode = '${code}'; end $$`)
+    })
+  })
+  const response = await frame.app.inject('/fail')
+  expect(response.statusCode).toBe(503)
+  expect(response.json()).toMatchObject({ code: 'SERVICE_UNAVAILABLE', message })
+})
+
 test('the log of a failed query holds its text but not its values', async () => {
   await using database = await createTestDatabase()
   const { log, lines, text } = createLogLines()

@@ -2,6 +2,7 @@ import type { ErrorCode } from '@atoll/protocol'
 import { AppError, errorBody } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { DatabaseFault } from '../database/database-fault.ts'
 import { databaseFault } from '../database/database-fault.ts'
 
 /** What Fastify itself refuses, by its code. */
@@ -12,6 +13,12 @@ const frameworkErrors: Readonly<Record<string, [ErrorCode, string?]>> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['BAD_REQUEST', 'The body is not as long as its content-length says'],
   FST_ERR_BAD_URL: ['BAD_REQUEST', 'The path is not validly encoded'],
   FST_ERR_MAX_PARAM_LENGTH: ['URI_TOO_LONG', 'A part of the path is too long'],
+}
+
+const databaseErrors: Readonly<Record<DatabaseFault, [ErrorCode, string]>> = {
+  unreachable: ['SERVICE_UNAVAILABLE', 'The database cannot be reached'],
+  'no room': ['SERVICE_UNAVAILABLE', 'The database cannot write: its disk is full'],
+  'unstorable text': ['BAD_REQUEST', 'A text holds a character that cannot be stored'],
 }
 
 /** The one translator of errors to HTTP: every body is that of `errorBody`, and what is unknown is logged whole. */
@@ -29,6 +36,7 @@ export function createErrorHandler(options: { log: Logger; now: () => number }) 
     })
     // An upload that is refused half-way would otherwise be read to its end for nothing.
     if (!request.raw.complete) reply.header('connection', 'close')
+    if (known.headers !== undefined) reply.headers(known.headers)
     void reply.code(status).send(body)
   }
 }
@@ -46,12 +54,7 @@ export function toAppError(error: unknown): AppError {
     }
   }
   const fault = databaseFault(error)
-  if (fault === 'unreachable') {
-    return new AppError('SERVICE_UNAVAILABLE', 'The database cannot be reached', { cause: error })
-  }
-  if (fault === 'unstorable text') {
-    return new AppError('BAD_REQUEST', 'A text holds a character that cannot be stored', { cause: error })
-  }
+  if (fault !== undefined) return new AppError(...databaseErrors[fault], { cause: error })
   return new AppError('INTERNAL_SERVER_ERROR', 'Internal server error', { cause: error })
 }
 

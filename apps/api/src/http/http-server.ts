@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, errorBody } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
@@ -9,6 +10,7 @@ import { fastify, LogController } from 'fastify'
 import { createErrorHandler } from './error-handler.ts'
 import { MAX_JSON_BODY_BYTES } from './json-body.ts'
 import { endWithError } from './raw-answer.ts'
+import type { TrustedProxies } from './trusted-proxies.ts'
 import { compileValidator } from './validation.ts'
 
 /** URL and headers together; Node answers what is larger before any of our code. */
@@ -23,26 +25,34 @@ const TCP_KEEP_ALIVE_MS = 30_000
 /** An id from outside is kept only if it can be written to a log as it is. */
 const SANE_REQUEST_ID = /^[\w.:-]{1,64}$/
 
+export interface HttpServerOptions {
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** Whose word counts for where a request comes from; nobody's unless given. */
+  proxies?: Pick<TrustedProxies, 'trusts'>
+  /** Takes a request from the routes and answers it; false when it did not. */
+  divert?: (request: IncomingMessage, response: ServerResponse) => boolean
+  /** The path by which a request finds its route. */
+  rewriteUrl?: (request: { url?: string | undefined }) => string
+}
+
 /**
  * The HTTP server without any route. No request and no connection has a time limit of its own, since uploads,
  * downloads and commands may take hours: headers and JSON bodies have one, and dead clients are found by TCP.
  */
-export function createHttpServer(options: { log: Logger; now: () => number }): FastifyInstance {
+export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const { divert = () => false, rewriteUrl, proxies } = options
   const handleError = createErrorHandler(options)
   const loggerInstance: FastifyBaseLogger = options.log
   const app = fastify({
     loggerInstance,
     // The request observer writes the lines, with what they may hold.
     logController: new LogController({ disableRequestLogging: true }),
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      keepAlive: true,
-      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
-    },
-    requestTimeout: 0,
-    connectionTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    serverFactory: (handler) =>
+      openServer((request, response) => divert(request, response) || handler(request, response)),
+    ...(proxies === undefined ? {} : { trustProxy: (address) => proxies.trusts(address) }),
+    ...(rewriteUrl === undefined ? {} : { rewriteUrl }),
     forceCloseConnections: 'idle',
     bodyLimit: MAX_JSON_BODY_BYTES,
     requestIdHeader: false,
@@ -54,6 +64,14 @@ export function createHttpServer(options: { log: Logger; now: () => number }): F
   app.setValidatorCompiler(compileValidator)
   app.setErrorHandler(handleError)
   return app
+}
+
+function openServer(handler: RequestListener): Server {
+  const options = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS }
+  const server = createServer({ ...options, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS }, handler)
+  server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS
+  server.requestTimeout = 0
+  return server
 }
 
 function requestId(request: IncomingMessage): string {

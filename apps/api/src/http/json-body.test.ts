@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { openSocket, rawHttp, readAnswer } from '../testing/raw-http.ts'
 import { createTestFrame } from '../testing/test-frame.ts'
-import { MAX_JSON_BODY_BYTES } from './json-body.ts'
+import { MAX_JSON_BODY_BYTES, MAX_JSON_LEVELS } from './json-body.ts'
 
 function echo() {
   return createTestFrame(async (app) => {
@@ -55,6 +55,17 @@ test('a deeply nested body does no harm', async () => {
   expect(response.statusCode).toBe(413)
   const nested = await frame.app.inject({ method: 'POST', url: '/nowhere', payload })
   expect(nested.statusCode).toBe(404)
+  const refused = await frame.app.inject({ method: 'POST', url: '/echo', payload })
+  expect(refused.json()).toMatchObject({ statusCode: 400, code: 'INVALID_JSON' })
+})
+
+test.each([
+  [MAX_JSON_LEVELS, 200],
+  [MAX_JSON_LEVELS + 1, 400],
+])('a body of %i lists in each other is answered by %i', async (levels, status) => {
+  await using frame = await echo()
+  const payload = '['.repeat(levels) + ']'.repeat(levels)
+  expect((await frame.app.inject({ method: 'POST', url: '/echo', payload })).statusCode).toBe(status)
 })
 
 test.each([

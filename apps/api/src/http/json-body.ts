@@ -6,6 +6,9 @@ import fastifyPlugin from 'fastify-plugin'
 /** Largest JSON body, unless a route sets its own `bodyLimit`. */
 export const MAX_JSON_BODY_BYTES = 1024 * 1024
 
+/** Lists and objects in each other: more than any body needs, and what a recursion over a body surely bears. */
+export const MAX_JSON_LEVELS = 64
+
 /** Longest time from the first to the last byte of a JSON body. */
 export const JSON_BODY_DEADLINE_MS = 30_000
 
@@ -31,8 +34,11 @@ export const jsonBody = fastifyPlugin(
     })
     app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done) => {
       readText(payload, request.routeOptions.bodyLimit ?? MAX_JSON_BODY_BYTES).then((text) => {
-        if (text.trim() === '') done(null, undefined)
-        else void parse(request, text, done)
+        if (text.trim() === '') return done(null, undefined)
+        void parse(request, text, (error, body) => {
+          if (error === null && isTooDeep(body)) return done(tooDeep())
+          done(error, body)
+        })
       }, done)
     })
   },
@@ -79,6 +85,24 @@ function readBytes(payload: IncomingMessage, maxBytes: number): Promise<Buffer> 
     }
     payload.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
   })
+}
+
+/** Looks at it level by level, since a recursion would be the very harm. */
+function isTooDeep(body: unknown): boolean {
+  let level = [body].filter(isContainer)
+  for (let depth = 0; depth < MAX_JSON_LEVELS; depth++) {
+    level = level.flatMap((container) => Object.values(container)).filter(isContainer)
+    if (level.length === 0) return false
+  }
+  return true
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+function tooDeep(): AppError {
+  return new AppError('INVALID_JSON', `The body nests deeper than ${MAX_JSON_LEVELS} levels`)
 }
 
 function tooLarge(maxBytes: number): AppError {

@@ -118,7 +118,8 @@ async function open(config: Partial<ListenersOptions['config']>, upgrade?: Upgra
   const listeners = createListeners({
     app: frame.app,
     config: { host: '127.0.0.1', port: 0, dialHomeDir: dir, ...config },
-    upgrade: upgrade ?? ((request, socket) => refuseUpgrade(request, socket)),
+    upgrade: (request, socket) => refuseUpgrade(request, socket),
+    dialHomeUpgrade: upgrade ?? ((request, socket) => refuseUpgrade(request, socket)),
     log: createLogger('test', 'silent'),
     now: Date.now,
   })

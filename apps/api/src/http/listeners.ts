@@ -8,7 +8,10 @@ import { listenForToolboxes } from './dial-home-server.ts'
 export interface ListenersOptions {
   app: FastifyInstance
   config: { readonly host: string; readonly port: number; readonly dialHomeDir: string | undefined }
+  /** Of the public port. */
   upgrade: UpgradeHandler
+  /** Of the socket that sandboxes dial. */
+  dialHomeUpgrade: UpgradeHandler
   log: Logger
   now: () => number
 }
@@ -24,14 +27,14 @@ export interface Listeners {
 }
 
 export function createListeners(options: ListenersOptions): Listeners {
-  const { app, config, upgrade, log } = options
+  const { app, config, upgrade, dialHomeUpgrade, log } = options
   let dialHome: Server | undefined
   let closing: Promise<unknown> = Promise.resolve()
   app.server.on('upgrade', upgrade)
   return {
     async open() {
       if (config.dialHomeDir !== undefined) {
-        dialHome = await listenForToolboxes({ dir: config.dialHomeDir, upgrade, now: options.now })
+        dialHome = await listenForToolboxes({ dir: config.dialHomeDir, upgrade: dialHomeUpgrade, now: options.now })
       }
       try {
         await app.listen({ host: config.host, port: config.port })

@@ -39,14 +39,14 @@ export const openapi = fastifyPlugin<{ publicUrl: string | undefined }>(
         ...(publicUrl === undefined ? {} : { servers: [{ url: publicUrl }] }),
         components: {
           securitySchemes: {
-            apiKey: { type: 'http', scheme: 'bearer', description: 'An API key: `dtn_` and 64 hexadecimal digits' },
+            apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, or an access token from signing in' },
           },
         },
       },
       // What takes a permission takes a key, which the page then sends.
       transform: ({ schema, url, route }) => ({
         url,
-        schema: { ...schema, ...(route.config?.permission === undefined ? {} : { security: [{ apiKey: [] }] }) },
+        schema: { ...schema, ...(route.config?.access === undefined ? {} : { security: [{ apiKey: [] }] }) },
       }),
     })
   },

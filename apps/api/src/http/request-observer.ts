@@ -14,11 +14,16 @@ export interface RequestsInFlight {
   untilNone(): Promise<void>
 }
 
+/** What names, counts and logs requests, whichever server they come to. */
+export type RequestObserver = ReturnType<typeof createRequestObserver>
+
 const SWITCHING_PROTOCOLS = 101
 
 interface Course {
   /** By the clock of `performance.now`. */
   startedAt: number
+  /** Read at the start: a connection that has ended has none. */
+  ip: string | undefined
   /** The answer was not given whole to the network. */
   aborted: boolean
 }
@@ -48,7 +53,8 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
     if (aborted) metrics.requestsAborted.inc({ route })
     else metrics.requestDuration.observe({ method, route, status }, durationMs / 1_000)
     if (isWorthALine(request, status, aborted)) {
-      const facts = { requestId: request.id, method: request.method, path: pathOf(request.raw.url), route, status }
+      const { ip } = course
+      const facts = { requestId: request.id, ip, method: request.method, path: pathOf(request.raw.url), route, status }
       log.info({ ...facts, durationMs: Math.round(durationMs * 100) / 100, ...(aborted ? { aborted } : {}) }, 'request')
     }
   }
@@ -68,7 +74,7 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
   const plugin = fastifyPlugin(
     async (app: FastifyInstance) => {
       app.addHook('onRequest', (request, reply, done) => {
-        const course = { startedAt: performance.now(), aborted: true }
+        const course = { startedAt: performance.now(), ip: request.ip, aborted: true }
         count += 1
         reply.header('x-request-id', request.id)
         reply.raw.once('finish', () => {

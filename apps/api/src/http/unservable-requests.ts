@@ -1,5 +1,5 @@
 import { AppError } from '@atoll/protocol'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifySchema } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { pathOf } from './error-handler.ts'
 
@@ -9,6 +9,8 @@ const MAX_URL_BYTES = 16 * 1024
 export interface Route {
   readonly method: string
   readonly url: string
+  /** What its requests are checked against. */
+  readonly schema: FastifySchema | undefined
 }
 
 /**
@@ -27,8 +29,8 @@ export function createUnservableRequests() {
 
   const plugin = fastifyPlugin(
     async (app: FastifyInstance) => {
-      app.addHook('onRoute', ({ url, method }) => {
-        for (const name of [method].flat()) routes.push({ method: name, url })
+      app.addHook('onRoute', ({ url, method, schema }) => {
+        for (const name of [method].flat()) routes.push({ method: name, url, schema })
         patterns.set(url, toPattern(url))
       })
       app.addHook('onRequest', async (request, reply) => {

@@ -1,7 +1,37 @@
 import { sql } from 'drizzle-orm'
-// biome-ignore lint/suspicious/noDeprecatedImports: only one overload of primaryKey is deprecated, not the one used
-import { boolean, check, foreignKey, pgTable, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import {
+  boolean,
+  check,
+  doublePrecision,
+  foreignKey,
+  index,
+  integer,
+  pgTable,
+  // biome-ignore lint/suspicious/noDeprecatedImports: only one overload of primaryKey is deprecated, not the one used
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core'
 import { users } from '../users/user-table.ts'
+
+/** What an organization may have; null is without bound. In cores and GiB. */
+const quotaColumns = {
+  /** Of all that run together. */
+  cpuQuota: integer('cpu_quota'),
+  memoryGibQuota: integer('memory_gib_quota'),
+  /** Of all that exist together. */
+  diskGibQuota: integer('disk_gib_quota'),
+  maxSandboxCpu: integer('max_sandbox_cpu'),
+  maxSandboxMemoryGib: integer('max_sandbox_memory_gib'),
+  maxSandboxDiskGib: integer('max_sandbox_disk_gib'),
+  sandboxQuota: integer('sandbox_quota'),
+  runningSandboxQuota: integer('running_sandbox_quota'),
+  snapshotQuota: integer('snapshot_quota'),
+  maxSnapshotGib: doublePrecision('max_snapshot_gib'),
+  snapshotTotalGibQuota: doublePrecision('snapshot_total_gib_quota'),
+  volumeQuota: integer('volume_quota'),
+}
 
 export const organizations = pgTable(
   'organizations',
@@ -11,12 +41,26 @@ export const organizations = pgTable(
     createdBy: text('created_by').notNull(),
     /** Made with its user and never left or deleted before them. */
     personal: boolean('personal').notNull(),
+    /** Region of sandboxes that name none; null: the system's own. */
+    defaultRegionId: text('default_region_id'),
+    suspended: boolean('suspended').notNull().default(false),
+    suspendedAt: timestamp('suspended_at', { withTimezone: true }),
+    suspensionReason: text('suspension_reason'),
+    /** Null: until lifted. */
+    suspendedUntil: timestamp('suspended_until', { withTimezone: true }),
+    ...quotaColumns,
+    /** Set: nobody sees it any more, and what it has is being removed; the row goes last. */
+    deletedAt: timestamp('deleted_at', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
     updatedAt: timestamp('updated_at', { withTimezone: true }).notNull().defaultNow(),
   },
   (table) => [
     foreignKey({ name: 'organizations_created_by_fk', columns: [table.createdBy], foreignColumns: [users.id] }),
     check('organizations_name_check', sql`${table.name} <> ''`),
+    index('organizations_created_by_index').on(table.createdBy),
+    // The few that a periodic job looks for.
+    index('organizations_suspended_index').on(table.suspendedAt).where(sql`${table.suspended}`),
+    index('organizations_deleted_index').on(table.deletedAt).where(sql`${table.deletedAt} is not null`),
   ],
 )
 
@@ -45,3 +89,5 @@ export const organizationUsers = pgTable(
     check('organization_users_role_check', sql`${table.role} in ('owner', 'member')`),
   ],
 )
+
+export type OrganizationRow = typeof organizations.$inferSelect

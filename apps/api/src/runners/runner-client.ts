@@ -1,4 +1,4 @@
-import type { SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
+import type { NetworkRules, ResizeSandbox, SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
 import { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { openDuplex, requestBuffered } from '@atoll/tunnel'
@@ -6,6 +6,13 @@ import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { readLines } from './read-lines.ts'
+import { parseJson, RunnerCallError, readAnswer } from './runner-answer.ts'
+import type { RunnerArchiveClient } from './runner-archive-client.ts'
+import { createRunnerArchiveClient } from './runner-archive-client.ts'
+import type { RunnerSnapshotClient } from './runner-snapshot-client.ts'
+import { createRunnerSnapshotClient } from './runner-snapshot-client.ts'
+import type { RunnerVolumeClient } from './runner-volume-client.ts'
+import { createRunnerVolumeClient } from './runner-volume-client.ts'
 
 /** Longest answer of a runner: the list of its sandboxes, at about 100 bytes each. */
 const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
@@ -16,21 +23,7 @@ const MAX_EVENT_BYTES = 64 * 1024
 /** A call without a deadline of its caller's. */
 const CALL_TIMEOUT_MS = 30_000
 
-const MAX_MESSAGE_CHARS = 500
-
 const SandboxList = Type.Object({ items: Type.Array(SandboxStatus) })
-const Failure = Type.Object({ message: Type.String(), code: Type.Optional(Type.String()) })
-
-/** A runner answered with an error, or with something that is no answer (status 0). */
-export class RunnerCallError extends Error {
-  override readonly name = 'RunnerCallError'
-  readonly status: number
-
-  constructor(status: number, message: string) {
-    super(message)
-    this.status = status
-  }
-}
 
 /** The runner's HTTP interface. Every call may be repeated. Throws RunnerCallError, or TunnelError when no answer came. */
 export interface RunnerClient {
@@ -40,7 +33,12 @@ export interface RunnerClient {
   make(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<SandboxStatus>
   start(id: string, body: StartSandbox, signal?: AbortSignal): Promise<SandboxStatus>
   stop(id: string, body: StopSandbox, signal?: AbortSignal): Promise<SandboxStatus>
+  resize(id: string, body: ResizeSandbox, signal?: AbortSignal): Promise<SandboxStatus>
+  setNetwork(id: string, body: NetworkRules, signal?: AbortSignal): Promise<SandboxStatus>
   remove(id: string, signal?: AbortSignal): Promise<void>
+  readonly archives: RunnerArchiveClient
+  readonly snapshots: RunnerSnapshotClient
+  readonly volumes: RunnerVolumeClient
   /** What happens on the runner, from the moment this resolves. The iteration throws when the link ends. */
   events(): Promise<AsyncIterable<RunnerEvent>>
 }
@@ -59,9 +57,16 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/start`, body, signal })),
     stop: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/stop`, body, signal })),
+    resize: (id, body, signal) =>
+      answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/resize`, body, signal })),
+    setNetwork: (id, body, signal) =>
+      answer(SandboxStatus, call({ method: 'PUT', path: `${sandboxPath(id)}/network`, body, signal })),
     async remove(id, signal) {
       await call({ method: 'DELETE', path: sandboxPath(id), signal })
     },
+    archives: createRunnerArchiveClient({ peer, call, answer }),
+    snapshots: createRunnerSnapshotClient({ peer, call, answer }),
+    volumes: createRunnerVolumeClient({ call, answer }),
     events: () => openEvents(peer),
   }
 }
@@ -71,19 +76,24 @@ export async function welcomeRunner(peer: TunnelPeer): Promise<void> {
   await callRunner(peer, { method: 'POST', path: '/ready', signal: undefined })
 }
 
-interface Call {
+export interface Call {
   method: string
   path: string
   body?: unknown
   signal: AbortSignal | undefined
+  /** CALL_TIMEOUT_MS when absent. */
+  timeoutMs?: number
 }
 
 function sandboxPath(id: string): string {
   return `/sandboxes/${encodeURIComponent(id)}`
 }
 
-async function callRunner(peer: TunnelPeer, { method, path, body, signal }: Call): Promise<unknown> {
-  const limits = { timeoutMs: CALL_TIMEOUT_MS, maxResponseBytes: MAX_RESPONSE_BYTES }
+async function callRunner(
+  peer: TunnelPeer,
+  { method, path, body, signal, timeoutMs = CALL_TIMEOUT_MS }: Call,
+): Promise<unknown> {
+  const limits = { timeoutMs, maxResponseBytes: MAX_RESPONSE_BYTES }
   const response = await requestBuffered(
     peer,
     {
@@ -93,26 +103,13 @@ async function callRunner(peer: TunnelPeer, { method, path, body, signal }: Call
     },
     signal === undefined ? limits : { ...limits, signal },
   )
-  const parsed = parseJson(response.body.toString('utf8'))
-  if (response.status >= 200 && response.status < 300) return parsed
-  const message = Value.Check(Failure, parsed) ? parsed.message : `status ${response.status}`
-  throw new RunnerCallError(response.status, message.slice(0, MAX_MESSAGE_CHARS))
+  return readAnswer(response.status, response.body.toString('utf8'))
 }
 
 async function answer<Schema extends TSchema>(schema: Schema, call: Promise<unknown>): Promise<Static<Schema>> {
   const value = await call
   if (!Value.Check(schema, value)) throw new RunnerCallError(0, 'the runner answered with something unexpected')
   return value
-}
-
-function parseJson(text: string): unknown {
-  if (text === '') return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Whoever needs an answer finds that this is none.
-    return undefined
-  }
 }
 
 async function openEvents(peer: TunnelPeer): Promise<AsyncIterable<RunnerEvent>> {

@@ -6,6 +6,7 @@ import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import { ScriptedRunner } from '../testing/scripted-runner.ts'
 import { until } from '../testing/until.ts'
+import { OVERCOMMIT } from './placement.ts'
 
 let world: SandboxWorld
 
@@ -176,8 +177,8 @@ describe('placement', () => {
   it('gives out no more than there is, however many ask at once', async () => {
     await world.runner.disconnect()
     await untilGone()
-    // One GiB of memory, eight times promised, at one GiB each.
-    world.runner.info = { ...world.runner.info, memoryGiB: 1 }
+    // Memory that, promised as often as it may be, is enough for eight that take a GiB each.
+    world.runner.info = { ...world.runner.info, memoryGiB: 8.5 / OVERCOMMIT.memoryGib }
     await reconnect()
     const answers = await Promise.all(Array.from({ length: 12 }, () => world.call('POST', '/sandbox', { body: {} })))
     const made = answers.filter((answer) => answer.status === 200)

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { DEFAULT_SNAPSHOT, DEFAULT_TARGET } from '@atoll/protocol'
+import { DEFAULT_TARGET } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import type { Queryable } from '../database/database.ts'
@@ -7,7 +7,8 @@ import type { PlacementCandidate } from './placement.ts'
 import type { RunnerClient } from './runner-client.ts'
 import type { ConnectedRunner, RunnerObserver } from './runner-session.ts'
 import { runSession, SILENCE_LIMIT_MS } from './runner-session.ts'
-import type { RunnerStore } from './runner-store.ts'
+import { lockLost, RUNNER_LOST_AFTER_MS, silenceAt } from './runner-silence.ts'
+import type { CandidateFilter, RunnerStore } from './runner-store.ts'
 
 /** Name of the runner that the control plane's own host has. */
 export const LOCAL_RUNNER_NAME = 'local'
@@ -18,7 +19,12 @@ export interface RunnerServiceOptions {
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
+  /** Silence after which a runner is lost, in milliseconds. */
+  lostAfterMs?: number
 }
+
+/** Where a new sandbox may go. */
+export type NewSandboxFilter = Required<Pick<CandidateFilter, 'region' | 'class'>>
 
 /** Runners: who they are, which are connected to this replica, and which have room. Disposing ends their links. */
 export interface RunnerService extends AsyncDisposable {
@@ -33,13 +39,12 @@ export interface RunnerService extends AsyncDisposable {
   client(runnerId: string): RunnerClient | undefined
   /** Calls `handler` whenever a runner has become ready. */
   onReady(handler: () => void): void
-  /** Runners of a region that have a snapshot, locked for the rest of the transaction. */
-  lockCandidates(tx: Queryable, filter: { region: string; snapshot: string }): Promise<PlacementCandidate[]>
+  /** Runners of a region that take new sandboxes, locked for the rest of the transaction. */
+  lockCandidates(tx: Queryable, filter: NewSandboxFilter): Promise<PlacementCandidate[]>
   /** One runner, locked; undefined when it is not connected. */
   lockOne(tx: Queryable, id: string): Promise<PlacementCandidate | undefined>
-  /** Regions that a sandbox can be asked for in. */
-  targets(): Promise<string[]>
-  hasSnapshot(snapshot: string): Promise<boolean>
+  /** Whether a runner is lost, which it stays until the transaction ends. Comes before any lock on another runner. */
+  lockLost(tx: Queryable, id: string): Promise<boolean>
 }
 
 export function createRunnerService(options: RunnerServiceOptions): RunnerService {
@@ -92,7 +97,7 @@ class Runners implements RunnerService {
     this.readyHandlers.push(handler)
   }
 
-  lockCandidates(tx: Queryable, filter: { region: string; snapshot: string }): Promise<PlacementCandidate[]> {
+  lockCandidates(tx: Queryable, filter: NewSandboxFilter): Promise<PlacementCandidate[]> {
     return this.options.store.lockCandidates(tx, { ...filter, seenAfter: this.seenAfter() })
   }
 
@@ -101,12 +106,9 @@ class Runners implements RunnerService {
     return runner
   }
 
-  async targets(): Promise<string[]> {
-    return [...new Set([DEFAULT_TARGET, ...(await this.options.store.regions())])]
-  }
-
-  async hasSnapshot(snapshot: string): Promise<boolean> {
-    return snapshot === DEFAULT_SNAPSHOT || (await this.options.store.hasSnapshot(snapshot))
+  lockLost(tx: Queryable, id: string): Promise<boolean> {
+    const { now, lostAfterMs = RUNNER_LOST_AFTER_MS } = this.options
+    return lockLost(tx, id, silenceAt(now(), lostAfterMs))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
+import type { RunnerEvent, RunnerInfo, RunnerSnapshot, SandboxStatus } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import type { RunnerClient } from './runner-client.ts'
@@ -15,6 +15,15 @@ export interface RunnerObserver {
   compare(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
   /** A sandbox changed though nobody asked. */
   changed(runner: ConnectedRunner, status: SandboxStatus): Promise<void>
+  /** The same for what else it keeps; absent where nobody cares. */
+  readonly holdings?: HoldingsObserver
+}
+
+/** Who knows what snapshots a runner should have. */
+export interface HoldingsObserver {
+  /** Writes down which snapshots a runner that has just connected has. */
+  compareSnapshots(runner: ConnectedRunner, snapshots: RunnerSnapshot[]): Promise<void>
+  snapshotChanged(runner: ConnectedRunner, snapshot: RunnerSnapshot): Promise<void>
 }
 
 export interface ConnectedRunner {
@@ -51,12 +60,16 @@ export async function runSession(options: SessionOptions): Promise<void> {
     const events = await connected.client.events()
     const info = await connected.client.info()
     await options.observer.compare(connected, await connected.client.list())
+    const { holdings } = options.observer
+    if (holdings !== undefined) await holdings.compareSnapshots(connected, await connected.client.snapshots.list())
     await store.setInfo(connection(), info)
     options.onReady(connected, info)
     await welcomeRunner(peer)
     await follow(events, peer, async (event) => {
       if (event.type === 'status') await options.observer.changed(connected, event.status)
-      else await store.setSeen(connection())
+      else if (event.type === 'snapshot') await holdings?.snapshotChanged(connected, event.snapshot)
+      else if (!(await store.setSeen(connection())))
+        peer.close('another connection speaks for this runner, or none may')
     })
   } catch (error) {
     // A link that ends is how every session ends.

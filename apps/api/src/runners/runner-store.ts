@@ -1,6 +1,6 @@
 import type { RunnerInfo } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import type { PlacementCandidate } from './placement.ts'
 import { runners } from './runner-table.ts'
@@ -8,9 +8,10 @@ import { runners } from './runner-table.ts'
 export interface CandidateFilter {
   /** Only runners heard of after this. */
   seenAfter: Date
-  /** Only runners of this region that have this snapshot. */
+  /** Only runners of this region. */
   region?: string
-  snapshot?: string
+  /** Only those that take new sandboxes, and of this class. */
+  class?: 'small' | 'medium' | 'large'
   /** Only this runner. */
   id?: string
 }
@@ -26,17 +27,15 @@ export interface RunnerStore {
   /** Makes sure that a runner of this name exists with this token; returns its id. */
   ensure(runner: { name: string; tokenHash: string; region: string }): Promise<string>
   findByToken(tokenHash: string): Promise<{ id: string; name: string } | undefined>
-  /** Takes the runner over for a new connection, not yet seen as ready. */
+  /** Takes the runner over for a new connection, not yet seen as ready. From now on it is not lost. */
   claim(connection: Connection): Promise<void>
   /** What the runner said of itself; from now on it is a candidate. */
   setInfo(connection: Connection, info: RunnerInfo): Promise<void>
-  setSeen(connection: Connection): Promise<void>
+  /** False for a connection that speaks for the runner no more. */
+  setSeen(connection: Connection): Promise<boolean>
   setGone(connection: Connection): Promise<void>
   /** Runners that may take a sandbox, locked until the transaction ends so that capacity is counted once. */
   lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<PlacementCandidate[]>
-  regions(): Promise<string[]>
-  /** Whether any runner has ever offered this snapshot. */
-  hasSnapshot(snapshot: string): Promise<boolean>
 }
 
 export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
@@ -47,6 +46,7 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
         .values(runner)
         .onConflictDoUpdate({
           target: runners.name,
+          targetWhere: isNull(runners.removedAt),
           set: { tokenHash: runner.tokenHash, region: runner.region, updatedAt: sql`now()` },
         })
         .returning({ id: runners.id })
@@ -55,11 +55,12 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
     },
     async findByToken(tokenHash) {
       const columns = { id: runners.id, name: runners.name }
-      const [row] = await db.select(columns).from(runners).where(eq(runners.tokenHash, tokenHash))
+      const mine = and(eq(runners.tokenHash, tokenHash), isNull(runners.removedAt))
+      const [row] = await db.select(columns).from(runners).where(mine)
       return row
     },
-    async claim({ runnerId, connectionId }) {
-      await db.update(runners).set({ connectionId, lastSeenAt: null }).where(eq(runners.id, runnerId))
+    async claim({ runnerId, connectionId, at }) {
+      await db.update(runners).set({ connectionId, lastSeenAt: null, heardAt: at }).where(eq(runners.id, runnerId))
     },
     async setInfo(connection, info) {
       const { version, driver, runtime, limitations, snapshots, cpu } = info
@@ -72,33 +73,36 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
           runtime,
           limitations,
           snapshots,
+          abilities: info.abilities ?? null,
           ...size,
           lastSeenAt: connection.at,
+          heardAt: connection.at,
           updatedAt: connection.at,
         })
         .where(spokenForBy(connection))
     },
     async setSeen(connection) {
-      await db.update(runners).set({ lastSeenAt: connection.at }).where(spokenForBy(connection))
+      const rows = await db
+        .update(runners)
+        .set({ lastSeenAt: connection.at, heardAt: connection.at })
+        .where(spokenForBy(connection))
+        .returning({ id: runners.id })
+      return rows.length > 0
     },
     async setGone(connection) {
       await db.update(runners).set({ connectionId: null, lastSeenAt: null }).where(spokenForBy(connection))
     },
     lockCandidates,
-    async regions() {
-      const rows = await db.selectDistinct({ region: runners.region }).from(runners)
-      return rows.map((row) => row.region).sort()
-    },
-    async hasSnapshot(snapshot) {
-      const offered = sql`${snapshot} = any(${runners.snapshots})`
-      const rows = await db.select({ id: runners.id }).from(runners).where(offered).limit(1)
-      return rows.length > 0
-    },
   }
 }
 
 function spokenForBy({ runnerId, connectionId }: Connection): SQL | undefined {
   return and(eq(runners.id, runnerId), eq(runners.connectionId, connectionId))
+}
+
+function takesNew(wanted: 'small' | 'medium' | 'large'): SQL | undefined {
+  const open = and(eq(runners.unschedulable, false), eq(runners.draining, false))
+  return and(open, or(isNull(runners.class), eq(runners.class, wanted)))
 }
 
 async function lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<PlacementCandidate[]> {
@@ -108,13 +112,14 @@ async function lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<P
       cpu: sql<number>`coalesce(${runners.cpu}, 0)`,
       memoryGib: sql<number>`coalesce(${runners.memoryGib}, 0)`,
       diskGib: sql<number>`coalesce(${runners.diskGib}, 0)`,
+      capacity: runners.capacity,
     })
     .from(runners)
     .where(
       and(
         gt(runners.lastSeenAt, filter.seenAfter),
         filter.region === undefined ? undefined : eq(runners.region, filter.region),
-        filter.snapshot === undefined ? undefined : sql`${filter.snapshot} = any(${runners.snapshots})`,
+        filter.class === undefined ? undefined : takesNew(filter.class),
         filter.id === undefined ? undefined : eq(runners.id, filter.id),
       ),
     )

@@ -1,20 +1,23 @@
-import type { SandboxEvent, SandboxLifecycle, Transition } from '@atoll/protocol'
-import { sandboxSteps, shownState, transition } from '@atoll/protocol'
+import type { SandboxEvent, Transition } from '@atoll/protocol'
+import { sandboxCommands, shownState, transition } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, ne, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
+import type { Actor } from '../reconciliation/state-events.ts'
+import { eventValues } from '../reconciliation/state-events.ts'
+import { letGoOfBackups } from './backups/discard-backups.ts'
+import { noteMove } from './runner-loss/former-placements.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
 import { SANDBOX_CHANNEL } from './sandbox-changes.ts'
+import { columnsAfter } from './sandbox-columns.ts'
 import type { NewSandboxRow, SandboxRow } from './sandbox-table.ts'
 import { sandboxEvents, sandboxes } from './sandbox-table.ts'
-
-/** Who causes a change. */
-export type Actor = { kind: 'user'; id: string } | { kind: 'reconciler' } | { kind: 'runner' }
 
 /** One event for one sandbox, and the conditions under which it may have it. */
 export interface ChangeRequest {
   id: string
-  event: SandboxEvent
+  /** Undefined from a function: nothing after all. */
+  event: SandboxEvent | ((row: SandboxRow) => SandboxEvent | undefined)
   actor: Actor
   /** Why, for the event row; with `failed` it becomes the sandbox's error reason. */
   reason?: string
@@ -24,9 +27,21 @@ export interface ChangeRequest {
   leaseOwner?: string
   /** Only if it is on this runner. */
   runnerId?: string
-  /** Runs before the change is written, in its transaction and with the row locked; a throw undoes everything. */
-  before?: (tx: Queryable, row: SandboxRow) => Promise<void>
+  /**
+   * Runs before the change is written, in its transaction and with the row locked; a throw undoes everything. What it
+   * answers is written with the change.
+   */
+  before?: (tx: Queryable, row: SandboxRow) => Promise<SandboxColumns | undefined>
 }
+
+/** Columns that belong to a command: where to start it, what to make of it. */
+export type SandboxColumns = Partial<
+  Pick<
+    SandboxRow,
+    | ('runnerId' | 'resizeCpu' | 'resizeMemoryGib' | 'resizeDiskGib')
+    | ('networkBlockAll' | 'networkAllowList' | 'stopForced')
+  >
+>
 
 /** The row after the event, and what the event did. */
 export interface ChangeResult {
@@ -41,28 +56,37 @@ export interface SandboxStoreOptions {
   now: () => number
 }
 
-/** The two ways in which a sandbox's state is written; both write the event row in the same transaction (R8). */
+/**
+ * The two ways in which a sandbox's state is written; both write the event row in the same transaction (R8). And the one
+ * other change that every replica must hear of.
+ */
 export interface SandboxChangeStore {
-  /** Writes a new row in the caller's transaction. The caller emits the change once that is through. */
-  insert(tx: Queryable, values: NewSandboxRow, actor: Actor): Promise<SandboxRow>
+  /**
+   * Writes a new row in the caller's transaction; undefined when the organization has something of that name. The
+   * caller emits the change once the transaction is through.
+   */
+  insert(tx: Queryable, values: NewSandboxRow, actor: Actor): Promise<SandboxRow | undefined>
   /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
   change(request: ChangeRequest): Promise<ChangeResult | undefined>
+  /** Gives it a new signing key, which it answers; undefined when there is none or it is destroyed. */
+  rotateSigningKey(id: string, organizationId: string): Promise<string | undefined>
+}
+
+/** The index `sandboxes_name_unique`. */
+const SAME_NAME = {
+  target: [sandboxes.organizationId, sandboxes.name],
+  where: sql`${sandboxes.state} <> 'destroyed'`,
 }
 
 export function createSandboxChangeStore({ database, changes, now }: SandboxStoreOptions): SandboxChangeStore {
   return {
     async insert(tx, values, actor) {
-      const [row] = await tx.insert(sandboxes).values(values).returning()
-      if (row === undefined) throw new Error('an insert returned no row')
-      const toState = shownState(row)
-      await tx.insert(sandboxEvents).values({
-        ...commonOf(row, actor),
-        event: 'create',
-        toState,
-        durationMs: 0,
-        at: row.changedAt,
-      })
-      await notify(tx, changes.payload(row))
+      const [row] = await tx.insert(sandboxes).values(values).onConflictDoNothing(SAME_NAME).returning()
+      if (row === undefined) return undefined
+      const event = row.forkedFromId === null ? 'create' : 'fork'
+      const created = eventValues({ actor, event, to: shownState(row), at: row.changedAt })
+      await tx.insert(sandboxEvents).values({ ...idsOf(row), ...created })
+      await tx.execute(notifyOf(changes.payload(row)))
       return row
     },
 
@@ -70,17 +94,44 @@ export function createSandboxChangeStore({ database, changes, now }: SandboxStor
       const result = await database.transaction(async (tx) => {
         const [row] = await tx.select().from(sandboxes).where(conditions(request)).for('update')
         if (row === undefined) return undefined
-        const outcome = transition({ ...row, changedAt: row.changedAt.getTime() }, request.event, now())
+        const event = typeof request.event === 'function' ? request.event(row) : request.event
+        if (event === undefined) return { row, outcome: { kind: 'same' as const } }
+        const outcome = outcomeOf(row, event, now())
         if (outcome.kind !== 'changed') return { row, outcome }
-        await request.before?.(tx, row)
-        const next = await write(tx, request, outcome)
-        await notify(tx, changes.payload(next))
+        const columns = await request.before?.(tx, row)
+        const next = await write(tx, { ...request, event, row, columns }, outcome)
+        await tx.execute(notifyOf(changes.payload(next)))
         return { row: next, outcome }
       })
       if (result?.outcome.kind === 'changed') changes.emit(result.row)
       return result
     },
+
+    async rotateSigningKey(id, organizationId) {
+      const mine = and(eq(sandboxes.id, id), eq(sandboxes.organizationId, organizationId))
+      const row = await database.transaction(async (tx) => {
+        const [updated] = await tx
+          .update(sandboxes)
+          .set({ signingKey: sql`default`, updatedAt: new Date(now()) })
+          .where(and(mine, ne(sandboxes.state, 'destroyed')))
+          .returning()
+        if (updated !== undefined) await tx.execute(notifyOf(changes.payload(updated)))
+        return updated
+      })
+      if (row === undefined) return undefined
+      changes.emit(row)
+      return row.signingKey ?? undefined
+    },
   }
+}
+
+/** By the state table; what a snapshot is being made of keeps still meanwhile, unless it is to go, or lost. */
+function outcomeOf(row: SandboxRow, event: SandboxEvent, at: number): Transition {
+  const outcome = transition({ ...row, changedAt: row.changedAt.getTime() }, event, at)
+  const isCommand = event !== 'delete' && sandboxCommands.some((command) => command === event)
+  if (outcome.kind !== 'changed' || row.snapshottingId === null || row.lost || !isCommand) return outcome
+  const refusal = { code: 'SANDBOX_STATE_CONFLICT', message: 'Sandbox state change in progress' } as const
+  return { kind: 'refused', refusal }
 }
 
 function conditions(request: ChangeRequest): SQL | undefined {
@@ -100,53 +151,47 @@ export function heldBy(owner: string): SQL | undefined {
 
 type Changed = Extract<Transition, { kind: 'changed' }>
 
-async function write(tx: Queryable, request: ChangeRequest, change: Changed): Promise<SandboxRow> {
+interface Write extends ChangeRequest {
+  event: SandboxEvent
+  /** As it was. */
+  row: SandboxRow
+  columns: SandboxColumns | undefined
+}
+
+async function write(tx: Queryable, request: Write, change: Changed): Promise<SandboxRow> {
+  const { event } = request
   const at = new Date(change.next.changedAt)
+  await letGoOfBackups(tx, request.row, change.next)
   const [row] = await tx
     .update(sandboxes)
-    .set({ ...columnsOf(change.next, request.reason), lastActivityAt: at, updatedAt: at })
+    .set({
+      ...columnsAfter(request.row, { event, next: change.next, reason: request.reason }),
+      ...request.columns,
+      // Whoever was shown the token of an earlier start is shut out.
+      ...(event === 'start' || event === 'recover' ? { authToken: sql`default` } : {}),
+      ...{ lastActivityAt: at, updatedAt: at },
+    })
     .where(eq(sandboxes.id, request.id))
     .returning()
   if (row === undefined) throw new Error('a locked row is gone')
+  const { actor, reason } = request
+  const from = { state: change.from, since: request.row.changedAt }
+  // Whoever reports from a step has seen to it that nothing is left on the runner.
+  const isCleared = event === 'saved' && request.leaseOwner !== undefined
+  await noteMove(tx, { from: request.row, to: row }, { at, isCleared })
   await tx.insert(sandboxEvents).values({
-    ...commonOf(row, request.actor),
-    event: request.event,
-    fromState: change.from,
-    toState: change.to,
+    ...idsOf(row),
+    ...eventValues({ actor, event, from, to: change.to, reason, at }),
     durationMs: change.durationMs,
-    reason: request.reason ?? null,
-    at,
   })
   return row
 }
 
-function commonOf(row: SandboxRow, actor: Actor) {
-  return {
-    sandboxId: row.id,
-    organizationId: row.organizationId,
-    actorKind: actor.kind,
-    actorId: actor.kind === 'user' ? actor.id : null,
-  }
+function idsOf(row: SandboxRow) {
+  return { sandboxId: row.id, organizationId: row.organizationId }
 }
 
-/** What a change of state does to the other columns. */
-function columnsOf(next: SandboxLifecycle, reason: string | undefined) {
-  const shown = shownState(next)
-  return {
-    state: next.state,
-    desiredState: next.desiredState,
-    changedAt: new Date(next.changedAt),
-    errorReason: shown === 'error' ? (reason ?? 'unknown') : null,
-    attempts: 0,
-    nextAttemptAt: null,
-    // Where no step is due there is nothing to hold a lease for.
-    ...(sandboxSteps[shown] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
-    // R4: what does not run has no token that could dial home. What is destroyed keeps no secrets either.
-    ...(shown === 'stopped' || shown === 'error' || shown === 'destroyed' ? { toolboxTokenHash: null } : {}),
-    ...(shown === 'destroyed' ? { env: {} } : {}),
-  }
-}
-
-async function notify(tx: Queryable, payload: string): Promise<void> {
-  await tx.execute(sql`select pg_notify(${SANDBOX_CHANNEL}, ${payload})`)
+/** Tells the other replicas of a change. */
+export function notifyOf(payload: string): SQL {
+  return sql`select pg_notify(${SANDBOX_CHANNEL}, ${payload})`
 }

@@ -6,11 +6,16 @@ import type { DatabaseListener } from '../database/listener.ts'
 /** PostgreSQL channel on which replicas tell each other of changes. */
 export const SANDBOX_CHANNEL = 'sandbox_changed'
 
+/** How a notification says whether the sandbox's runner is lost. */
+const LOST = 'lost'
+const HERE = 'here'
+
 /** What a sandbox has become. Only a hint: it may be late, repeated or lost. */
 export interface SandboxChange {
   readonly id: string
   readonly state: StoredSandboxState
   readonly desiredState: DesiredSandboxState
+  readonly lost: boolean
 }
 
 /** `all`: notifications may have been lost, so anything may have changed. Must not throw. */
@@ -46,7 +51,7 @@ export function createSandboxChanges(listener: Pick<DatabaseListener, 'subscribe
 
   return {
     emit: tell,
-    payload: ({ id, state, desiredState }) => [origin, id, state, desiredState].join(' '),
+    payload: ({ id, state, desiredState, lost }) => [origin, id, state, desiredState, lost ? LOST : HERE].join(' '),
     subscribe(handler) {
       handlers.add(handler)
       return () => handlers.delete(handler)
@@ -55,9 +60,9 @@ export function createSandboxChanges(listener: Pick<DatabaseListener, 'subscribe
 }
 
 function parse(payload: string): (SandboxChange & { origin: string }) | undefined {
-  const [origin, id, stateText, desiredText] = payload.split(' ')
+  const [origin, id, stateText, desiredText, lostText] = payload.split(' ')
   const state = storedSandboxStates.find((known) => known === stateText)
   const desiredState = desiredSandboxStates.find((known) => known === desiredText)
   if (origin === undefined || id === undefined || state === undefined || desiredState === undefined) return undefined
-  return { origin, id, state, desiredState }
+  return { origin, id, state, desiredState, lost: lostText === LOST }
 }

@@ -1,13 +1,19 @@
 import type { Sandbox } from '@atoll/protocol'
 import { shownState } from '@atoll/protocol'
+import { ownerOf } from './owner-of.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
+/** A sandbox without what depends on how its reader came here. */
+export type SandboxFacts = Omit<Sandbox, 'toolboxProxyUrl'>
+
 /** A row as clients see it (§6): with the derived state, and absent optionals as missing keys. */
-export function toSandbox(row: SandboxRow): Sandbox {
+export function toFacts(row: SandboxRow): SandboxFacts {
   return {
     id: row.id,
-    organizationId: row.organizationId,
-    snapshot: row.snapshot,
+    organizationId: ownerOf(row),
+    name: row.name ?? row.id,
+    ...(row.buildInfo === null ? { snapshot: row.snapshot } : { buildInfo: row.buildInfo }),
+    ...(row.volumes.length === 0 ? {} : { volumes: row.volumes }),
     user: row.osUser,
     env: row.env,
     labels: row.labels,
@@ -17,15 +23,46 @@ export function toSandbox(row: SandboxRow): Sandbox {
     gpu: row.gpu,
     memory: row.memoryGib,
     disk: row.diskGib,
-    state: shownState(row),
+    state: row.snapshottingId !== null && isSettled(row) ? 'snapshotting' : shownState(row),
     desiredState: row.desiredState,
-    ...(row.errorReason === null ? {} : { errorReason: row.errorReason }),
+    ...errorReason(row),
+    recoverable: row.recoverableTo !== null,
+    backupState: row.backupState,
+    ...(row.backupCreatedAt === null ? {} : { backupCreatedAt: row.backupCreatedAt.toISOString() }),
     autoStopInterval: row.autoStopMinutes,
     autoArchiveInterval: row.autoArchiveMinutes,
     autoDeleteInterval: row.autoDeleteMinutes,
+    ...(row.autoDestroyAt === null ? {} : { autoDestroyAt: row.autoDestroyAt.toISOString() }),
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
+    lastActivityAt: row.lastActivityAt.toISOString(),
     class: row.class,
+    sandboxClass: 'container',
     networkBlockAll: row.networkBlockAll,
+    ...(row.networkAllowList === null ? {} : { networkAllowList: row.networkAllowList }),
+    ...(row.runnerId === null ? {} : { runnerId: row.runnerId }),
   }
+}
+
+/** Only what does nothing else shows that a snapshot is made of it. */
+function isSettled(row: SandboxRow): boolean {
+  return row.state === row.desiredState && !row.lost
+}
+
+function errorReason(row: SandboxRow): Pick<SandboxFacts, 'errorReason'> {
+  if (isLost(row)) return { errorReason: lossReason(row) }
+  return row.errorReason === null ? {} : { errorReason: row.errorReason }
+}
+
+function isLost(row: SandboxRow): boolean {
+  return shownState(row) === 'unknown'
+}
+
+/** L4: whoever recovers it knows what they lose. */
+function lossReason({ recoverableTo, backupCreatedAt }: SandboxRow): string {
+  if (recoverableTo === null || backupCreatedAt === null) {
+    return 'Its runner is lost, and there is no backup of its files'
+  }
+  const since = backupCreatedAt.toISOString()
+  return `Its runner is lost. Recovering it brings back the files of its backup of ${since}; what changed since is lost`
 }

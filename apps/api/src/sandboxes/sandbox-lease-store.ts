@@ -1,14 +1,19 @@
 import type { SQL } from 'drizzle-orm'
-import { and, eq, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm'
 import type { Database } from '../database/database.ts'
 import { heldBy } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
 
+/** Copying files takes as long as it takes, and must not keep what is quick waiting. */
+export type LeasedWork = 'steps' | 'transfers'
+
 export interface LeaseRequest {
   owner: string
-  /** Only rows of these runners. */
+  /** Only rows of these runners, and those of none that are to be deleted, which takes no runner. */
   runnerIds: readonly string[]
+  /** `transfers`: only those whose files go to or come from the object store; `steps`: all others. */
+  work: LeasedWork
   limit: number
   leaseMs: number
 }
@@ -77,6 +82,12 @@ function inMs(milliseconds: number): SQL {
   return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
 
+/** What has given up, and what waits for its snapshot. */
+const STEPLESS = ['error', 'build_failed', 'pending_build', 'building_snapshot', 'pulling_snapshot'] as const
+
+const isTransfer = sql`((${sandboxes.state} = 'stopped' and ${sandboxes.desiredState} = 'archived')
+  or (${sandboxes.state} = 'archived' and ${sandboxes.desiredState} = 'started'))`
+
 async function lease({ db }: Pick<Database, 'db'>, request: LeaseRequest): Promise<SandboxRow[]> {
   const due = db
     .select({ id: sandboxes.id })
@@ -84,8 +95,13 @@ async function lease({ db }: Pick<Database, 'db'>, request: LeaseRequest): Promi
     .where(
       and(
         ne(sandboxes.state, sandboxes.desiredState),
-        or(ne(sandboxes.state, 'error'), eq(sandboxes.desiredState, 'destroyed')),
-        inArray(sandboxes.runnerId, [...request.runnerIds]),
+        eq(sandboxes.lost, false),
+        or(notInArray(sandboxes.state, [...STEPLESS]), eq(sandboxes.desiredState, 'destroyed')),
+        or(
+          inArray(sandboxes.runnerId, [...request.runnerIds]),
+          and(isNull(sandboxes.runnerId), eq(sandboxes.desiredState, 'destroyed')),
+        ),
+        request.work === 'transfers' ? isTransfer : not(isTransfer),
         or(isNull(sandboxes.leaseExpiresAt), lt(sandboxes.leaseExpiresAt, sql`now()`)),
         or(isNull(sandboxes.nextAttemptAt), lte(sandboxes.nextAttemptAt, sql`now()`)),
       ),

@@ -1,11 +1,18 @@
-import { RUNNER_TUNNEL_PATH, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
+import type { RegistryAccess } from '@atoll/protocol'
+import { RUNNER_TUNNEL_PATH, STARTED_WAIT_MS, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { Database } from '../database/database.ts'
 import type { DatabaseListener } from '../database/listener.ts'
 import type { Metrics } from '../http/metrics.ts'
+import type { TrustedProxies } from '../http/trusted-proxies.ts'
+import type { Quotas } from '../organizations/quotas.ts'
+import type { RegionService } from '../regions/region-service.ts'
 import type { RunnerService } from '../runners/runner-service.ts'
 import { createRunnerService } from '../runners/runner-service.ts'
 import { createRunnerStore } from '../runners/runner-store.ts'
+import type { BuildContexts } from '../snapshots/build-contexts.ts'
+import type { SnapshotBase, SnapshotParts } from '../snapshots/snapshot-parts.ts'
+import { createSnapshotBase, createSnapshotParts } from '../snapshots/snapshot-parts.ts'
 import type { SandboxActivity } from '../toolbox/sandbox-activity.ts'
 import { createSandboxActivity } from '../toolbox/sandbox-activity.ts'
 import type { ToolboxForward } from '../toolbox/toolbox-forward.ts'
@@ -16,15 +23,56 @@ import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
 import { createTunnelRegistry } from '../tunnels/tunnel-registry.ts'
 import type { TunnelEndpoint, TunnelUpgrade } from '../tunnels/tunnel-upgrade.ts'
 import { createTunnelUpgrade } from '../tunnels/tunnel-upgrade.ts'
+import type { OrganizationVolumes } from '../volumes/organization-volumes.ts'
+import { createVolumeParts } from '../volumes/volume-parts.ts'
+import type { VolumeService } from '../volumes/volume-service.ts'
+import type { WarmPoolConfig } from '../warm-pools/warm-pool-keeper.ts'
+import type { WarmPoolParts } from '../warm-pools/warm-pool-parts.ts'
+import { createWarmPoolParts } from '../warm-pools/warm-pool-parts.ts'
+import { createBackupKeeper } from './backups/backup-keeper.ts'
+import type { BackupObjects } from './backups/backup-objects.ts'
+import type { BackupStore } from './backups/backup-store.ts'
+import { createBackupStore } from './backups/backup-store.ts'
+import { createSandboxFiles } from './backups/sandbox-files.ts'
+import { createUploadStore } from './backups/upload-store.ts'
+import { createForkStore } from './forks/fork-store.ts'
+import type { SandboxForks } from './forks/sandbox-forks.ts'
+import { createSandboxForks } from './forks/sandbox-forks.ts'
+import type { OrganizationSandboxes } from './organization-sandboxes.ts'
+import { createOrganizationSandboxes } from './organization-sandboxes.ts'
+import { createRunnerLoss } from './runner-loss/runner-loss.ts'
+import { createRunnerLossStore } from './runner-loss/runner-loss-store.ts'
+import type { ToolboxGuard } from './runner-loss/toolbox-guard.ts'
+import { createToolboxGuard } from './runner-loss/toolbox-guard.ts'
+import type { SandboxChanges } from './sandbox-changes.ts'
 import { createSandboxChanges } from './sandbox-changes.ts'
+import { createSandboxCommands } from './sandbox-commands.ts'
 import { createSandboxLeaseStore } from './sandbox-lease-store.ts'
-import { createSandboxReconciler } from './sandbox-reconciler.ts'
+import { createSandboxListStore } from './sandbox-list-store.ts'
+import type { SandboxListing } from './sandbox-listing.ts'
+import { createSandboxListing } from './sandbox-listing.ts'
+import { createSandboxOrigins } from './sandbox-origins.ts'
+import { createSandboxReconciler, transferLimits } from './sandbox-reconciler.ts'
+import type { SandboxRoom } from './sandbox-room.ts'
+import { createSandboxRoom } from './sandbox-room.ts'
 import type { SandboxService } from './sandbox-service.ts'
-import { createSandboxService } from './sandbox-service.ts'
+import { createSandboxService, STOPPED_WAIT_MS } from './sandbox-service.ts'
+import { createSnapshotFollower } from './sandbox-snapshot-follower.ts'
+import { createSandboxSnapshotStore } from './sandbox-snapshot-store.ts'
+import type { SandboxSnapshots } from './sandbox-snapshots.ts'
+import { createSandboxSnapshots } from './sandbox-snapshots.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import { createSandboxStore } from './sandbox-store.ts'
 import { createSandboxSync } from './sandbox-sync.ts'
+import type { SandboxOperations } from './settings/sandbox-operations.ts'
+import { createSandboxOperations } from './settings/sandbox-operations.ts'
+import type { SandboxSettings } from './settings/sandbox-settings.ts'
+import { createSandboxSettings } from './settings/sandbox-settings.ts'
 import { createStartWaiter } from './start-waiter.ts'
+import { createStateWaiter } from './state-waiter.ts'
+import type { SandboxTimers } from './timers/sandbox-timers.ts'
+import { createSandboxTimers } from './timers/sandbox-timers.ts'
+import { createTimerStore } from './timers/timer-store.ts'
 
 export interface SandboxPartsOptions {
   database: Database
@@ -32,19 +80,47 @@ export interface SandboxPartsOptions {
   listener: DatabaseListener
   log: Logger
   metrics: Metrics
+  quotas: Quotas
+  /** What builds copy from. */
+  contexts: BuildContexts
+  /** What an organization logs in at registries with. */
+  registries: (organizationId: string) => Promise<RegistryAccess[]>
+  /** Where backups and archives are kept. */
+  objects: BackupObjects
+  regions: Pick<RegionService, 'resolve'>
+  /** Whose word counts for where a tunnel comes from. */
+  proxies: TrustedProxies
   /** Milliseconds since the epoch. */
   now: () => number
+  /** Silence after which a runner is lost, in milliseconds. */
+  lostAfterMs: number
   /** Token with which this host's runner will connect, if there is one. */
   runnerToken: string | undefined
+  /** What the operator keeps ready. */
+  warmPool: WarmPoolConfig
 }
 
 /** Everything that makes sandboxes live and reachable. */
 export interface SandboxParts {
   readonly sandboxes: SandboxService
+  readonly listing: SandboxListing
+  readonly organizationSandboxes: OrganizationSandboxes
+  readonly settings: SandboxSettings
+  readonly operations: SandboxOperations
+  /** Acts on what has become due. */
+  readonly timers: SandboxTimers
+  readonly snapshotParts: SnapshotParts
+  readonly sandboxSnapshots: SandboxSnapshots
+  readonly forks: SandboxForks
+  readonly volumes: VolumeService
+  readonly organizationVolumes: OrganizationVolumes
+  readonly warm: WarmPoolParts
   readonly toolbox: ToolboxService
   /** Passes authorised calls on to toolboxes. */
   readonly forward: ToolboxForward
   readonly runners: RunnerService
+  /** When sandboxes are used. */
+  readonly activity: SandboxActivity
   readonly tunnels: TunnelRegistry
   /** Lets toolboxes and runners dial in. */
   readonly tunnelUpgrade: TunnelUpgrade
@@ -58,51 +134,168 @@ export interface SandboxParts {
 
 /** Makes the parts from the bottom up. The caller starts and closes them. */
 export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
-  const { database, listener, log, metrics, now } = options
+  const { database, listener, log, metrics, quotas, regions, now } = options
   const closing = new AbortController()
   const changes = createSandboxChanges(listener)
   const store = createSandboxStore({ database, changes, now })
   const tunnels = createTunnelRegistry()
-  const observer = createSandboxSync({ store, log })
-  const runners = createRunnerService({ store: createRunnerStore(database), observer, log, now })
-  const leases = createSandboxLeaseStore(database)
-  const reconciler = createSandboxReconciler({ store, leases, runners, tunnels, changes, log })
+  const snapshotBase = createSnapshotBase({ database, listener, log, now })
+  const observer = { ...createSandboxSync({ database, store, log, now }), holdings: snapshotBase.observer }
+  const { lostAfterMs } = options
+  const runners = createRunnerService({ store: createRunnerStore(database), observer, log, now, lostAfterMs })
   const read = async (id: string) => (await store.findMany([id]))[0]
-  const waitUntilStarted = createStartWaiter({ changes, read, closing: closing.signal })
-  const sandboxes = createSandboxService({ store, changes, runners, waitUntilStarted, now })
-  const activity = createSandboxActivity({ write: store.touch, log, now })
-  const toolbox = createToolboxService({ sandboxes, changes, tunnels, activity })
+  const waiting = { changes, read, closing: closing.signal }
+  const commands = createSandboxCommands({ store, now })
+  const sources = createSources(options, { store, runners, snapshotBase })
+  const { origins, snapshotParts, links } = sources
+  const room = createSandboxRoom({ store, quotas, runners, placesOf: origins.placesOf })
+  const warm = createWarmPoolParts({
+    ...{ database, store, changes, quotas, runners, tunnels, origins, regions, metrics, log, now },
+    ...{ config: options.warmPool, snapshots: snapshotBase.store, holdings: snapshotBase.holdings },
+  })
+  const waitUntilStarted = createStartWaiter(waiting)
+  const sandboxes = createSandboxService({
+    ...{ store, commands, room, origins, changes, regions, now, waitUntilStarted },
+    waitShortly: createStateWaiter({ ...waiting, waitMs: STOPPED_WAIT_MS }),
+    ...{ warm: warm.claims, onClaim: warm.onClaim },
+  })
+  const keeping = createKeeping(options, { store, runners, tunnels, changes })
+  const activity = createSandboxActivity({ write: store.touch, busyIds: () => tunnels.busyIds(), log, now })
+  const { guard, loss, timers } = createWatches(options, { store, room, tunnels, changes, activity, ...keeping })
+  const toolbox = createToolboxService({ sandboxes, changes, tunnels, activity, claims: warm.delivery, now })
   metrics.gauge('atoll_toolboxes_connected', 'Sandboxes whose toolbox is connected here', () => tunnels.size)
   metrics.gauge('atoll_runners_connected', 'Runners that are connected here', () => runners.readyIds().length)
   return {
     sandboxes,
+    listing: createSandboxListing({ store: createSandboxListStore(database) }),
+    organizationSandboxes: createOrganizationSandboxes({ database, store }),
+    settings: createSandboxSettings({ commands, store, wakeTimers: () => timers.wake(), now }),
+    operations: createSandboxOperations({
+      ...{ commands, room, runners, backups: keeping.backups, wakeBackups: () => keeping.keeper.wake() },
+      wait: createStateWaiter({ ...waiting, waitMs: STARTED_WAIT_MS }),
+    }),
+    timers,
+    snapshotParts,
+    sandboxSnapshots: createSandboxSnapshots({
+      ...{ commands, links, snapshots: snapshotParts.snapshots, snapshotStore: snapshotBase.store },
+    }),
+    forks: createSandboxForks({
+      ...{ store: createForkStore(database), sandboxes: store, volumes: sources.volumeParts.volumes },
+      ...{ commands, room, quotas, changes, waitUntilStarted, now },
+    }),
+    volumes: sources.volumeParts.volumes,
+    organizationVolumes: sources.volumeParts.organizationVolumes,
+    warm,
     toolbox,
     forward: createToolboxForward({ log, now, metrics }),
     runners,
+    activity,
     tunnels,
-    tunnelUpgrade: createTunnelUpgrade({ endpoints: tunnelEndpoints({ store, runners, tunnels }), log, now }),
+    tunnelUpgrade: createTunnelUpgrade({
+      ...{ endpoints: tunnelEndpoints({ store, runners, tunnels, guard }), proxies: options.proxies, log, now },
+    }),
     async start() {
       if (options.runnerToken !== undefined) await runners.ensureLocalRunner(options.runnerToken)
-      reconciler.start()
+      for (const part of [...keeping.reconcilers, keeping.keeper, timers, loss, warm, ...sources.parts]) part.start()
     },
     refuseWaiting: () => closing.abort(),
-    close: () => closeAll({ closing, reconciler, runners, tunnels, toolbox, activity }),
+    close: () =>
+      closeAll({ closing, keeping, others: [timers, loss, guard, warm], sources, runners, tunnels, toolbox, activity }),
   }
+}
+
+interface Kept {
+  store: SandboxStore
+  runners: RunnerService
+  tunnels: TunnelRegistry
+  changes: SandboxChanges
+}
+
+/** What drives sandboxes towards what is wanted of them, and keeps their files in the object store. */
+function createKeeping({ database, objects, log, now }: SandboxPartsOptions, kept: Kept) {
+  const backups = createBackupStore({ ...database, now })
+  const leases = createSandboxLeaseStore(database)
+  const uploads = createUploadStore(database)
+  const files = createSandboxFiles({ store: backups, uploads, objects })
+  const common = { ...kept, leases, files, log }
+  return {
+    backups,
+    keeper: createBackupKeeper({ ...kept, store: backups, uploads, objects, log }),
+    reconcilers: [
+      createSandboxReconciler({ ...common, work: 'steps' }),
+      createSandboxReconciler({ ...common, work: 'transfers', limits: transferLimits }),
+    ],
+  }
+}
+
+interface Watched {
+  store: SandboxStore
+  room: SandboxRoom
+  tunnels: TunnelRegistry
+  changes: SandboxChanges
+  activity: SandboxActivity
+  backups: BackupStore
+}
+
+/** What looks after sandboxes that nothing is wanted of: their time, their runners and who speaks for them. */
+function createWatches({ database, log, now, lostAfterMs }: SandboxPartsOptions, watched: Watched) {
+  const { store, room, tunnels, changes, activity, backups } = watched
+  const losses = createRunnerLossStore(database, changes)
+  return {
+    guard: createToolboxGuard({ tunnels, store, changes, log }),
+    loss: createRunnerLoss({ losses, store, room, backups, log, now, lostAfterMs }),
+    timers: createSandboxTimers({
+      ...{ timers: createTimerStore(database), store, changes, log, now },
+      flushActivity: () => activity.flush(),
+    }),
+  }
+}
+
+interface Made {
+  store: SandboxStore
+  runners: RunnerService
+  snapshotBase: SnapshotBase
+}
+
+/** What sandboxes are made from: snapshots and volumes, and whoever waits for them. */
+function createSources(options: SandboxPartsOptions, { store, runners, snapshotBase }: Made) {
+  const { database, listener, quotas, regions, contexts, registries, log, now } = options
+  const common = { database, quotas, runners, regions, log, now }
+  const snapshotParts = createSnapshotParts({ ...common, base: snapshotBase, contexts, registries })
+  const volumeParts = createVolumeParts({ ...common, listener })
+  const links = createSandboxSnapshotStore(database)
+  const { transfers, snapshots } = snapshotParts
+  const follower = createSnapshotFollower({
+    ...{ store, links, transfers, runners, log, now, snapshotChanges: snapshotBase.changes },
+  })
+  const { volumes } = volumeParts
+  const { holdings } = snapshotBase
+  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes, quotas })
+  return { snapshotParts, volumeParts, links, origins, parts: [snapshotParts, volumeParts, follower] as const }
 }
 
 interface TunnelOwners {
   store: Pick<SandboxStore, 'findByToolboxToken'>
   runners: Pick<RunnerService, 'authenticate' | 'attach'>
   tunnels: TunnelRegistry
+  guard: Pick<ToolboxGuard, 'changesHeard' | 'check'>
 }
 
-function tunnelEndpoints({ store, runners, tunnels }: TunnelOwners): Record<string, TunnelEndpoint> {
+function tunnelEndpoints({ store, runners, tunnels, guard }: TunnelOwners): Record<string, TunnelEndpoint> {
   return {
     [TOOLBOX_TUNNEL_PATH]: {
       expects: (tokenHash) => tunnels.expects(tokenHash),
       async authenticate(tokenHash) {
+        const heard = guard.changesHeard
         const sandbox = await store.findByToolboxToken(tokenHash)
-        return sandbox && ((peer, sequence) => tunnels.add({ sandboxId: sandbox.id, tokenHash, peer, sequence }))
+        return (
+          sandbox &&
+          ((peer, sequence) => {
+            tunnels.add({ sandboxId: sandbox.id, tokenHash, peer, sequence })
+            // Its token may have been taken away during the handshake.
+            if (guard.changesHeard !== heard) guard.check(sandbox.id)
+          })
+        )
       },
     },
     [RUNNER_TUNNEL_PATH]: {
@@ -116,7 +309,9 @@ function tunnelEndpoints({ store, runners, tunnels }: TunnelOwners): Record<stri
 
 interface Closable {
   closing: AbortController
-  reconciler: AsyncDisposable
+  keeping: { keeper: AsyncDisposable; reconcilers: AsyncDisposable[] }
+  sources: { parts: readonly AsyncDisposable[] }
+  others: readonly AsyncDisposable[]
   runners: AsyncDisposable
   tunnels: TunnelRegistry
   toolbox: Disposable
@@ -125,7 +320,10 @@ interface Closable {
 
 async function closeAll(parts: Closable): Promise<void> {
   parts.closing.abort()
-  await parts.reconciler[Symbol.asyncDispose]()
+  const { keeper, reconcilers } = parts.keeping
+  await Promise.all(
+    [...parts.others, keeper, ...reconcilers, ...parts.sources.parts].map((part) => part[Symbol.asyncDispose]()),
+  )
   await parts.runners[Symbol.asyncDispose]()
   parts.tunnels.close()
   parts.toolbox[Symbol.dispose]()

@@ -1,4 +1,4 @@
-import type { CreateSandbox } from '@atoll/protocol'
+import type { CreateBuildInfo, CreateSandbox, CreateWorkspace, SandboxVolume } from '@atoll/protocol'
 import {
   AppError,
   DEFAULT_AUTO_ARCHIVE_MINUTES,
@@ -6,10 +6,11 @@ import {
   DEFAULT_AUTO_STOP_MINUTES,
   DEFAULT_SANDBOX_USER,
   DEFAULT_SNAPSHOT,
-  DEFAULT_TARGET,
   MAX_AUTO_ARCHIVE_MINUTES,
 } from '@atoll/protocol'
+import { checkSandboxName } from './sandbox-name.ts'
 import type { NewSandboxRow } from './sandbox-table.ts'
+import { planNetwork } from './settings/network-settings.ts'
 import { checkEnv, checkLabels, checkText } from './text-map.ts'
 
 /** What a sandbox made from a snapshot of ours has: cores and GiB. */
@@ -24,25 +25,65 @@ export type SandboxPlan = Omit<
   | 'id'
   | 'organizationId'
   | 'runnerId'
+  | 'target'
   | 'state'
   | 'desiredState'
   | 'changedAt'
   | 'lastActivityAt'
   | 'createdAt'
   | 'updatedAt'
->
+> & {
+  /** Region; undefined for the organization's own. */
+  target: string | undefined
+  /** 0: it has no end. */
+  ttlMinutes: number
+  /** What cannot be known before the snapshot is. */
+  asked: {
+    /** In place of the snapshot's; 0 is none. */
+    size: { cpu?: number | undefined; memoryGib?: number | undefined; diskGib?: number | undefined }
+    /** In place of a snapshot. */
+    buildInfo?: CreateBuildInfo | undefined
+    volumes: readonly SandboxVolume[]
+  }
+}
+
+/** A body whose absent amounts may be written as undefined. */
+type Asked = Omit<CreateSandbox, 'cpu' | 'memory' | 'disk'> &
+  Partial<Record<'cpu' | 'memory' | 'disk', number | undefined>>
 
 /** Applies the contract's rules of creation (§7), in its order, as far as they need no database. Throws AppError. */
 export function planSandbox(body: CreateSandbox): SandboxPlan {
   refuseWhatCannotBe(body)
+  const resources = [body.cpu, body.gpu, body.memory, body.disk]
+  if (body.buildInfo === undefined && resources.some((amount) => amount !== undefined)) {
+    throw new AppError('BAD_REQUEST', 'Cannot specify Sandbox resources when using a snapshot')
+  }
+  refuseGpu(body.gpu)
+  return fillIn(body)
+}
+
+/** The same for the workspace generation (§8), whose image is a snapshot and whose resources may be chosen. */
+export function planWorkspace(body: CreateWorkspace): SandboxPlan {
+  const { image, cpu, memory, disk, ...common } = body
+  refuseWhatCannotBe({ ...common, snapshot: image })
+  refuseGpu(common.gpu)
+  return fillIn({ ...common, ...{ cpu, memory, disk }, ...(image === undefined ? {} : { snapshot: image }) })
+}
+
+function refuseGpu(gpu: number | undefined): void {
+  if (gpu !== undefined && gpu > 0) throw new AppError('NO_AVAILABLE_RUNNER', 'No runner has a GPU')
+}
+
+function fillIn(body: Asked): SandboxPlan {
   const { env = {}, labels = {} } = body
   checkEnv(env)
   checkLabels(labels)
   const snapshot = body.snapshot || DEFAULT_SNAPSHOT
-  const target = body.target || DEFAULT_TARGET
+  const target = body.target || undefined
   checkText('snapshot', snapshot)
-  checkText('target', target)
+  if (target !== undefined) checkText('target', target)
   return {
+    name: checkSandboxName(body.name),
     snapshot,
     target,
     env,
@@ -54,28 +95,26 @@ export function planSandbox(body: CreateSandbox): SandboxPlan {
     gpu: SNAPSHOT_GPU,
     memoryGib: SNAPSHOT_MEMORY_GIB,
     diskGib: SNAPSHOT_DISK_GIB,
-    networkBlockAll: body.networkBlockAll ?? false,
+    ttlMinutes: body.ttlMinutes ?? 0,
+    asked: {
+      size: { cpu: body.cpu, memoryGib: body.memory, diskGib: body.disk },
+      buildInfo: body.buildInfo,
+      volumes: body.volumes ?? [],
+    },
+    ...planNetwork(body),
     autoStopMinutes: body.autoStopInterval ?? DEFAULT_AUTO_STOP_MINUTES,
     autoArchiveMinutes: archiveMinutes(body.autoArchiveInterval ?? DEFAULT_AUTO_ARCHIVE_MINUTES),
     autoDeleteMinutes: body.autoDeleteInterval ?? DEFAULT_AUTO_DELETE_MINUTES,
   }
 }
 
-function refuseWhatCannotBe(body: CreateSandbox): void {
+function refuseWhatCannotBe(body: { snapshot?: string | undefined; buildInfo?: CreateBuildInfo | undefined }): void {
   if (body.buildInfo !== undefined && body.snapshot) {
     throw new AppError('BAD_REQUEST', 'Cannot specify both a snapshot and buildInfo')
-  }
-  const resources = [body.cpu, body.gpu, body.memory, body.disk]
-  if (body.buildInfo === undefined && resources.some((amount) => amount !== undefined)) {
-    throw new AppError('BAD_REQUEST', 'Cannot specify Sandbox resources when using a snapshot')
-  }
-  if (body.buildInfo !== undefined) throw new AppError('BAD_REQUEST', 'buildInfo is not supported yet')
-  if (body.volumes !== undefined && body.volumes.length > 0) {
-    throw new AppError('BAD_REQUEST', 'volumes are not supported yet')
   }
 }
 
 /** 0 means the longest interval, and a longer one is cut to it. */
-function archiveMinutes(minutes: number): number {
+export function archiveMinutes(minutes: number): number {
   return minutes === 0 ? MAX_AUTO_ARCHIVE_MINUTES : Math.min(minutes, MAX_AUTO_ARCHIVE_MINUTES)
 }

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { createLogger } from '@atoll/service'
 import { TunnelError } from '@atoll/tunnel'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RunnerCallError } from '../runners/runner-client.ts'
+import { RunnerCallError } from '../runners/runner-answer.ts'
 import { createRunnerStore } from '../runners/runner-store.ts'
+import { MemoryObjects } from '../testing/memory-objects.ts'
 import type { StepVerb } from '../testing/memory-runner.ts'
 import { MemoryRunner } from '../testing/memory-runner.ts'
 import { createPrincipal } from '../testing/test-api.ts'
@@ -12,6 +13,10 @@ import { createTestDatabase } from '../testing/test-database.ts'
 import { until } from '../testing/until.ts'
 import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
 import { createTunnelRegistry } from '../tunnels/tunnel-registry.ts'
+import { createBackupStore } from './backups/backup-store.ts'
+import type { SandboxFiles } from './backups/sandbox-files.ts'
+import { createSandboxFiles } from './backups/sandbox-files.ts'
+import { createUploadStore } from './backups/upload-store.ts'
 import { createSandboxChanges } from './sandbox-changes.ts'
 import { createSandboxLeaseStore } from './sandbox-lease-store.ts'
 import { planSandbox } from './sandbox-plan.ts'
@@ -53,15 +58,26 @@ afterEach(async () => {
 /** A replica that hears of nothing: what it finds, it finds by looking (R7). Once dead it looks for nothing more. */
 function startReplica(extra: Partial<ReconcilerLimits> = {}): SandboxReconciler & { die(): Promise<void> } {
   let dead = false
+  const leases = createSandboxLeaseStore(database)
+  let lookingForWork: Promise<unknown> = Promise.resolve()
   const replica = createSandboxReconciler({
     store,
-    leases: createSandboxLeaseStore(database),
+    leases: {
+      ...leases,
+      lease(request) {
+        const rows = leases.lease(request)
+        lookingForWork = rows
+        return rows
+      },
+    },
     runners: {
       readyIds: () => (dead ? [] : [runnerId]),
       client: () => runner,
       onReady: () => undefined,
     },
     tunnels,
+    files: filesOf(database),
+    work: 'steps',
     changes: createSandboxChanges(silent),
     log: createLogger('test', 'silent'),
     limits: { ...limits, ...extra },
@@ -72,18 +88,28 @@ function startReplica(extra: Partial<ReconcilerLimits> = {}): SandboxReconciler 
     /** As `kill -9` would: nothing is given back, and its leases run out. */
     async die() {
       dead = true
+      // A statement under way would take the expired lease right back, for the ten minutes of these tests.
+      await lookingForWork
       await expireLeases()
     },
   })
 }
 
+function filesOf({ db, transaction }: TestDatabase): SandboxFiles {
+  const backups = createBackupStore({ db, transaction, now: Date.now })
+  const uploads = createUploadStore({ db, transaction })
+  return createSandboxFiles({ store: backups, uploads, objects: new MemoryObjects() })
+}
+
 async function insert(): Promise<string> {
   const at = new Date()
   const times = { changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at }
-  const values = { ...planSandbox({}), ...times, organizationId, runnerId }
+  const { ttlMinutes: _, ...plan } = planSandbox({})
+  const values = { ...plan, ...times, target: 'us', organizationId, runnerId }
   const row = await store.transaction((tx) =>
     store.insert(tx, { ...values, state: 'creating', desiredState: 'started' }, user),
   )
+  if (row === undefined) throw new Error('nothing was inserted')
   return row.id
 }
 
@@ -196,7 +222,7 @@ describe('a reconciler', () => {
   it('works on no more rows at a time than it may, and on all of them in the end', async () => {
     const trap = runner.trap('make', 'before')
     const ids = [await insert(), await insert(), await insert()]
-    startReplica({ maxSteps: 1 })
+    startReplica({ maxJobs: 1 })
     await trap.reached
     expect(runner.calls).toHaveLength(1)
     trap.spring()
@@ -270,6 +296,8 @@ describe('R6: a deletion', () => {
       leases: createSandboxLeaseStore(database),
       runners: { readyIds: () => [runnerId], client: () => runner, onReady: () => undefined },
       tunnels,
+      files: filesOf(database),
+      work: 'steps',
       changes,
       log: createLogger('test', 'silent'),
       limits: { ...limits, stepDeadlineMs: 600_000 },
@@ -289,7 +317,7 @@ describe('R1: leases', () => {
   it('go to one replica each, however many ask at once', async () => {
     const ids = await Promise.all(Array.from({ length: 20 }, insert))
     const leases = createSandboxLeaseStore(database)
-    const request = { runnerIds: [runnerId], limit: 7, leaseMs: 60_000 }
+    const request = { runnerIds: [runnerId], work: 'steps' as const, limit: 7, leaseMs: 60_000 }
     const taken = await Promise.all(Array.from({ length: 5 }, () => leases.lease({ ...request, owner: randomUUID() })))
     const all = taken.flat().map((row) => row.id)
     expect(new Set(all).size).toBe(all.length)
@@ -325,7 +353,7 @@ describe('R1: leases', () => {
     const id = await insert()
     const leases = createSandboxLeaseStore(database)
     const owner = randomUUID()
-    await leases.lease({ owner, runnerIds: [runnerId], limit: 1, leaseMs: 60_000 })
+    await leases.lease({ owner, runnerIds: [runnerId], work: 'steps' as const, limit: 1, leaseMs: 60_000 })
     await expireLeases()
     await leases.renew(owner, [id], 60_000)
     expect(await leases.reload(id, owner)).toBeUndefined()

@@ -89,7 +89,9 @@ describe('the life of a sandbox', () => {
       public: true,
       class: 'large',
     })
-    expect(world.runner.get(id).spec).toMatchObject({ network: 'none', user: 'ada', snapshot: 'host' })
+    expect(world.runner.get(id).spec).toMatchObject({
+      ...{ network: 'nat', networkRules: { blockAll: true }, user: 'ada', snapshot: 'host' },
+    })
     expect(await world.get(id)).toMatchObject({ networkBlockAll: true, public: true, class: 'large' })
   })
 
@@ -115,13 +117,13 @@ describe('creation', () => {
   it.each([
     [
       'buildInfo with a snapshot',
-      { snapshot: 'x', buildInfo: {}, cpu: 2 },
+      { snapshot: 'x', buildInfo: { dockerfileContent: 'FROM x' }, cpu: 2 },
       'Cannot specify both a snapshot and buildInfo',
     ],
     ['resources', { cpu: 2 }, 'Cannot specify Sandbox resources when using a snapshot'],
     ['resources of zero', { snapshot: 'y', gpu: 0 }, 'Cannot specify Sandbox resources when using a snapshot'],
-    ['buildInfo', { buildInfo: { dockerfileContent: 'FROM x' } }, 'buildInfo is not supported yet'],
-    ['volumes', { volumes: [{ volumeId: 'v', mountPath: '/v' }] }, 'volumes are not supported yet'],
+    ['a build without a Dockerfile', { buildInfo: {} }, 'dockerfileContent'],
+    ['volumes', { volumes: [{ volumeId: 'v', mountPath: '/v' }] }, 'Volume v not found'],
     ['an unknown snapshot', { snapshot: 'nope' }, 'Snapshot nope not found'],
     ['an unknown target', { target: 'mars' }, 'Target mars not found; there is us'],
     ['a wrong type', { labels: 'x' }, 'body.labels must be object'],

@@ -1,66 +1,61 @@
-import { AppError, CreateSandbox, Sandbox, SandboxLabels } from '@atoll/protocol'
+import { CreateSandbox, Sandbox, SandboxLabels } from '@atoll/protocol'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { absentBodyIsEmpty } from '../http/optional-body.ts'
+import type { SandboxPresenter } from './sandbox-presenter.ts'
 import type { SandboxService } from './sandbox-service.ts'
+import { withClient } from './with-client.ts'
 
 export interface SandboxRoutesOptions {
   sandboxes: SandboxService
+  presenter: SandboxPresenter
 }
 
-const ById = Type.Object({ sandboxId: Type.String() })
-const ListQuery = Type.Object({
-  verbose: Type.Optional(Type.Boolean({ description: 'Has no effect' })),
-  labels: Type.Optional(Type.String({ description: 'JSON object; sandboxes with all of these labels' })),
-})
-const Labels = Type.Record(Type.String(), Type.String())
+const ById = Type.Object({ sandboxId: Type.String({ description: 'Id or name' }) })
 const tags = ['sandbox']
-const membership = { permission: 'membership' } as const
-const write = { permission: 'write:sandboxes' } as const
+const membership = { access: 'membership' } as const
+const write = { access: 'write:sandboxes' } as const
 
 /** Daytona's `/sandbox` (§7 of the contract), over the sandbox service. */
 export const sandboxRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, options) => {
-  await app.register(collectionRoutes, options)
+  await app.register(creationRoutes, options)
   await app.register(sandboxByIdRoutes, options)
   await app.register(lifeCycleRoutes, options)
 }
 
-const collectionRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes }) => {
-  const listSchema = { tags, summary: 'List sandboxes', querystring: ListQuery, response: { 200: Type.Array(Sandbox) } }
-  app.get('/sandbox', { config: membership, schema: listSchema }, (request) =>
-    sandboxes.list(request.principal, parseLabels(request.query.labels)),
-  )
-
+const creationRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
   const summary = 'Create a sandbox and wait until it has started'
   app.post(
     '/sandbox',
     {
       config: write,
       schema: { tags, summary, body: CreateSandbox, response: { 200: Sandbox } },
-      // Every field is optional, so an absent body is an empty one.
-      preValidation: async (request) => {
-        request.body ??= {}
-      },
+      preValidation: absentBodyIsEmpty,
     },
-    (request) => withClient(request, (signal) => sandboxes.create(request.principal, request.body, signal)),
+    async (request) => {
+      const { principal, body } = request
+      return presenter.present(
+        request,
+        await withClient(request, (signal) => sandboxes.create(principal, body, signal)),
+      )
+    },
   )
 }
 
-const sandboxByIdRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes }) => {
+const sandboxByIdRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
   const getSchema = { tags, summary: 'Get a sandbox', params: ById, response: { 200: Sandbox } }
-  app.get('/sandbox/:sandboxId', { config: membership, schema: getSchema }, (request) =>
-    sandboxes.get(request.principal, request.params.sandboxId),
+  app.get('/sandbox/:sandboxId', { config: membership, schema: getSchema }, async (request) =>
+    presenter.present(request, await sandboxes.get(request.principal, request.params.sandboxId)),
   )
 
   const summary = 'Delete a sandbox, whatever it is doing'
   app.delete(
     '/sandbox/:sandboxId',
     {
-      config: { permission: 'delete:sandboxes' },
+      config: { access: 'delete:sandboxes' },
       schema: { tags, summary, params: ById, response: { 200: Sandbox } },
     },
-    (request) => sandboxes.delete(request.principal, request.params.sandboxId),
+    async (request) => presenter.present(request, await sandboxes.delete(request.principal, request.params.sandboxId)),
   )
 
   const labelsSchema = { params: ById, body: SandboxLabels, response: { 200: SandboxLabels } }
@@ -73,52 +68,34 @@ const sandboxByIdRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async
   )
 }
 
-const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes }) => {
+const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
   const summary = 'Start a sandbox and wait until it has started'
   app.post(
     '/sandbox/:sandboxId/start',
     { config: write, schema: { tags, summary, params: ById, response: { 200: Sandbox } } },
-    (request) => withClient(request, (signal) => sandboxes.start(request.principal, request.params.sandboxId, signal)),
+    async (request) => {
+      const { principal, params } = request
+      const start = (signal: AbortSignal) => sandboxes.start(principal, params.sandboxId, signal)
+      return presenter.present(request, await withClient(request, start))
+    },
   )
 
   app.post(
     '/sandbox/:sandboxId/stop',
-    { config: write, schema: { tags, summary: 'Stop a sandbox; answers at once, with no body', params: ById } },
+    {
+      config: write,
+      schema: {
+        ...{ tags, summary: 'Stop a sandbox; answers in an instant, with no body', params: ById },
+        querystring: Type.Object({
+          force: Type.Optional(Type.Boolean({ description: 'Give its processes no time to end' })),
+        }),
+      },
+    },
     async (request, reply) => {
-      await sandboxes.stop(request.principal, request.params.sandboxId)
+      const { principal, params, query } = request
+      const force = query.force === true
+      await withClient(request, (signal) => sandboxes.stop(principal, params.sandboxId, { force, signal }))
       return reply.send()
     },
   )
-}
-
-/** Runs work that ends early when the client goes away. */
-async function withClient<Result>(
-  request: FastifyRequest,
-  work: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const { socket } = request.raw
-  const gone = new AbortController()
-  const leave = () => gone.abort(new AppError('BAD_REQUEST', 'The client closed the connection'))
-  socket.once('close', leave)
-  try {
-    return await work(gone.signal)
-  } finally {
-    socket.off('close', leave)
-  }
-}
-
-function parseLabels(text: string | undefined): Record<string, string> {
-  if (text === undefined || text === '') return {}
-  const labels = parseJson(text)
-  if (Value.Check(Labels, labels)) return labels
-  throw new AppError('VALIDATION_FAILED', 'querystring.labels must be a JSON object of strings')
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // Not JSON is as wrong as JSON that is something else.
-    return undefined
-  }
 }

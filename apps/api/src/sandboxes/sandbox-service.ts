@@ -1,60 +1,122 @@
-import type { CreateSandbox, Sandbox, SandboxCommand } from '@atoll/protocol'
-import { AppError, DESTROYED_READABLE_MS, shownState } from '@atoll/protocol'
+import type { CreateSandbox, CreateWorkspace } from '@atoll/protocol'
+import { AppError, phaseOf, shownState } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
-import { pickRunner } from '../runners/placement.ts'
-import type { RunnerService } from '../runners/runner-service.ts'
-import type { ChangeRequest } from './sandbox-change-store.ts'
+import { isUuid } from '../database/uuid.ts'
+import type { RegionService } from '../regions/region-service.ts'
+import type { WarmClaims } from '../warm-pools/warm-claims.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
-import { toSandbox } from './sandbox-dto.ts'
-import { isSandboxId } from './sandbox-id.ts'
+import type { SandboxCommands } from './sandbox-commands.ts'
+import { sandboxNotFound } from './sandbox-commands.ts'
+import type { SandboxFacts } from './sandbox-dto.ts'
+import { toFacts } from './sandbox-dto.ts'
+import type { SandboxOrigin, SandboxOrigins } from './sandbox-origins.ts'
 import type { SandboxPlan } from './sandbox-plan.ts'
-import { planSandbox } from './sandbox-plan.ts'
+import { planSandbox, planWorkspace } from './sandbox-plan.ts'
+import type { SandboxRoom } from './sandbox-room.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
+import { destroyAt } from './settings/sandbox-settings.ts'
 import type { StartWaiter } from './start-waiter.ts'
+import type { Condition, StateWaiter } from './state-waiter.ts'
+import { stopEvent } from './stop-event.ts'
 import { checkLabels } from './text-map.ts'
+
+/**
+ * How long the answer to a stop waits for its end, in milliseconds. Most take less, and the SDKs, which look again only after a
+ * tenth of a second, then see it at once.
+ */
+export const STOPPED_WAIT_MS = 300
 
 export interface SandboxServiceOptions {
   store: SandboxStore
+  commands: SandboxCommands
+  room: SandboxRoom
   changes: SandboxChanges
-  runners: Pick<RunnerService, 'lockCandidates' | 'lockOne' | 'targets' | 'hasSnapshot'>
+  origins: SandboxOrigins
+  regions: Pick<RegionService, 'resolve'>
   waitUntilStarted: StartWaiter
+  /** Waits for STOPPED_WAIT_MS. */
+  waitShortly: StateWaiter
+  /** Sandboxes that are ready already. */
+  warm: Pick<WarmClaims, 'claim'>
+  /** Runs after a claim is through. */
+  onClaim: (row: SandboxRow) => void
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Who asks for what of which sandbox; one of another organization is as unknown (SANDBOX_NOT_FOUND). */
+/**
+ * Who asks for what of which sandbox, named by its id or its name; one of another organization is as unknown
+ * (SANDBOX_NOT_FOUND).
+ */
 export interface SandboxService {
-  /** Makes a sandbox and waits until it has started. Throws what `planSandbox` and the wait throw, NO_AVAILABLE_RUNNER, … */
-  create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<Sandbox>
+  /**
+   * Makes a sandbox and waits until it has started. Throws what `planSandbox`, the quotas and the wait throw,
+   * NO_AVAILABLE_RUNNER, SANDBOX_NAME_TAKEN, …
+   */
+  create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<SandboxFacts>
+  /** The same for the workspace generation; one that does not start is no error but shows its state. */
+  createWorkspace(caller: Principal, body: CreateWorkspace, signal: AbortSignal): Promise<SandboxFacts>
   /** Those with all of `labels`, newest first. */
-  list(caller: Principal, labels: Record<string, string>): Promise<Sandbox[]>
-  /** A destroyed one too, for a day. */
-  get(caller: Principal, id: string): Promise<Sandbox>
-  /** Starts a stopped sandbox and waits until it has started. Throws SANDBOX_STATE_CONFLICT and what the wait throws. */
-  start(caller: Principal, id: string, signal: AbortSignal): Promise<Sandbox>
-  /** Asks for the stop and returns at once. Throws SANDBOX_STATE_CONFLICT. */
-  stop(caller: Principal, id: string): Promise<Sandbox>
+  list(caller: Principal, labels: Record<string, string>): Promise<SandboxFacts[]>
+  /** A destroyed one too, for a day, by its id. */
+  get(caller: Principal, idOrName: string): Promise<SandboxFacts>
+  /** Asks for the start and returns at once. Throws SANDBOX_STATE_CONFLICT, NO_AVAILABLE_RUNNER and as the quotas. */
+  askToStart(caller: Principal, idOrName: string): Promise<SandboxFacts>
+  /**
+   * Starts a stopped sandbox and waits until it has started; of an archived one it does not wait for the files. Throws
+   * as `askToStart` and what the wait throws.
+   */
+  start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts>
+  /**
+   * Asks for the stop, or the deletion of what shall be deleted when it stops, and returns when it has stopped or after
+   * STOPPED_WAIT_MS. `force`: its processes are given no time to end. Throws SANDBOX_STATE_CONFLICT.
+   */
+  stop(caller: Principal, idOrName: string, options: StopOptions): Promise<SandboxFacts>
   /** Asks for the deletion and returns at once, whatever the sandbox is doing; repeating it does nothing. */
-  delete(caller: Principal, id: string): Promise<Sandbox>
-  setLabels(caller: Principal, id: string, labels: Record<string, string>): Promise<Record<string, string>>
+  delete(caller: Principal, idOrName: string): Promise<SandboxFacts>
+  setLabels(caller: Principal, idOrName: string, labels: Record<string, string>): Promise<Record<string, string>>
+  /** Counts as use, as a call of its toolbox does. */
+  touch(caller: Principal, idOrName: string): Promise<void>
+  /** Which sandbox that is, and the token that opens its previews until it is started anew. */
+  previewAccess(caller: Principal, idOrName: string): Promise<{ id: string; token: string }>
+  /** The key that signs URLs of its files, across its starts. */
+  signingKey(caller: Principal, idOrName: string): Promise<string>
+  /** Makes it a new one: what the old one has signed is refused from now on. */
+  rotateSigningKey(caller: Principal, idOrName: string): Promise<string>
+  /** The id of what has this name and is not destroyed. */
+  idOfName(name: string, organizationId: string): Promise<string | undefined>
+  /** Those with these ids, whoever's they are: for what tells their organizations. */
+  readMany(ids: readonly string[]): Promise<Map<string, SandboxFacts>>
   /** Whose a sandbox is and whether calls can reach it; undefined for an unknown id. */
   access(id: string): Promise<SandboxAccess | undefined>
+}
+
+export interface StopOptions {
+  force: boolean
+  /** Ends the wait. */
+  signal: AbortSignal
 }
 
 export interface SandboxAccess {
   readonly organizationId: string
   readonly running: boolean
+  /** Its runner is lost, and nobody knows what it does there. */
+  readonly lost: boolean
+  readonly destroyed: boolean
+  /** Null when destroyed. */
+  readonly authToken: string | null
+  /** Null when destroyed. */
+  readonly signingKey: string | null
+  /** Everybody may see its previews. */
+  readonly public: boolean
+  /** Its toolbox may not know yet that it was claimed: no call is passed on before it does. */
+  readonly claimPending: boolean
 }
 
 export function createSandboxService(options: SandboxServiceOptions): SandboxService {
   return new Sandboxes(options)
-}
-
-/** The same for an unknown id and for one of another organization. */
-export function sandboxNotFound(id: string): AppError {
-  return new AppError('SANDBOX_NOT_FOUND', `Sandbox with ID ${id} not found`)
 }
 
 class Sandboxes implements SandboxService {
@@ -64,120 +126,184 @@ class Sandboxes implements SandboxService {
     this.options = options
   }
 
-  async create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<Sandbox> {
-    const plan = planSandbox(body)
-    await this.checkPlan(plan)
-    const row = await this.options.store.transaction((tx) => this.place(tx, plan, caller))
-    this.options.changes.emit(row)
-    return toSandbox(await this.options.waitUntilStarted(row, signal))
+  async create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<SandboxFacts> {
+    const row = await this.insert(caller, planSandbox(body))
+    // A build takes as long as it takes, which clients wait for themselves.
+    if (body.buildInfo !== undefined) return toFacts(row)
+    return toFacts(await this.options.waitUntilStarted(row, signal))
   }
 
-  async list(caller: Principal, labels: Record<string, string>): Promise<Sandbox[]> {
+  async createWorkspace(caller: Principal, body: CreateWorkspace, signal: AbortSignal): Promise<SandboxFacts> {
+    const row = await this.insert(caller, planWorkspace(body))
+    if (body.buildInfo !== undefined) return toFacts(row)
+    try {
+      return toFacts(await this.options.waitUntilStarted(row, signal))
+    } catch (error) {
+      if (!isNotStarted(error)) throw error
+      return await this.get(caller, row.id)
+    }
+  }
+
+  async list(caller: Principal, labels: Record<string, string>): Promise<SandboxFacts[]> {
     checkLabels(labels)
     const rows = await this.options.store.list(caller.organizationId, labels)
-    return rows.map(toSandbox)
+    return rows.map(toFacts)
   }
 
-  async get(caller: Principal, id: string): Promise<Sandbox> {
-    return toSandbox(await this.find(caller, id))
+  async get(caller: Principal, idOrName: string): Promise<SandboxFacts> {
+    return toFacts(await this.options.commands.find(caller, idOrName))
   }
 
-  async start(caller: Principal, id: string, signal: AbortSignal): Promise<Sandbox> {
-    const row = await this.command(caller, id, { event: 'start', before: (tx, stopped) => this.checkRoom(tx, stopped) })
-    return toSandbox(await this.options.waitUntilStarted(row, signal))
+  async askToStart(caller: Principal, idOrName: string): Promise<SandboxFacts> {
+    return toFacts(await this.beginStart(caller, idOrName))
   }
 
-  async stop(caller: Principal, id: string): Promise<Sandbox> {
-    return toSandbox(await this.command(caller, id, { event: 'stop' }))
+  async start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts> {
+    const row = await this.beginStart(caller, idOrName)
+    // Restoring takes as long as there are files, which clients wait for themselves.
+    if (shownState(row) === 'restoring') return toFacts(row)
+    return toFacts(await this.options.waitUntilStarted(row, signal))
   }
 
-  async delete(caller: Principal, id: string): Promise<Sandbox> {
-    return toSandbox(await this.command(caller, id, { event: 'delete' }))
+  async stop(caller: Principal, idOrName: string, { force, signal }: StopOptions): Promise<SandboxFacts> {
+    const row = await this.beginStop(caller, idOrName, force)
+    // It is accepted, whatever keeps this from seeing its end.
+    const later = await this.options.waitShortly(row.id, isStopping, signal).catch(() => undefined)
+    return toFacts(later ?? row)
   }
 
-  async setLabels(caller: Principal, id: string, labels: Record<string, string>): Promise<Record<string, string>> {
+  async delete(caller: Principal, idOrName: string): Promise<SandboxFacts> {
+    return toFacts(await this.options.commands.give(caller, idOrName, { event: 'delete' }))
+  }
+
+  async setLabels(caller: Principal, idOrName: string, labels: Record<string, string>) {
     checkLabels(labels)
-    if (!isSandboxId(id)) throw sandboxNotFound(id)
-    if (!(await this.options.store.setLabels(id, caller.organizationId, labels))) throw sandboxNotFound(id)
+    const id = await this.options.commands.idOf(caller, idOrName)
+    if ((await this.options.store.set(id, caller.organizationId, { labels })) === undefined)
+      throw sandboxNotFound(idOrName)
     return labels
   }
 
-  async access(id: string): Promise<SandboxAccess | undefined> {
-    if (!isSandboxId(id)) return undefined
-    const [row] = await this.options.store.findMany([id])
-    return row && { organizationId: row.organizationId, running: shownState(row) === 'started' }
+  async touch(caller: Principal, idOrName: string): Promise<void> {
+    const { id } = await this.options.commands.find(caller, idOrName)
+    await this.options.store.touch(new Map([[id, this.options.now()]]))
   }
 
-  private async find(caller: Principal, id: string): Promise<SandboxRow> {
-    if (!isSandboxId(id)) throw sandboxNotFound(id)
-    const row = await this.options.store.find(id, caller.organizationId, this.destroyedAfter())
-    if (row === undefined) throw sandboxNotFound(id)
+  async previewAccess(caller: Principal, idOrName: string): Promise<{ id: string; token: string }> {
+    const { id, authToken } = await this.options.commands.find(caller, idOrName)
+    if (authToken === null) throw sandboxNotFound(idOrName)
+    return { id, token: authToken }
+  }
+
+  async signingKey(caller: Principal, idOrName: string): Promise<string> {
+    const { signingKey } = await this.options.commands.find(caller, idOrName)
+    if (signingKey === null) throw sandboxNotFound(idOrName)
+    return signingKey
+  }
+
+  async rotateSigningKey(caller: Principal, idOrName: string): Promise<string> {
+    const id = await this.options.commands.idOf(caller, idOrName)
+    const signingKey = await this.options.store.rotateSigningKey(id, caller.organizationId)
+    if (signingKey === undefined) throw sandboxNotFound(idOrName)
+    return signingKey
+  }
+
+  async idOfName(name: string, organizationId: string): Promise<string | undefined> {
+    return await this.options.commands.idOfName(name, organizationId)
+  }
+
+  async readMany(ids: readonly string[]): Promise<Map<string, SandboxFacts>> {
+    const rows = await this.options.store.findMany(ids)
+    // What waits in a warm pool is nobody's business.
+    return new Map(rows.filter((row) => row.organizationId !== null).map((row) => [row.id, toFacts(row)]))
+  }
+
+  async access(id: string): Promise<SandboxAccess | undefined> {
+    if (!isUuid(id)) return undefined
+    const [row] = await this.options.store.findMany([id])
+    // W2: what waits in a warm pool is unknown to everybody.
+    if (row === undefined || row.organizationId === null) return undefined
+    const { organizationId, authToken, signingKey, public: isPublic, claimPending } = row
+    const phase = phaseOf(row)
+    // While it is resized it goes on.
+    const running = phase === 'started' || phase === 'resizingStarted'
+    const lost = phase === 'lost' || phase === 'lostWithBackup'
+    const destroyed = phase === 'destroyed'
+    return { organizationId, authToken, signingKey, public: isPublic, running, lost, destroyed, claimPending }
+  }
+
+  /** What shall not stay when it stops goes at once. */
+  private beginStop(caller: Principal, idOrName: string, force: boolean): Promise<SandboxRow> {
+    const before = async () => ({ stopForced: force })
+    return this.options.commands.give(caller, idOrName, { event: stopEvent, before })
+  }
+
+  private beginStart(caller: Principal, idOrName: string): Promise<SandboxRow> {
+    const { commands, room } = this.options
+    return commands.give(caller, idOrName, { event: 'start', before: (tx, row) => room.forStart(tx, row) })
+  }
+
+  private async insert(caller: Principal, asked: SandboxPlan): Promise<SandboxRow> {
+    const { organizationId } = caller
+    const [plan, snapshot] = await Promise.all([
+      this.located(asked, organizationId),
+      this.options.origins.choose(organizationId, asked),
+    ])
+    const chosen = { organizationId, snapshot }
+    const { row, origin } = await this.options.store.transaction(async (tx) => {
+      const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot: chosen.snapshot })
+      if (claimed !== undefined) return { origin: undefined, row: claimed }
+      const origin = await this.options.origins.settle(tx, plan, chosen)
+      return { origin, row: await this.place(tx, { plan, caller, origin }) }
+    })
+    if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${asked.name} already exists`)
+    if (origin === undefined) this.options.onClaim(row)
+    else origin.announce()
+    this.options.changes.emit(row)
     return row
   }
 
-  private async command(
-    caller: Principal,
-    id: string,
-    command: Pick<ChangeRequest, 'before'> & { event: SandboxCommand },
-  ): Promise<SandboxRow> {
-    if (!isSandboxId(id)) throw sandboxNotFound(id)
-    const actor = { kind: 'user', id: caller.userId } as const
-    const { organizationId } = caller
-    const result = await this.options.store.change({ id, organizationId, actor, ...command })
-    if (result === undefined || this.isForgotten(result.row)) throw sandboxNotFound(id)
-    if (result.outcome.kind === 'refused') {
-      throw new AppError(result.outcome.refusal.code, result.outcome.refusal.message)
-    }
-    return result.row
-  }
-
-  /** The rules of creation that need to know what there is. */
-  private async checkPlan({ snapshot, target }: SandboxPlan): Promise<void> {
-    if (!(await this.options.runners.hasSnapshot(snapshot))) {
-      throw new AppError('SNAPSHOT_NOT_FOUND', `Snapshot ${snapshot} not found`)
-    }
-    const targets = await this.options.runners.targets()
-    if (!targets.includes(target)) {
-      throw new AppError('TARGET_NOT_FOUND', `Target ${target} not found; there is ${targets.join(', ')}`)
-    }
+  /** With the region that its target means. */
+  private async located(plan: SandboxPlan, organizationId: string): Promise<SandboxPlan> {
+    if (plan.target === undefined) return plan
+    return { ...plan, target: await this.options.regions.resolve(plan.target, organizationId) }
   }
 
   /** Picks a runner and writes the row; the runners stay locked meanwhile, so that room is not given twice. */
-  private async place(tx: Queryable, plan: SandboxPlan, caller: Principal): Promise<SandboxRow> {
-    const { snapshot, target } = plan
-    const candidates = await this.options.runners.lockCandidates(tx, { region: target, snapshot })
-    const ids = candidates.map((candidate) => candidate.id)
-    const runnerId = pickRunner(candidates, await this.options.store.usage(tx, ids), plan)
-    if (runnerId === undefined) throw noRunner()
+  private async place(tx: Queryable, { plan, origin, caller }: Placing): Promise<SandboxRow | undefined> {
+    const { size, places, target } = origin
+    const runnerId = await this.options.room.forNew(tx, caller.organizationId, {
+      ...size,
+      places,
+      target,
+      class: plan.class,
+    })
+    const { ttlMinutes, asked: _, ...planned } = plan
+    const columns = { ...planned, ...origin.columns, runnerId, target, state: origin.stateOn(runnerId) }
     const now = new Date(this.options.now())
+    const autoDestroyAt = destroyAt(now.getTime(), ttlMinutes)
     const times = { changedAt: now, lastActivityAt: now, createdAt: now, updatedAt: now }
     const { organizationId } = caller
-    return await this.options.store.insert(
+    const row = await this.options.store.insert(
       tx,
-      { ...plan, ...times, organizationId, runnerId, state: 'creating', desiredState: 'started' },
+      { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started' },
       { kind: 'user', id: caller.userId },
     )
-  }
-
-  /** A stopped sandbox takes no cpu and memory, so others may have them by now. */
-  private async checkRoom(tx: Queryable, row: SandboxRow): Promise<void> {
-    const runner = await this.options.runners.lockOne(tx, row.runnerId)
-    if (runner === undefined) throw noRunner()
-    const usage = await this.options.store.usage(tx, [runner.id])
-    // Its disk is counted already.
-    const need = { cpu: row.cpu, memoryGib: row.memoryGib, diskGib: 0 }
-    if (pickRunner([runner], usage, need) === undefined) throw noRunner()
-  }
-
-  private isForgotten(row: SandboxRow): boolean {
-    return row.state === 'destroyed' && row.changedAt <= this.destroyedAfter()
-  }
-
-  private destroyedAfter(): Date {
-    return new Date(this.options.now() - DESTROYED_READABLE_MS)
+    if (row !== undefined) await origin.attach(tx, row.id)
+    return row
   }
 }
 
-function noRunner(): AppError {
-  return new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
+interface Placing {
+  plan: SandboxPlan
+  origin: SandboxOrigin
+  caller: Principal
+}
+
+function isStopping(lifecycle: Parameters<Condition>[0]): boolean {
+  return shownState(lifecycle) === 'stopping'
+}
+
+function isNotStarted(error: unknown): boolean {
+  return error instanceof AppError && (error.code === 'SANDBOX_START_FAILED' || error.code === 'SANDBOX_START_TIMEOUT')
 }

@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { SandboxReport, SandboxStep } from '@atoll/protocol'
+import { LeaseLostError } from '../reconciliation/lease-loop.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
+import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { createDeadline } from './deadline.ts'
 import type { SandboxLeaseStore } from './sandbox-lease-store.ts'
+import { networkRulesOf, newSpecOf, specOf } from './sandbox-spec.ts'
 import type { SandboxRow } from './sandbox-table.ts'
-
-/** Processes of a sandbox, at most. */
-export const PIDS_LIMIT = 4096
 
 /** Time that processes have to end after SIGTERM. */
 export const STOP_GRACE_MS = 2_000
@@ -18,14 +18,10 @@ export interface StepContext {
   runner: RunnerClient
   tunnels: ToolboxTunnels
   leases: Pick<SandboxLeaseStore, 'setToolboxToken'>
+  files: SandboxFiles
   leaseOwner: string
   /** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
   adoptWaitMs: number
-}
-
-/** Thrown when nothing may be done for a row any more: another replica has it, or it is wanted otherwise. */
-export class LeaseLostError extends Error {
-  override readonly name = 'LeaseLostError'
 }
 
 /**
@@ -41,20 +37,40 @@ export async function takeStep(
   const { row, step } = work
   switch (step) {
     case 'make':
-      await runner.make(row.id, specOf(row), signal)
+      await runner.make(row.id, newSpecOf(row), signal)
       return 'made'
+    case 'restore':
+      await makeToRestore(runner, row, signal)
+      await context.files.restore({ runner, row, signal })
+      return 'restored'
     case 'start':
       await start(context, row, signal)
       return 'ready'
     case 'stop':
-      await runner.stop(row.id, { graceMs: STOP_GRACE_MS }, signal)
+      await runner.stop(row.id, { graceMs: row.stopForced ? 0 : STOP_GRACE_MS }, signal)
       tunnels.disconnect(row.id, 'the sandbox was stopped')
       return 'halted'
+    case 'resize':
+      await resize(runner, row, signal)
+      return 'resized'
+    case 'archive':
+      if (!(await context.files.archive({ runner, row, leaseOwner: context.leaseOwner, signal }))) {
+        throw new LeaseLostError()
+      }
+      return 'saved'
     case 'remove':
       await runner.remove(row.id, signal)
       tunnels.disconnect(row.id, 'the sandbox was deleted')
       return 'removed'
   }
+}
+
+/** L7: what still runs there, from before its files went elsewhere, is not what they are restored into. */
+async function makeToRestore(runner: RunnerClient, row: SandboxRow, signal: AbortSignal): Promise<void> {
+  const { state } = await runner.make(row.id, specOf(row), signal)
+  if (state === 'stopped') return
+  await runner.remove(row.id, signal)
+  await runner.make(row.id, specOf(row), signal)
 }
 
 /** SHA-256 of a token, in hexadecimal: what is stored of it. */
@@ -67,6 +83,8 @@ async function start(context: StepContext, row: SandboxRow, signal: AbortSignal)
   const toolboxToken = randomBytes(TOOLBOX_TOKEN_BYTES).toString('base64url')
   const tokenHash = hashToken(toolboxToken)
   if (!(await context.leases.setToolboxToken(row.id, context.leaseOwner, tokenHash))) throw new LeaseLostError()
+  // The listener below would not hear of an end that came while the token was stored.
+  signal.throwIfAborted()
   context.tunnels.disconnect(row.id, 'the sandbox is started anew')
   const waiting = new AbortController()
   const stopWaiting = () => waiting.abort(signal.reason)
@@ -75,12 +93,17 @@ async function start(context: StepContext, row: SandboxRow, signal: AbortSignal)
     // Waiting begins first: a toolbox may have dialled home before the runner's answer is here.
     await Promise.all([
       context.tunnels.whenConnected(row.id, tokenHash, waiting.signal),
-      context.runner.start(row.id, { toolboxToken, env: row.env }, signal),
+      context.runner.start(row.id, { toolboxToken, env: row.env, ...claimOf(row) }, signal),
     ])
   } finally {
     signal.removeEventListener('abort', stopWaiting)
     waiting.abort()
   }
+}
+
+/** W6: what waits in a warm pool does nothing before it is somebody's. */
+function claimOf({ warmPoolId }: SandboxRow): { awaitsClaim?: boolean } {
+  return warmPoolId === null ? {} : { awaitsClaim: true }
 }
 
 /**
@@ -106,11 +129,14 @@ async function adopt(
   }
 }
 
-function specOf(row: SandboxRow) {
-  return {
-    snapshot: row.snapshot,
-    user: row.osUser,
-    limits: { cpu: row.cpu, memoryGiB: row.memoryGib, diskGiB: row.diskGib, pids: PIDS_LIMIT },
-    network: row.networkBlockAll ? ('none' as const) : ('nat' as const),
+/** Where nothing is to be resized, the network is to be as the row has it now. */
+async function resize(runner: RunnerClient, row: SandboxRow, signal: AbortSignal): Promise<void> {
+  const { resizeCpu: cpu, resizeMemoryGib: memoryGiB, resizeDiskGib: diskGiB } = row
+  const wanted = {
+    ...(cpu === null || cpu === row.cpu ? {} : { cpu }),
+    ...(memoryGiB === null || memoryGiB === row.memoryGib ? {} : { memoryGiB }),
+    ...(diskGiB === null || diskGiB === row.diskGib ? {} : { diskGiB }),
   }
+  if (Object.keys(wanted).length > 0) await runner.resize(row.id, wanted, signal)
+  else await runner.setNetwork(row.id, networkRulesOf(row), signal)
 }

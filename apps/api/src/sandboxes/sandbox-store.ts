@@ -1,7 +1,10 @@
-import { and, desc, eq, gt, inArray, ne, or, sql } from 'drizzle-orm'
+import type { SQL } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNull, ne, notInArray, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
+import type { SandboxUsage } from '../organizations/quota-limits.ts'
+import { warmPools } from '../warm-pools/warm-pool-table.ts'
 import type { SandboxChangeStore, SandboxStoreOptions } from './sandbox-change-store.ts'
-import { createSandboxChangeStore } from './sandbox-change-store.ts'
+import { createSandboxChangeStore, notifyOf } from './sandbox-change-store.ts'
 import type { SandboxEventRow, SandboxRow } from './sandbox-table.ts'
 import { sandboxEvents, sandboxes } from './sandbox-table.ts'
 
@@ -13,50 +16,84 @@ export interface RunnerUsage {
   cpu: number
   memoryGib: number
   diskGib: number
+  /** All that exist. */
+  sandboxes: number
 }
+
+/** What can be set whatever a sandbox is doing. */
+export type SandboxSettingColumns = Partial<
+  Pick<
+    SandboxRow,
+    'labels' | 'public' | 'autoStopMinutes' | 'autoArchiveMinutes' | 'autoDeleteMinutes' | 'autoDestroyAt'
+  >
+>
 
 /** The SQL of sandboxes, save what reconciliation needs. Times are written from the clock given. */
 export interface SandboxStore extends SandboxChangeStore {
   transaction: Database['transaction']
   /** A sandbox of an organization; one destroyed before `destroyedAfter` is not found. */
   find(id: string, organizationId: string, destroyedAfter: Date): Promise<SandboxRow | undefined>
+  /** The id of what is not destroyed and has this name. */
+  findIdByName(name: string, organizationId: string): Promise<string | undefined>
   /** Those with all of `labels`, newest first: neither destroyed nor failed and marked for deletion. */
   list(organizationId: string, labels: Record<string, string>): Promise<SandboxRow[]>
-  /** Replaces the labels of a sandbox that is not destroyed; false when there is none. */
-  setLabels(id: string, organizationId: string, labels: Record<string, string>): Promise<boolean>
+  /** Sets columns of a sandbox that is not destroyed; undefined when there is none. */
+  set(id: string, organizationId: string, columns: SandboxSettingColumns): Promise<SandboxRow | undefined>
   /** Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. */
   touch(activity: ReadonlyMap<string, number>): Promise<void>
-  /** What is taken on each runner: disk by all that exists, cpu and memory by all that runs or shall. */
-  usage(tx: Queryable, runnerIds: readonly string[]): Promise<Map<string, RunnerUsage>>
+  /**
+   * What is taken on each runner: disk by all that exists, cpu and memory by all that runs or shall. What waits in warm
+   * pools, which gives way to everything else, counts only `withWarm`.
+   */
+  usage(tx: Queryable, runnerIds: readonly string[], withWarm?: 'withWarm'): Promise<Map<string, RunnerUsage>>
+  /** What the sandboxes of an organization take of its quotas. */
+  organizationUsage(tx: Queryable, organizationId: string): Promise<SandboxUsage>
   /** The sandbox whose running toolbox has the token with this SHA-256. */
   findByToolboxToken(tokenHash: string): Promise<{ id: string } | undefined>
   /** Rows by id, destroyed ones too, whichever organization and runner they belong to. */
   findMany(ids: readonly string[]): Promise<SandboxRow[]>
   /** Ids of those that are stored as running on a runner. */
   startedOn(runnerId: string): Promise<string[]>
+  /** Ids of those that were lost with it. */
+  lostOn(runnerId: string): Promise<string[]>
   /** What happened to a sandbox, oldest first. */
   events(sandboxId: string): Promise<SandboxEventRow[]>
 }
 
 export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
-  const { database, now } = options
+  const { database, changes, now } = options
   const { db } = database
   return {
     ...createSandboxChangeStore(options),
     transaction: (work) => database.transaction(work),
     find: (id, organizationId, destroyedAfter) => find(db, { id, organizationId, destroyedAfter }),
-    list: (organizationId, labels) => list(db, organizationId, labels),
-    async setLabels(id, organizationId, labels) {
-      const mine = and(eq(sandboxes.id, id), eq(sandboxes.organizationId, organizationId))
-      const rows = await db
-        .update(sandboxes)
-        .set({ labels, updatedAt: new Date(now()) })
+    async findIdByName(name, organizationId) {
+      const mine = and(eq(sandboxes.organizationId, organizationId), eq(sandboxes.name, name))
+      const [row] = await db
+        .select({ id: sandboxes.id })
+        .from(sandboxes)
         .where(and(mine, ne(sandboxes.state, 'destroyed')))
-        .returning({ id: sandboxes.id })
-      return rows.length > 0
+      return row?.id
+    },
+    list: (organizationId, labels) => list(db, organizationId, labels),
+    async set(id, organizationId, columns) {
+      const mine = and(eq(sandboxes.id, id), eq(sandboxes.organizationId, organizationId))
+      const row = await database.transaction(async (tx) => {
+        const [changed] = await tx
+          .update(sandboxes)
+          .set({ ...columns, updatedAt: new Date(now()) })
+          .where(and(mine, ne(sandboxes.state, 'destroyed')))
+          .returning()
+        if (changed !== undefined) await tx.execute(notifyOf(changes.payload(changed)))
+        return changed
+      })
+      // Whoever remembers something of it, such as that its previews are public, looks again.
+      if (row !== undefined) changes.emit(row)
+      return row
     },
     touch: (activity) => touch(database, activity),
     usage,
+    organizationUsage,
     async findByToolboxToken(tokenHash) {
       const mine = eq(sandboxes.toolboxTokenHash, tokenHash)
       const [row] = await db.select({ id: sandboxes.id }).from(sandboxes).where(mine)
@@ -72,6 +109,14 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
     async startedOn(runnerId) {
       const running = and(eq(sandboxes.runnerId, runnerId), eq(sandboxes.state, 'started'))
       const rows = await db.select({ id: sandboxes.id }).from(sandboxes).where(running)
+      return rows.map((row) => row.id)
+    },
+    async lostOn(runnerId) {
+      const mine = and(eq(sandboxes.runnerId, runnerId), sql`${sandboxes.state} <> 'destroyed'`)
+      const rows = await db
+        .select({ id: sandboxes.id })
+        .from(sandboxes)
+        .where(and(mine, eq(sandboxes.lost, true)))
       return rows.map((row) => row.id)
     },
     async events(sandboxId) {
@@ -121,18 +166,61 @@ async function touch({ sql: query }: Database, activity: ReadonlyMap<string, num
     where sandboxes.id = used.id`
 }
 
-async function usage(tx: Queryable, runnerIds: readonly string[]): Promise<Map<string, RunnerUsage>> {
-  const runs = sql`${sandboxes.state} <> 'error'
-    and (${sandboxes.state} <> 'stopped' or ${sandboxes.desiredState} = 'started')`
+/** What a sandbox has or, where that is more, is being given. */
+const size = {
+  cpu: sql`greatest(${sandboxes.cpu}, ${sandboxes.resizeCpu})`,
+  memoryGib: sql`greatest(${sandboxes.memoryGib}, ${sandboxes.resizeMemoryGib})`,
+  diskGib: sql`greatest(${sandboxes.diskGib}, ${sandboxes.resizeDiskGib})`,
+}
+
+const isStill = sql`(${sandboxes.state} in ('stopped', 'archived') and ${sandboxes.desiredState} <> 'started')`
+
+async function usage(
+  tx: Queryable,
+  runnerIds: readonly string[],
+  withWarm?: 'withWarm',
+): Promise<Map<string, RunnerUsage>> {
+  const runs = sql`${sandboxes.state} <> 'error' and not ${isStill}`
   const rows = await tx
     .select({
       runnerId: sandboxes.runnerId,
-      cpu: sql<number>`coalesce(sum(${sandboxes.cpu}) filter (where ${runs}), 0)::float8`,
-      memoryGib: sql<number>`coalesce(sum(${sandboxes.memoryGib}) filter (where ${runs}), 0)::float8`,
-      diskGib: sql<number>`sum(${sandboxes.diskGib})::float8`,
+      cpu: sql<number>`coalesce(sum(${size.cpu}) filter (where ${runs}), 0)::float8`,
+      memoryGib: sql<number>`coalesce(sum(${size.memoryGib}) filter (where ${runs}), 0)::float8`,
+      diskGib: sql<number>`sum(${size.diskGib})::float8`,
+      sandboxes: sql<number>`count(*)::integer`,
     })
     .from(sandboxes)
-    .where(and(inArray(sandboxes.runnerId, [...runnerIds]), ne(sandboxes.state, 'destroyed')))
+    .where(
+      and(
+        inArray(sandboxes.runnerId, [...runnerIds]),
+        ne(sandboxes.state, 'destroyed'),
+        withWarm === undefined ? isNull(sandboxes.warmPoolId) : undefined,
+      ),
+    )
     .groupBy(sandboxes.runnerId)
-  return new Map(rows.map(({ runnerId, ...taken }) => [runnerId, taken]))
+  return new Map(rows.map(({ runnerId, ...taken }) => [runnerId ?? '', taken]))
+}
+
+/** What is an organization's, and what waits in its own warm pools. */
+export function countsFor(organizationId: string): SQL | undefined {
+  const pools = sql`array(select ${warmPools.id} from ${warmPools} where ${eq(warmPools.organizationId, organizationId)})`
+  return or(eq(sandboxes.organizationId, organizationId), sql`${sandboxes.warmPoolId} = any(${pools})`)
+}
+
+async function organizationUsage(tx: Queryable, organizationId: string): Promise<SandboxUsage> {
+  const runs = sql`not ${isStill}`
+  // What is archived takes no disk of a runner.
+  const onDisk = sql`(${sandboxes.state} <> 'archived' or ${sandboxes.desiredState} = 'started')`
+  const [taken] = await tx
+    .select({
+      cpu: sql<number>`coalesce(sum(${size.cpu}) filter (where ${runs}), 0)::float8`,
+      memoryGib: sql<number>`coalesce(sum(${size.memoryGib}) filter (where ${runs}), 0)::float8`,
+      diskGib: sql<number>`coalesce(sum(${size.diskGib}) filter (where ${onDisk}), 0)::float8`,
+      sandboxes: sql<number>`count(*)::float8`,
+      running: sql<number>`(count(*) filter (where ${runs}))::float8`,
+    })
+    .from(sandboxes)
+    .where(and(countsFor(organizationId), notInArray(sandboxes.state, ['destroyed', 'error', 'build_failed'])))
+  if (taken === undefined) throw new Error('a sum has no row')
+  return taken
 }

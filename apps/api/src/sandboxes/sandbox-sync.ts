@@ -1,54 +1,100 @@
-import type { SandboxStatus } from '@atoll/protocol'
+import type { SandboxState, SandboxStatus } from '@atoll/protocol'
 import { shownState } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
-import { RunnerCallError } from '../runners/runner-client.ts'
+import type { Database } from '../database/database.ts'
+import { isUuid } from '../database/uuid.ts'
+import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { ConnectedRunner, RunnerObserver } from '../runners/runner-session.ts'
-import { isSandboxId } from './sandbox-id.ts'
+import { eachOf } from './each-of.ts'
+import { clearFormer, formerlyOn } from './runner-loss/former-placements.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
 const NOT_FOUND = 'not found on its runner'
+const RETURNED = 'its runner has returned'
+
+/** Sandboxes of one runner settled side by side. */
+const MAX_CONCURRENT = 4
 
 export interface SandboxSyncOptions {
-  store: Pick<SandboxStore, 'change' | 'findMany' | 'startedOn'>
+  database: Pick<Database, 'db'>
+  store: Pick<SandboxStore, 'change' | 'findMany' | 'startedOn' | 'lostOn'>
   log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
 }
 
 /**
  * Makes rows and runners agree where no reconciliation is due: a sandbox that ended by itself is stopped in its
- * row, one that runs against its row is stopped on its runner, and one that was destroyed is deleted there (R9).
+ * row, one that runs against its row is stopped on its runner, and one that was destroyed, or is elsewhere by now, is
+ * deleted there (R9). What was lost with its runner goes on (L3).
  */
-export function createSandboxSync({ store, log }: SandboxSyncOptions): RunnerObserver {
+export function createSandboxSync({ database, store, log, now }: SandboxSyncOptions): RunnerObserver {
+  const { db } = database
+
   async function ended(runner: ConnectedRunner, id: string, reason: string): Promise<void> {
     const actor = { kind: 'runner' } as const
     const result = await store.change({ id, event: 'exited', actor, runnerId: runner.id, reason })
     if (result?.outcome.kind === 'changed') log.info({ sandboxId: id, reason }, 'a sandbox ended by itself')
   }
 
-  /** What exists on the runner against its row. */
-  async function settle(runner: ConnectedRunner, status: SandboxStatus, row: SandboxRow | undefined): Promise<void> {
-    if (row === undefined || row.runnerId !== runner.id) {
+  /** From now on nothing of what it has is taken elsewhere, so that what is read afterwards stays true. */
+  async function reach(runner: ConnectedRunner): Promise<void> {
+    const ids = await store.lostOn(runner.id)
+    await eachOf(ids, MAX_CONCURRENT, async (id) => {
+      await store.change({ id, event: 'reached', actor: { kind: 'runner' }, runnerId: runner.id, reason: RETURNED })
+    })
+    if (ids.length > 0) log.warn({ runner: runner.name, sandboxes: ids.length }, 'a runner that was lost has returned')
+  }
+
+  async function readFound(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<Found[]> {
+    const ids = statuses.map((status) => status.sandboxId).filter(isUuid)
+    const rows = new Map((await store.findMany(ids)).map((row) => [row.id, row]))
+    const former = await formerlyOn(db, runner.id, ids)
+    return statuses.map((status) => {
+      const row = rows.get(status.sandboxId)
+      return { status, row, mayGo: row !== undefined && mayGo(runner, row, former.has(row.id)) }
+    })
+  }
+
+  /** Settles what exists on the runner against its row; true when it is deleted there. */
+  async function settle(runner: ConnectedRunner, { status, row, mayGo }: Found): Promise<boolean> {
+    if (row === undefined || (row.runnerId !== runner.id && !mayGo)) {
       log.warn({ sandboxId: status.sandboxId, runner: runner.name }, 'a runner has a sandbox that is not its own')
-      return
-    }
-    const shown = shownState(row)
-    if (shown === 'destroyed') await runner.client.remove(row.id)
-    else if (status.state === 'running' && (shown === 'stopped' || shown === 'error')) {
+    } else if (mayGo) {
+      await runner.client.remove(row.id)
+      return true
+    } else if (status.state === 'running' && restful.has(shownState(row))) {
       await runner.client.stop(row.id, { graceMs: 0 })
     }
+    return false
+  }
+
+  /** Answers which are deleted. */
+  async function settleAll(runner: ConnectedRunner, found: readonly Found[]): Promise<Set<string>> {
+    const deleted = new Set<string>()
+    const settleSafely = async (one: Found) => {
+      const id = one.status.sandboxId
+      try {
+        if (await settle(runner, one)) deleted.add(id)
+      } catch (error) {
+        // One sandbox that cannot be put right must not keep all the others from their runner.
+        log.error({ err: error, sandboxId: id }, 'a sandbox could not be settled on its runner')
+      }
+    }
+    // L7: what shall not be there ends before anything else.
+    const going = found.filter((one) => one.mayGo)
+    const staying = found.filter((one) => !one.mayGo)
+    for (const some of [going, staying]) await eachOf(some, MAX_CONCURRENT, settleSafely)
+    return deleted
   }
 
   return {
     async compare(runner, statuses) {
-      const rows = await store.findMany(statuses.map((status) => status.sandboxId).filter(isSandboxId))
-      const byId = new Map(rows.map((row) => [row.id, row]))
-      for (const status of statuses) {
-        const failed = (error: unknown) => {
-          // One sandbox that cannot be put right must not keep all the others from their runner.
-          log.error({ err: error, sandboxId: status.sandboxId }, 'a sandbox could not be settled on its runner')
-        }
-        await settle(runner, status, byId.get(status.sandboxId)).catch(failed)
-      }
+      await reach(runner)
+      const deleted = await settleAll(runner, await readFound(runner, statuses))
+      const left = statuses.map(({ sandboxId }) => sandboxId).filter((id) => isUuid(id) && !deleted.has(id))
+      await clearFormer(db, runner.id, { left, at: new Date(now()) })
       const byStatus = new Map(statuses.map((status) => [status.sandboxId, status]))
       for (const id of await store.startedOn(runner.id)) {
         const status = byStatus.get(id)
@@ -62,13 +108,29 @@ export function createSandboxSync({ store, log }: SandboxSyncOptions): RunnerObs
     },
 
     async changed(runner, { sandboxId, reason }) {
-      if (!isSandboxId(sandboxId)) return
+      if (!isUuid(sandboxId)) return
       // An event may be older than the newest start, so what counts is what is true now.
       const status = await currentStatus(runner, sandboxId)
       if (status.state === 'stopped') await ended(runner, sandboxId, status.reason ?? reason ?? 'ended by itself')
     },
   }
 }
+
+/** What a runner has, its row, and whether it may be deleted there. */
+interface Found {
+  status: SandboxStatus
+  row: SandboxRow | undefined
+  mayGo: boolean
+}
+
+/** R9: it is destroyed, or was there once: its files are in the object store, or on another runner. */
+function mayGo(runner: ConnectedRunner, row: SandboxRow, wasHere: boolean): boolean {
+  if (row.runnerId === runner.id) return shownState(row) === 'destroyed'
+  return row.runnerId === null || wasHere
+}
+
+/** What does not run. */
+const restful: ReadonlySet<SandboxState> = new Set(['stopped', 'error'])
 
 async function currentStatus(runner: ConnectedRunner, sandboxId: string): Promise<SandboxStatus> {
   try {

@@ -1,6 +1,7 @@
 import type { SandboxStep } from '@atoll/protocol'
 import { TunnelError } from '@atoll/tunnel'
-import { RunnerCallError } from '../runners/runner-client.ts'
+import { RunnerCallError } from '../runners/runner-answer.ts'
+import { BackupDamagedError } from './backups/backup-transfer.ts'
 
 /** `away`: the runner has gone, which says nothing of the step. `permanent`: trying again would end the same. */
 export type Verdict = 'away' | 'permanent' | 'passing'
@@ -14,7 +15,7 @@ export function verdictOn(error: unknown): Verdict {
     return LINK_IS_OVER.has(error.code) ? 'away' : 'passing'
   }
   if (error instanceof RunnerCallError) return isRefusal(error.status) ? 'permanent' : 'passing'
-  return 'passing'
+  return error instanceof BackupDamagedError ? 'permanent' : 'passing'
 }
 
 function isRefusal(status: number): boolean {
@@ -23,8 +24,11 @@ function isRefusal(status: number): boolean {
 
 const deeds: Readonly<Record<SandboxStep, string>> = {
   make: 'be created',
+  restore: 'be restored',
   start: 'be started',
   stop: 'be stopped',
+  resize: 'be changed',
+  archive: 'be archived',
   remove: 'be deleted',
   none: 'be changed',
 }
@@ -35,6 +39,9 @@ export function reasonOf(error: unknown, step: SandboxStep): string {
   if (error instanceof RunnerCallError) {
     return isRefusal(error.status) ? `${what}: ${error.message}` : `${what}: its runner failed`
   }
+  if (error instanceof BackupDamagedError) return `${what}: ${error.message}`
+  const isCopy = step === 'archive' || step === 'restore'
+  if (isCopy && !(error instanceof TunnelError)) return `${what}: the object store failed`
   // What a start waits for longest is its toolbox.
   return step === 'start' ? `${what}: its toolbox did not connect in time` : `${what}: its runner did not answer`
 }

@@ -26,9 +26,13 @@ export function checkLabels(labels: Record<string, string>): void {
   checkSize(labels, { field: 'labels', maxEntries: MAX_LABELS, maxBytes: MAX_LABELS_BYTES })
 }
 
+export function isStorable(text: string): boolean {
+  return !UNSTORABLE.test(text)
+}
+
 /** Throws VALIDATION_FAILED for text that cannot be stored. */
 export function checkText(field: string, text: string): void {
-  if (UNSTORABLE.test(text)) throw invalid(`${field} holds a NUL or half of a surrogate pair`)
+  if (!isStorable(text)) throw invalid(`${field} holds a NUL or half of a surrogate pair`)
 }
 
 function checkSize(map: Record<string, string>, { field, maxEntries, maxBytes }: Bounds): void {

@@ -1,51 +1,87 @@
-import type { SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import type {
+  NetworkRules,
+  ResizeSandbox,
+  SandboxSpec,
+  SandboxStatus,
+  StagedArchive,
+  StartSandbox,
+} from '@atoll/protocol'
+import { createMemoryLinkPair, createPeer, TunnelError } from '@atoll/tunnel'
+import { RunnerCallError } from '../runners/runner-answer.ts'
+import type { RunnerArchiveClient } from '../runners/runner-archive-client.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
-import { RunnerCallError } from '../runners/runner-client.ts'
 import { hashToken } from '../sandboxes/sandbox-steps.ts'
 import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
+import { MemoryArchives } from './memory-archives.ts'
+import { noSnapshots, noVolumes } from './nobody-asks.ts'
 
-export type StepVerb = 'make' | 'start' | 'stop' | 'remove'
+export type StepVerb =
+  | 'make'
+  | 'start'
+  | 'stop'
+  | 'resize'
+  | 'network'
+  | 'remove'
+  | 'export'
+  | 'read'
+  | 'import'
+  | 'send'
 
 /** A call that waits, before or after its effect. */
 export interface Trap {
   reached: Promise<void>
   spring(): void
+  /** The link ends, and the call with it. */
+  cut(): void
 }
 
 interface MemorySandbox {
   state: 'running' | 'stopped'
   token: string | undefined
+  /** What it has changed. */
+  files: string
+  resources: ResizeSandbox
+  network: NetworkRules | undefined
 }
 
 /** What runners and their toolboxes do, without any network: for tests of what calls them. */
 export class MemoryRunner implements RunnerClient {
   readonly sandboxes = new Map<string, MemorySandbox>()
+  readonly archived = new MemoryArchives()
+  readonly archives: RunnerArchiveClient
+  readonly snapshots = noSnapshots
+  readonly volumes = noVolumes
   /** Every call, as `start <id>`. */
   readonly calls: string[] = []
   /** Whether a started sandbox's toolbox connects. */
   toolboxConnects = true
   private readonly tunnels: TunnelRegistry
-  private readonly traps = new Map<string, { reach: () => void; sprung: Promise<void> }>()
+  private readonly traps = new Map<string, { reach: () => void; sprung: Promise<void>; passing: number }>()
   private readonly failures: { verb: StepVerb; error: Error }[] = []
   private sequence = 0
 
   constructor(tunnels: TunnelRegistry) {
     this.tunnels = tunnels
+    this.archives = this.createArchives()
   }
 
-  /** The next call of `verb` waits at that point. */
-  trap(verb: StepVerb, at: 'before' | 'after'): Trap {
+  /** The next call of `verb` waits at that point, or one after `passing` others. */
+  trap(verb: StepVerb, at: 'before' | 'after', passing = 0): Trap {
     let reach: () => void = () => undefined
     let spring: () => void = () => undefined
+    let cut: () => void = () => undefined
     const reached = new Promise<void>((resolve) => {
       reach = resolve
     })
-    const sprung = new Promise<void>((resolve) => {
+    const sprung = new Promise<void>((resolve, reject) => {
       spring = resolve
+      cut = () => reject(new TunnelError('LINK_CLOSED', 'the runner is gone'))
     })
-    this.traps.set(`${at} ${verb}`, { reach, sprung })
-    return { reached, spring }
+    sprung.catch(() => undefined)
+    this.traps.set(`${at} ${verb}`, { reach, sprung, passing })
+    return { reached, spring, cut }
   }
 
   /** The next `times` calls of `verb` throw. */
@@ -73,16 +109,25 @@ export class MemoryRunner implements RunnerClient {
     return this.statusOf(id)
   }
 
-  make(id: string, _spec: SandboxSpec, signal?: AbortSignal): Promise<SandboxStatus> {
+  make(id: string, { limits, networkRules, forkOf }: SandboxSpec, signal?: AbortSignal): Promise<SandboxStatus> {
     return this.perform({ verb: 'make', id, signal }, () => {
-      if (!this.sandboxes.has(id)) this.sandboxes.set(id, { state: 'stopped', token: undefined })
+      if (this.sandboxes.has(id)) return
+      const { pids: _, ...resources } = limits
+      const files = forkOf === undefined ? '' : this.parent(forkOf).files
+      this.sandboxes.set(id, { state: 'stopped', token: undefined, files, resources, network: networkRules })
     })
+  }
+
+  /** Of a fork. */
+  private parent(id: string): MemorySandbox {
+    const parent = this.sandboxes.get(id)
+    if (parent === undefined) throw new RunnerCallError(404, `there is no sandbox ${id} on this runner`)
+    return parent
   }
 
   start(id: string, body: StartSandbox, signal?: AbortSignal): Promise<SandboxStatus> {
     return this.perform({ verb: 'start', id, signal }, async () => {
-      const sandbox = this.sandboxes.get(id)
-      if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`)
+      const sandbox = this.get(id)
       if (sandbox.state === 'running') return
       Object.assign(sandbox, { state: 'running', token: body.toolboxToken })
       if (this.toolboxConnects) await this.connectToolbox(id, body.toolboxToken)
@@ -91,16 +136,63 @@ export class MemoryRunner implements RunnerClient {
 
   stop(id: string, _body: unknown, signal?: AbortSignal): Promise<SandboxStatus> {
     return this.perform({ verb: 'stop', id, signal }, () => {
-      const sandbox = this.sandboxes.get(id)
-      if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`)
+      const sandbox = this.get(id)
       sandbox.state = 'stopped'
+    })
+  }
+
+  resize(id: string, body: ResizeSandbox, signal?: AbortSignal): Promise<SandboxStatus> {
+    return this.perform({ verb: 'resize', id, signal }, () => {
+      Object.assign(this.get(id).resources, body)
+    })
+  }
+
+  setNetwork(id: string, body: NetworkRules, signal?: AbortSignal): Promise<SandboxStatus> {
+    return this.perform({ verb: 'network', id, signal }, () => {
+      this.get(id).network = body
     })
   }
 
   async remove(id: string, signal?: AbortSignal): Promise<void> {
     await this.perform({ verb: 'remove', id, signal }, () => {
       this.sandboxes.delete(id)
+      this.archived.forget(id)
     })
+  }
+
+  private createArchives(): RunnerArchiveClient {
+    const { archived } = this
+    return {
+      stage: async ({ sandboxId, archiveId }, signal) => {
+        const files = () => Buffer.from(this.get(sandboxId).files)
+        let staged = { bytes: 0, sha256: '', format: 'tar' as StagedArchive['format'] }
+        await this.perform({ verb: 'export', id: sandboxId, signal }, () => {
+          staged = archived.stage(sandboxId, archiveId, files())
+        })
+        return staged
+      },
+      read: async ({ sandboxId, archiveId }, span, signal) => {
+        await this.perform({ verb: 'read', id: sandboxId, signal }, () => undefined)
+        return Readable.from([archived.read(sandboxId, archiveId, span)])
+      },
+      discard: async ({ sandboxId, archiveId }) => archived.discard(sandboxId, archiveId),
+      arrived: async ({ sandboxId, archiveId }) => {
+        this.get(sandboxId)
+        return archived.arrived(sandboxId, archiveId)
+      },
+      send: async ({ sandboxId, archiveId }, { from, source }, signal) => {
+        const content = await buffer(source)
+        await this.perform({ verb: 'send', id: sandboxId, signal }, () => {
+          archived.receive(sandboxId, archiveId, { from, content })
+        })
+        return archived.arrived(sandboxId, archiveId)
+      },
+      unpack: ({ sandboxId, archiveId }, whole, signal) =>
+        this.perform({ verb: 'import', id: sandboxId, signal }, () => {
+          const files = archived.unpack(sandboxId, archiveId, whole)
+          if (files !== undefined) this.get(sandboxId).files = files.toString()
+        }),
+    }
   }
 
   private async perform(
@@ -108,6 +200,7 @@ export class MemoryRunner implements RunnerClient {
     act: () => void | Promise<void>,
   ): Promise<SandboxStatus> {
     const { verb, id, signal } = call
+    signal?.throwIfAborted()
     this.calls.push(`${verb} ${id}`)
     await this.pass(`before ${verb}`, signal)
     const planned = this.failures.findIndex((failure) => failure.verb === verb)
@@ -120,12 +213,16 @@ export class MemoryRunner implements RunnerClient {
 
   private async pass(point: string, signal: AbortSignal | undefined): Promise<void> {
     const trap = this.traps.get(point)
-    this.traps.delete(point)
     if (trap === undefined) return
+    if (trap.passing > 0) {
+      trap.passing -= 1
+      return
+    }
+    this.traps.delete(point)
     trap.reach()
     await new Promise<void>((resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
-      void trap.sprung.then(resolve)
+      trap.sprung.then(resolve, reject)
     })
   }
 
@@ -138,9 +235,13 @@ export class MemoryRunner implements RunnerClient {
     this.tunnels.add({ sandboxId, tokenHash: hashToken(token), peer, sequence: this.sequence })
   }
 
-  private statusOf(id: string): SandboxStatus {
+  get(id: string): MemorySandbox {
     const sandbox = this.sandboxes.get(id)
     if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`)
-    return { sandboxId: id, state: sandbox.state }
+    return sandbox
+  }
+
+  private statusOf(id: string): SandboxStatus {
+    return { sandboxId: id, state: this.get(id).state }
   }
 }

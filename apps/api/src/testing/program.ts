@@ -14,6 +14,8 @@ const MAX_OUTPUT_CHARS = 200_000
 export interface Program {
   /** Runs it with Node, in a fresh environment that holds `env` only. */
   start(env: Record<string, string>, args?: readonly string[]): RunningProgram
+  /** Kills what still runs and waits for its end. */
+  killAll(): Promise<void>
   /** Kills what still runs and removes the bundle. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -42,18 +44,22 @@ export async function bundleProgram(entry: string): Promise<Program> {
     format: 'esm',
     plugins: [{ name: 'npm-packages-stay-outside', setup: leaveNpmPackagesOutside }],
   })
-  const running: RunningProgram[] = []
+  let running: RunningProgram[] = []
+  async function killAll(): Promise<void> {
+    const ending = running
+    running = []
+    for (const { child } of ending) child.kill('SIGKILL')
+    await Promise.all(ending.map(({ exited }) => exited))
+  }
   return {
+    killAll,
     start(env, args = []) {
       const program = run(path, env, args)
       running.push(program)
       return program
     },
     async [Symbol.asyncDispose]() {
-      for (const { child, exited } of running) {
-        child.kill('SIGKILL')
-        await exited
-      }
+      await killAll()
       await rm(folder, { recursive: true, force: true })
     },
   }

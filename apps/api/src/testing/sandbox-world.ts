@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Sandbox } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
 import { createLogger } from '@atoll/service'
+import type { Config, Secrets } from '../config.ts'
 import { ScriptedRunner } from './scripted-runner.ts'
 import type { NewPrincipal, TestApi, TestPrincipal } from './test-api.ts'
 import { createTestApi } from './test-api.ts'
@@ -33,10 +35,16 @@ export interface SandboxWorld extends AsyncDisposable {
 }
 
 /** The caller disposes it. */
-export async function createSandboxWorld(): Promise<SandboxWorld> {
+export async function createSandboxWorld(
+  options: { log?: Logger; config?: Partial<Config>; secrets?: Partial<Secrets> } = {},
+): Promise<SandboxWorld> {
   const token = randomUUID()
-  const level = process.env['TEST_LOG_LEVEL'] ?? 'silent'
-  const api = await createTestApi({ secrets: { runnerToken: token }, log: createLogger('test-api', level) })
+  const log = options.log ?? createLogger('test-api', process.env['TEST_LOG_LEVEL'] ?? 'silent')
+  const api = await createTestApi({
+    config: options.config ?? {},
+    secrets: { ...options.secrets, runnerToken: token },
+    log,
+  })
   const url = await api.listen()
   const principal = await api.createPrincipal()
   const runner = new ScriptedRunner({ url, token })

@@ -1,19 +1,40 @@
-import type { RunnerEvent, RunnerInfo, SandboxSpec, SandboxStatus } from '@atoll/protocol'
-import { RUNNER_TUNNEL_PATH } from '@atoll/protocol'
+import type {
+  NetworkRules,
+  ResizeSandbox,
+  RunnerEvent,
+  RunnerInfo,
+  SandboxSpec,
+  SandboxStatus,
+  StartSandbox,
+  StopSandbox,
+  ToolboxClaim,
+  UnpackArchive,
+} from '@atoll/protocol'
+import { CLAIM_METHOD, RUNNER_TUNNEL_PATH } from '@atoll/protocol'
 import type { IncomingExchange, TunnelPeer } from '@atoll/tunnel'
 import { dialTunnel } from '@atoll/tunnel'
+import { MemoryArchives } from './memory-archives.ts'
+import { ScriptedHoldings } from './scripted-holdings.ts'
 import type { ToolboxScript } from './scripted-toolbox.ts'
 import { describeCall, dialToolbox } from './scripted-toolbox.ts'
 
-export type RunnerVerb = 'make' | 'start' | 'stop' | 'remove' | 'status'
+export type RunnerVerb = 'make' | 'start' | 'stop' | 'resize' | 'network' | 'export' | 'import' | 'remove' | 'status'
 
 /** A sandbox on the test's runner: a toolbox that dials home stands for its processes. */
 export interface ScriptedSandbox {
   spec: SandboxSpec | undefined
   env: Record<string, string>
+  /** It answers nothing until it is claimed. */
+  awaitsClaim: boolean
+  /** The environment of each claim that it was sent. */
+  claims: Record<string, string>[]
   token: string | undefined
   state: 'running' | 'stopped'
   toolbox: TunnelPeer | undefined
+  /** What stands for the files it changed: archived as it is. */
+  files: Buffer
+  /** What the last stop allowed its processes, in milliseconds. */
+  graceMs: number | undefined
 }
 
 /** One call that has arrived and waits. */
@@ -23,18 +44,36 @@ export interface Held {
   release(): void
 }
 
+/** What a call comes with. */
+interface Given {
+  text: string
+  /** Empty where none is named. */
+  archiveId: string
+}
+
+/** As a real runner does. */
+const ALIVE_INTERVAL_MS = 10_000
+
+const able = { available: true }
+
 const INFO: RunnerInfo = {
   ...{ version: '0.0.0', driver: 'scripted', runtime: 'none', limitations: [] },
   ...{ cpu: 64, memoryGiB: 1024, diskGiB: 10_000, snapshots: ['host'] },
+  abilities: { images: able, builds: able, directories: able, zstd: able, quotas: able, network: able, claims: able },
 }
 
 /** A runner made of memory that speaks the real interface over a real tunnel. */
 export class ScriptedRunner implements AsyncDisposable {
   readonly sandboxes = new Map<string, ScriptedSandbox>()
+  readonly archived = new MemoryArchives()
+  /** What else it has. */
+  readonly holdings = new ScriptedHoldings((event) => this.emit(event))
   /** Every call, as `start <id>`. */
   readonly calls: string[] = []
   info: RunnerInfo = INFO
   script: ToolboxScript = describeCall
+  /** What toolboxes wait for before they take a claim. */
+  claimsHeld: Promise<void> | undefined
   /** Whether a started sandbox's toolbox dials home. */
   toolboxDials = true
   private readonly url: string
@@ -51,11 +90,15 @@ export class ScriptedRunner implements AsyncDisposable {
   }
 
   async connect(): Promise<void> {
-    this.peer = await dialTunnel({
+    const peer = await dialTunnel({
       url: this.url.replace(/^http/, 'ws') + RUNNER_TUNNEL_PATH,
       headers: { authorization: `Bearer ${this.token}` },
       onRequest: (exchange) => this.receive(exchange),
     })
+    this.peer = peer
+    // Tests of a file share a runner, which on a busy machine takes longer than a silent one is kept.
+    const timer = setInterval(() => this.emit({ type: 'alive' }), ALIVE_INTERVAL_MS)
+    void peer.whenClosed.then(() => clearInterval(timer))
   }
 
   async disconnect(): Promise<void> {
@@ -119,7 +162,8 @@ export class ScriptedRunner implements AsyncDisposable {
       onData: (chunk) => chunks.push(Buffer.from(chunk)),
       onEnd: () => {
         if (exchange.head.path === '/events') this.openEvents(exchange)
-        else this.answer(exchange, Buffer.concat(chunks).toString('utf8')).catch(() => exchange.reset('HANDLER_FAILED'))
+        else if (this.holdings.stream(exchange)) return
+        else this.answer(exchange, Buffer.concat(chunks)).catch(() => exchange.reset('HANDLER_FAILED'))
       },
       onReset: () => this.eventStreams.delete(exchange),
     }
@@ -131,22 +175,35 @@ export class ScriptedRunner implements AsyncDisposable {
     exchange.write(Buffer.from('{"type":"alive"}\n'))
   }
 
-  private async answer(exchange: IncomingExchange, text: string): Promise<void> {
-    const [status, body] = await this.perform(exchange.head.method, exchange.head.path, text)
+  private async answer(exchange: IncomingExchange, bytes: Buffer): Promise<void> {
+    const { method, path } = exchange.head
+    // Archives are any bytes.
+    const isArchive = method === 'PUT' && path.includes('/incoming?')
+    const text = bytes.toString(isArchive ? 'latin1' : 'utf8')
+    const isHolding = path.startsWith('/snapshots') || path.startsWith('/volumes')
+    const [status, body] = isHolding
+      ? this.holdings.perform(method, path, bytes)
+      : await this.perform(method, path, text)
     exchange.respond({ status, headers: { 'content-type': 'application/json' } })
-    exchange.end(body === undefined ? undefined : Buffer.from(JSON.stringify(body)))
+    if (Buffer.isBuffer(body)) exchange.end(body)
+    else exchange.end(body === undefined ? undefined : Buffer.from(JSON.stringify(body)))
   }
 
   private async perform(method: string, path: string, text: string): Promise<[number, unknown?]> {
     if (path === '/info') return [200, this.info]
     if (path === '/ready') return [204]
     if (path === '/sandboxes') return [200, { items: [...this.sandboxes.keys()].map((id) => this.status(id)) }]
-    const [, , id = '', action] = path.split('/')
+    const [place = '', query] = path.split('?')
+    const [, , id = '', action] = place.split('/')
+    const parameters = new URLSearchParams(query)
+    const moved = this.moveArchive(`${method} ${action}`, id, { query: parameters, text })
+    if (moved !== undefined) return moved
+    const given = { text, archiveId: parameters.get('archive') ?? '' }
     const verb = verbOf(method, action)
     this.calls.push(`${verb} ${id}`)
-    if (verb === 'status') return await this.do(verb, id, text)
+    if (verb === 'status') return await this.do(verb, id, given)
     // As runners do: one call for a sandbox at a time, in the order of arrival.
-    const turn = (this.turns.get(id) ?? Promise.resolve()).then(() => this.do(verb, id, text))
+    const turn = (this.turns.get(id) ?? Promise.resolve()).then(() => this.do(verb, id, given))
     this.turns.set(
       id,
       turn.catch(() => undefined),
@@ -154,7 +211,30 @@ export class ScriptedRunner implements AsyncDisposable {
     return await turn
   }
 
-  private async do(verb: RunnerVerb, id: string, text: string): Promise<[number, unknown?]> {
+  /** What an archive takes between being packed and being unpacked; undefined for other calls. */
+  private moveArchive(
+    call: string,
+    id: string,
+    { query, text }: { query: URLSearchParams; text: string },
+  ): [number, unknown?] | undefined {
+    const archiveId = query.get('archive') ?? ''
+    const from = Number(query.get('from'))
+    switch (call) {
+      case 'GET outgoing':
+        return [200, this.archived.read(id, archiveId, { from, bytes: Number(query.get('bytes')) })]
+      case 'DELETE outgoing':
+        this.archived.discard(id, archiveId)
+        return [204]
+      case 'GET incoming':
+        return [200, this.archived.arrived(id, archiveId)]
+      case 'PUT incoming':
+        return [200, this.archived.receive(id, archiveId, { from, content: Buffer.from(text, 'latin1') })]
+      default:
+        return undefined
+    }
+  }
+
+  private async do(verb: RunnerVerb, id: string, given: Given): Promise<[number, unknown?]> {
     const hold = this.holds.get(verb)
     this.holds.delete(verb)
     hold?.reach()
@@ -164,46 +244,101 @@ export class ScriptedRunner implements AsyncDisposable {
       failure.left -= 1
       return [failure.status, { message: `planned failure of ${verb}`, code: 'PLANNED' }]
     }
-    return await this.act(verb, id, text === '' ? {} : JSON.parse(text))
+    return await this.act(verb, id, given)
   }
 
-  private async act(verb: RunnerVerb, id: string, body: unknown): Promise<[number, unknown?]> {
+  private async act(verb: RunnerVerb, id: string, { text, archiveId }: Given): Promise<[number, unknown?]> {
+    const body: unknown = text === '' ? {} : JSON.parse(text)
     if (verb === 'remove') {
       await this.halt(id)
       this.sandboxes.delete(id)
+      this.archived.forget(id)
       return [204]
+    }
+    if (verb === 'make' && !this.holdings.isActive((body as SandboxSpec).snapshot)) {
+      return [400, { message: 'Snapshot not found', code: 'SNAPSHOT_NOT_FOUND' }]
+    }
+    const { forkOf } = body as Partial<SandboxSpec>
+    const parent = forkOf === undefined ? undefined : this.sandboxes.get(forkOf)
+    if (verb === 'make' && forkOf !== undefined && parent === undefined && !this.sandboxes.has(id)) {
+      return [404, { message: `there is no sandbox ${forkOf} on this runner`, code: 'SANDBOX_NOT_FOUND' }]
     }
     if (verb === 'make') {
       const made = {
         spec: body as SandboxSpec,
         env: {},
+        awaitsClaim: false,
         token: undefined,
         state: 'stopped',
         toolbox: undefined,
+        files: parent?.files ?? Buffer.alloc(0),
+        graceMs: undefined,
       } as const
-      if (!this.sandboxes.has(id)) this.sandboxes.set(id, { ...made })
+      if (!this.sandboxes.has(id)) this.sandboxes.set(id, { ...made, claims: [] })
     }
     if (!this.sandboxes.has(id)) return [404, { message: `Sandbox ${id} not found`, code: 'SANDBOX_NOT_FOUND' }]
-    if (verb === 'start') this.boot(id, body as { toolboxToken: string; env: Record<string, string> })
-    if (verb === 'stop') await this.halt(id)
+    if (verb === 'start') this.boot(id, body as StartSandbox)
+    if (verb === 'stop') {
+      this.get(id).graceMs = (body as StopSandbox).graceMs
+      await this.halt(id)
+    }
+    if (verb === 'resize') this.resize(id, body as ResizeSandbox)
+    if (verb === 'network') this.setNetwork(id, body as NetworkRules)
+    if (verb === 'export') return [200, this.archived.stage(id, archiveId, this.get(id).files)]
+    if (verb === 'import') {
+      this.get(id).files = this.archived.unpack(id, archiveId, body as UnpackArchive) ?? this.get(id).files
+    }
     return [200, this.status(id)]
   }
 
-  private boot(id: string, { toolboxToken, env }: { toolboxToken: string; env: Record<string, string> }): void {
+  private resize(id: string, body: ResizeSandbox): void {
+    const { spec } = this.get(id)
+    if (spec !== undefined) Object.assign(spec.limits, body)
+  }
+
+  private setNetwork(id: string, rules: NetworkRules): void {
+    const { spec } = this.get(id)
+    if (spec !== undefined) spec.networkRules = rules
+  }
+
+  private boot(id: string, { toolboxToken, env, awaitsClaim = false }: StartSandbox): void {
     const sandbox = this.get(id)
     if (sandbox.state === 'running') return
-    Object.assign(sandbox, { state: 'running', token: toolboxToken, env })
+    Object.assign(sandbox, { state: 'running', token: toolboxToken, env, awaitsClaim, claims: [] })
     if (this.toolboxDials) this.dial(id).catch(() => undefined)
   }
 
   /** Dials home (again) for a running sandbox. */
   async dial(id: string): Promise<TunnelPeer> {
     const sandbox = this.get(id)
-    const script: ToolboxScript = (exchange, sandboxId) => this.script(exchange, sandboxId)
+    const script: ToolboxScript = (exchange, sandboxId) => {
+      if (exchange.head.method === CLAIM_METHOD) this.takeClaim(exchange, sandbox)
+      else if (sandbox.awaitsClaim) refuseUnclaimed(exchange)
+      else this.script(exchange, sandboxId)
+    }
     const peer = await dialToolbox({ url: this.url, sandboxId: id, token: sandbox.token ?? '', script })
     if (sandbox.state === 'stopped') peer.close()
     sandbox.toolbox = peer
     return peer
+  }
+
+  /** The first one counts, as with a real toolbox. */
+  private takeClaim(exchange: IncomingExchange, sandbox: ScriptedSandbox): void {
+    const chunks: Buffer[] = []
+    const answer = async () => {
+      const claim = JSON.parse(Buffer.concat(chunks).toString('utf8')) as ToolboxClaim
+      await this.claimsHeld
+      sandbox.claims.push(claim.env)
+      if (sandbox.awaitsClaim) Object.assign(sandbox.env, claim.env)
+      sandbox.awaitsClaim = false
+      exchange.respond({ status: 204, headers: {} })
+      exchange.end()
+    }
+    exchange.handlers = {
+      onData: (chunk) => chunks.push(Buffer.from(chunk)),
+      onEnd: () => void answer(),
+      onReset: () => undefined,
+    }
   }
 
   private async halt(id: string): Promise<void> {
@@ -220,9 +355,16 @@ export class ScriptedRunner implements AsyncDisposable {
   }
 }
 
+function refuseUnclaimed(exchange: IncomingExchange): void {
+  exchange.handlers = { onData: () => undefined, onEnd: () => undefined, onReset: () => undefined }
+  exchange.respond({ status: 503, headers: { 'content-type': 'application/json' } })
+  exchange.end(Buffer.from('{"message":"not claimed"}'))
+}
+
 function verbOf(method: string, action: string | undefined): RunnerVerb {
-  if (method === 'PUT') return 'make'
   if (method === 'DELETE') return 'remove'
   if (method === 'GET') return 'status'
-  return action === 'start' ? 'start' : 'stop'
+  if (method === 'PUT') return action === 'outgoing' ? 'export' : action === 'network' ? 'network' : 'make'
+  if (action === 'incoming') return 'import'
+  return action === 'start' || action === 'resize' ? action : 'stop'
 }

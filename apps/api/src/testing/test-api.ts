@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DEFAULT_SNAPSHOT } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { createLogger } from '@atoll/service'
 import { generateApiKey, hashApiKey, shownParts } from '../api-keys/api-key.ts'
@@ -13,12 +14,17 @@ import { permissions } from '../auth/permission.ts'
 import type { Config, Secrets } from '../config.ts'
 import type { Database } from '../database/database.ts'
 import { createOrganizationStore } from '../organizations/organization-store.ts'
+import type { QuotaLimits } from '../organizations/quota-limits.ts'
+import { UNLIMITED_QUOTAS } from '../organizations/quota-limits.ts'
 import { createUserStore } from '../users/user-store.ts'
 import { createTestDatabase } from './test-database.ts'
 
 export interface TestApi extends Api {
   /** A folder of its own. */
   readonly dataDir: string
+  /** What another replica on the same database is made with. */
+  readonly config: Config
+  readonly secrets: Secrets
   /** Makes a user with their organization and a key. */
   createPrincipal(options?: NewPrincipal): Promise<TestPrincipal>
 }
@@ -27,6 +33,8 @@ export interface NewPrincipal {
   permissions?: readonly Permission[]
   systemRole?: 'admin' | 'user'
   expiresAt?: Date
+  /** None unless given. */
+  quotas?: Readonly<QuotaLimits>
 }
 
 export interface TestPrincipal {
@@ -43,23 +51,44 @@ export async function createTestApi(
 ): Promise<TestApi> {
   const dataDir = await mkdtemp(join(tmpdir(), 'atoll-api-'))
   const database = await createTestDatabase()
-  const defaults: Config = {
+  const config: Config = {
     dataDir,
     host: '127.0.0.1',
     port: 0,
     dialHomeDir: undefined,
     publicUrl: undefined,
+    trustedProxies: [],
+    runnerLostAfterMs: 120_000,
+    previewDomain: undefined,
+    oidcProviders: [],
+    requireVerifiedEmail: true,
+    historyDays: 90,
+    s3: undefined,
+    // Tests that want sandboxes ready say so.
+    warmPool: { snapshots: [DEFAULT_SNAPSHOT], min: 0, max: 0 },
     logLevel: 'silent',
+    ...options.config,
+  }
+  const secrets: Secrets = {
+    databaseUrl: undefined,
+    runnerToken: undefined,
+    adminPassword: undefined,
+    proxyApiKey: undefined,
+    encryptionKey: undefined,
+    s3: undefined,
+    ...options.secrets,
   }
   const api = await createApi({
-    config: { ...defaults, ...options.config },
-    secrets: { databaseUrl: undefined, runnerToken: undefined, ...options.secrets },
+    config,
+    secrets,
     address: database.address,
     log: options.log ?? createLogger('test-api', 'silent'),
   })
   return {
     ...api,
     dataDir,
+    config,
+    secrets,
     createPrincipal: (principal) => createPrincipal(database, principal),
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]()
@@ -73,8 +102,11 @@ export async function createTestApi(
 export async function createPrincipal(database: Database, options: NewPrincipal = {}): Promise<TestPrincipal> {
   const { db } = database
   const userId = randomUUID()
-  await createUserStore(db).insert({ id: userId, name: 'Ada', role: options.systemRole ?? 'user' })
-  const organizationId = await createOrganizationStore(db).insertPersonal(userId)
+  const role = options.systemRole ?? 'user'
+  await createUserStore(db).insert({ id: userId, name: 'Ada', role, emailVerified: true })
+  const organizationId = await createOrganizationStore(db).insertPersonal(userId, {
+    quotas: options.quotas ?? UNLIMITED_QUOTAS,
+  })
   const apiKey = generateApiKey()
   await createApiKeyStore(db).insert({
     organizationId,

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 const POLL_MS = 10
-const DEADLINE_MS = 15_000
+/** Far above what is waited for takes, so that a busy machine changes no result. */
+const DEADLINE_MS = 60_000
 
-/** Asks again until the answer is true, for what sends no event. Throws when that takes longer than 15 s. */
+/** Asks again until the answer is true, for what sends no event. Throws when that takes longer than 60 s. */
 export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + DEADLINE_MS
   while (!(await isTrue())) {

@@ -7,7 +7,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Counter } from 'prom-client'
 import { pathOf } from '../http/error-handler.ts'
 import type { Metrics } from '../http/metrics.ts'
+import { withoutSandboxToken } from './sandbox-token.ts'
+import { signedFileCall } from './signed-file-call.ts'
 import { guardHeaders, keptFromSandbox, withheldFromSandbox } from './toolbox-headers.ts'
+import { toolboxTarget } from './toolbox-target.ts'
 import { takeUpgrade } from './upgrade-requests.ts'
 
 export interface ToolboxForwardOptions {
@@ -21,9 +24,6 @@ export interface ToolboxForwardOptions {
 export type ToolboxForward = (peer: TunnelPeer, request: FastifyRequest, reply: FastifyReply) => void
 
 const SWITCHING_PROTOCOLS = 101
-
-/** `/api/toolbox/{sandboxId}/toolbox`: what comes behind these four segments belongs to the toolbox. */
-const OWN_SEGMENTS = 4
 
 export function createToolboxForward({ log, now, metrics }: ToolboxForwardOptions): ToolboxForward {
   const outcomes = new Counter({
@@ -58,7 +58,8 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
       reply.raw.statusCode = outcome.status
       return
     }
-    if (outcome.kind === 'client-gone') return
+    // This server refuses no response.
+    if (outcome.kind === 'client-gone' || outcome.kind === 'refused') return
     const { error } = outcome
     log.info({ err: error, requestId: request.id, outcome: outcome.kind }, 'a toolbox call failed')
     if (outcome.kind === 'failed') answer(request, reply, proxyError(error.code))
@@ -68,7 +69,7 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
     reply.hijack()
     const upgrade = takeUpgrade(request.raw)
     const options: ForwardOptions = {
-      path: toolboxTarget(request.raw.url ?? '/'),
+      path: signedFileCall(request)?.target ?? withoutSandboxToken(toolboxTarget(request)),
       headers: { 'x-request-id': request.id },
       dropHeaders: withheldFromSandbox,
       keepResponseHeaders: keptFromSandbox,
@@ -83,13 +84,6 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
     reply.raw.statusCode = SWITCHING_PROTOCOLS
     forwardUpgrade(peer, { req: request.raw, ...upgrade }, options)
   }
-}
-
-/** The rest of the request target, byte for byte as the client sent it. */
-export function toolboxTarget(url: string): string {
-  let at = 0
-  for (let segment = 0; segment < OWN_SEGMENTS; segment++) at = url.indexOf('/', at + 1)
-  return url.slice(at)
 }
 
 /** What hooks have set on the reply: request id, CORS. */

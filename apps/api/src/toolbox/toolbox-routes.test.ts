@@ -48,6 +48,13 @@ describe('a toolbox call', () => {
     expect(body).toMatchObject({ sandboxId: sandbox.id, method: 'PUT', path, body: '{"command":"ls"}' })
   })
 
+  it('reaches it by the proxy path of newer SDKs too, however that is written', async () => {
+    for (const prefix of ['/toolbox-proxy', '/%74oolbox-proxy']) {
+      const { body } = await world.call('DELETE', `${prefix}/${sandbox.id}/files/a%2Fb?path=x`)
+      expect(body).toMatchObject({ sandboxId: sandbox.id, method: 'DELETE', path: '/files/a%2Fb?path=x' })
+    }
+  })
+
   it.each(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])('passes %s on, also on documented paths', async (method) => {
     const { body } = await world.call(method, target('/files/info'))
     expect(body).toMatchObject({ method, path: '/files/info' })

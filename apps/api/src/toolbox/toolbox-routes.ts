@@ -1,8 +1,11 @@
-import type { Operation } from '@atoll/protocol'
-import { toolboxOperations } from '@atoll/protocol'
+import type { Channel, Operation } from '@atoll/protocol'
+import { ErrorBody, errorStatus, toolboxChannels, toolboxOperations } from '@atoll/protocol'
+import type { TunnelPeer } from '@atoll/tunnel'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { TSchema } from 'typebox'
+import type { TProperties, TSchema } from 'typebox'
 import { Type } from 'typebox'
+import { sandboxToken } from './sandbox-token.ts'
+import { signedFileCall } from './signed-file-call.ts'
 import type { ToolboxForward } from './toolbox-forward.ts'
 import type { ToolboxService } from './toolbox-service.ts'
 
@@ -12,34 +15,59 @@ export interface ToolboxRoutesOptions {
 }
 
 const PREFIX = '/toolbox/:sandboxId/toolbox'
-const BySandbox = Type.Object({ sandboxId: Type.String() })
+/** Where newer SDKs call the toolbox: §20.3 of the contract. */
+const PROXY_PREFIX = '/toolbox-proxy/:sandboxId'
 /** The toolbox validates: a call is passed on as it came. */
 const anything = () => () => true
+/** The handler decides over what comes with a token or a signature instead of a bearer. */
+const bringsOther = (request: FastifyRequest) =>
+  sandboxToken(request) !== undefined || signedFileCall(request) !== undefined
 
-/** Everything below `/toolbox/{sandboxId}/toolbox`, in any method: passed on to the sandbox's toolbox, unread. */
+/**
+ * Everything below `/toolbox/{sandboxId}/toolbox` and `/toolbox-proxy/{sandboxId}`, in any method: passed on to the
+ * sandbox's toolbox, unread.
+ */
 export const toolboxRoutes: FastifyPluginAsync<ToolboxRoutesOptions> = async (app, { toolbox, forward }) => {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _body, done) => done(null))
 
+  const open = (request: FastifyRequest<{ Params: { sandboxId: string } }>): Promise<TunnelPeer> => {
+    const { sandboxId } = request.params
+    const token = sandboxToken(request)
+    if (token !== undefined) return toolbox.openWithToken(sandboxId, token)
+    const signed = signedFileCall(request)
+    return signed === undefined ? toolbox.open(request.principal, sandboxId) : toolbox.openSigned(sandboxId, signed)
+  }
   const handler = async (request: FastifyRequest<{ Params: { sandboxId: string } }>, reply: FastifyReply) => {
-    forward(await toolbox.open(request.principal, request.params.sandboxId), request, reply)
+    forward(await open(request), request, reply)
   }
   const common = {
     handler,
-    config: { permission: 'write:sandboxes', proxied: true },
+    config: { access: 'write:sandboxes', proxied: true, bringsOther },
     validatorCompiler: anything,
   } as const
 
-  // One route would do: these are here to be read in the OpenAPI page.
+  // Two routes would do: these are here to be read in the OpenAPI page, once.
   for (const [operationId, operation] of Object.entries<Operation>(toolboxOperations)) {
     app.route({
       ...common,
       method: operation.method,
-      url: PREFIX + operation.path,
+      url: PREFIX + routePath(operation.path),
       schema: describe(operationId, operation),
     })
   }
-  app.all(`${PREFIX}/*`, { ...common, schema: { hide: true } })
+  const paths = new Set(Object.values<Operation>(toolboxOperations).map(({ path }) => path))
+  for (const [operationId, channel] of Object.entries<Channel>(toolboxChannels)) {
+    // Where a path is an operation's as well, the page tells of that.
+    if (paths.has(channel.path)) continue
+    app.get(PREFIX + routePath(channel.path), { ...common, schema: describeChannel(operationId, channel) })
+  }
+  for (const prefix of [PREFIX, PROXY_PREFIX]) app.all(`${prefix}/*`, { ...common, schema: { hide: true } })
+}
+
+/** OpenAPI's `{name}` as Fastify has it. */
+function routePath(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1')
 }
 
 function describe(operationId: string, operation: Operation) {
@@ -47,11 +75,27 @@ function describe(operationId: string, operation: Operation) {
     operationId,
     tags: ['toolbox'],
     summary: operation.summary,
-    params: BySandbox,
+    params: parameters(operation.params),
     querystring: operation.query,
     ...body(operation),
-    response: { [operation.status]: documented(operation.output) },
+    response: answers(operation),
   }
+}
+
+function describeChannel(operationId: string, channel: Channel) {
+  return {
+    operationId,
+    tags: ['toolbox'],
+    summary: `${channel.summary} (WebSocket)`,
+    description: channel.description,
+    params: parameters(channel.params),
+    querystring: channel.query,
+  }
+}
+
+function parameters(params: TSchema | undefined) {
+  const own: TProperties = params !== undefined && Type.IsObject(params) ? params.properties : {}
+  return Type.Object({ sandboxId: Type.String(), ...own })
 }
 
 function body({ bodyKind, body: schema }: Operation) {
@@ -65,6 +109,12 @@ function body({ bodyKind, body: schema }: Operation) {
     case 'binary':
       return { consumes: ['application/octet-stream'] }
   }
+}
+
+/** What never succeeds is described by how it fails. */
+function answers({ status, output, errors }: Operation): Record<number, TSchema> {
+  if (!Type.IsNever(output)) return { [status]: documented(output) }
+  return Object.fromEntries(errors.map((code) => [errorStatus[code], ErrorBody]))
 }
 
 /** JSON Schema has no word for an absent body. */

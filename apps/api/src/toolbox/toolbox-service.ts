@@ -2,72 +2,156 @@ import { AppError } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { LRUCache } from 'lru-cache'
 import type { Principal } from '../auth/principal.ts'
+import { isUuid } from '../database/uuid.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
+import { sandboxNotFound } from '../sandboxes/sandbox-commands.ts'
 import type { SandboxAccess, SandboxService } from '../sandboxes/sandbox-service.ts'
-import { sandboxNotFound } from '../sandboxes/sandbox-service.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
+import type { WarmClaimDelivery } from '../warm-pools/warm-claim-delivery.ts'
+import { isSameSecret } from './is-same-secret.ts'
 import type { SandboxActivity } from './sandbox-activity.ts'
+import type { SignedFileCall } from './signed-file-call.ts'
+import { isSignedBy } from './signed-file-call.ts'
 
-/** Sandboxes whose whereabouts are remembered; each takes about 300 bytes. */
+/** Sandboxes whose whereabouts are remembered, and names; each takes about 400 bytes. */
 const MAX_REMEMBERED = 10_000
 
 /** How long a change may go unseen when no notification of it arrives. */
 const REMEMBERED_TTL_MS = 30_000
 
 export interface ToolboxServiceOptions {
-  sandboxes: Pick<SandboxService, 'access'>
+  sandboxes: Pick<SandboxService, 'access' | 'idOfName'>
   changes: SandboxChanges
   tunnels: Pick<ToolboxTunnels, 'get'>
   activity: Pick<SandboxActivity, 'record'>
+  /** Tells a toolbox whose it is, where that is pending. */
+  claims: Pick<WarmClaimDelivery, 'finish'>
+  /** Milliseconds since the epoch. */
+  now: () => number
 }
 
-/** Decides whether a call may reach a sandbox's toolbox. */
+/** Decides whether a call may reach a sandbox's toolbox. Without the database once the sandbox is known. */
 export interface ToolboxService extends Disposable {
-  /**
-   * The tunnel to the toolbox, and counts as activity. Without the database once the sandbox is known. Throws
-   * SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING and TOOLBOX_UNREACHABLE.
-   */
-  open(caller: Principal, sandboxId: string): Promise<TunnelPeer>
+  /** The tunnel to the toolbox, and counts as activity. Throws SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, RUNNER_UNREACHABLE and TOOLBOX_UNREACHABLE. */
+  open(caller: Principal, idOrName: string): Promise<TunnelPeer>
+  /** The same for whoever shows the sandbox's present token; throws UNAUTHORIZED for any other and for an unknown id. */
+  openWithToken(sandboxId: string, token: string): Promise<TunnelPeer>
+  /** The same for a call signed with the sandbox's present key. */
+  openSigned(sandboxId: string, call: SignedFileCall): Promise<TunnelPeer>
+  /** Whose a sandbox is and whether calls can reach it; undefined for an unknown id. */
+  access(sandboxId: string): Promise<SandboxAccess | undefined>
+  /** The tunnel for whoever was let in by that, and counts as activity. Throws as `open` does. */
+  connect(sandboxId: string, access: SandboxAccess): Promise<TunnelPeer>
 }
 
 export function createToolboxService(options: ToolboxServiceOptions): ToolboxService {
-  // Lookups under way are remembered too: a change drops them, so that none leaves behind what was true before it.
-  const remembered = new LRUCache<string, Promise<SandboxAccess | undefined>>({
-    max: MAX_REMEMBERED,
-    ttl: REMEMBERED_TTL_MS,
+  const { sandboxes } = options
+  const byId = createMemory((id: string) => sandboxes.access(id))
+  // Keyed by the organization as well: the same name is another sandbox elsewhere.
+  const byName = createMemory((key: string) => {
+    const { organizationId, name } = fromKey(key)
+    return sandboxes.idOfName(name, organizationId)
   })
   const unsubscribe = options.changes.subscribe((change) => {
-    if (change === 'all') remembered.clear()
-    else remembered.delete(change.id)
+    if (change !== 'all') return byId.forget(change.id)
+    byId.clear()
+    byName.clear()
   })
 
-  function access(sandboxId: string): Promise<SandboxAccess | undefined> {
-    const hit = remembered.get(sandboxId)
-    if (hit !== undefined) return hit
-    const lookup = options.sandboxes.access(sandboxId)
-    remembered.set(sandboxId, lookup)
-    const forget = () => {
-      if (remembered.peek(sandboxId) === lookup) remembered.delete(sandboxId)
+  /** What a name stands for may have been destroyed since, and the name been given away. */
+  async function accessByName(name: string, organizationId: string): Promise<Found | undefined> {
+    const key = toKey(name, organizationId)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const id = await byName.recall(key)
+      const access = id === undefined ? undefined : await byId.recall(id)
+      if (id !== undefined && access !== undefined && !access.destroyed) return { id, access }
+      byName.forget(key)
     }
-    // Neither a failure nor an unknown id is worth a place.
-    lookup.then((found) => found ?? forget(), forget)
-    return lookup
+    return undefined
+  }
+
+  async function accessById(id: string): Promise<Found | undefined> {
+    const access = await byId.recall(id)
+    return access && { id, access }
+  }
+
+  async function connect({ id, access }: Found): Promise<TunnelPeer> {
+    if (access.lost) throw new AppError('RUNNER_UNREACHABLE', 'Sandbox cannot be reached: its runner is lost')
+    if (!access.running) throw new AppError('SANDBOX_NOT_RUNNING', 'Sandbox is not running')
+    // W5: nobody's call comes before it.
+    if (access.claimPending) await options.claims.finish(id)
+    options.activity.record(id)
+    const peer = options.tunnels.get(id)
+    if (peer === undefined || peer.closed) {
+      throw new AppError('TOOLBOX_UNREACHABLE', `The toolbox of sandbox ${id} is not connected`)
+    }
+    return peer
   }
 
   return {
-    async open(caller, givenId) {
+    async open({ organizationId }, idOrName) {
       // Ids are compared as PostgreSQL prints them.
-      const sandboxId = givenId.toLowerCase()
-      const found = await access(sandboxId)
-      if (found?.organizationId !== caller.organizationId) throw sandboxNotFound(givenId)
-      if (!found.running) throw new AppError('SANDBOX_NOT_RUNNING', 'Sandbox is not running')
-      options.activity.record(sandboxId)
-      const peer = options.tunnels.get(sandboxId)
-      if (peer === undefined || peer.closed) {
-        throw new AppError('TOOLBOX_UNREACHABLE', `The toolbox of sandbox ${sandboxId} is not connected`)
-      }
-      return peer
+      const found = isUuid(idOrName)
+        ? await accessById(idOrName.toLowerCase())
+        : await accessByName(idOrName, organizationId)
+      if (found?.access.organizationId !== organizationId) throw sandboxNotFound(idOrName)
+      return await connect(found)
     },
+    async openWithToken(sandboxId, token) {
+      const found = isUuid(sandboxId) ? await accessById(sandboxId.toLowerCase()) : undefined
+      const expected = found?.access.authToken
+      if (found === undefined || typeof expected !== 'string' || !isSameSecret(token, expected)) {
+        throw new AppError('UNAUTHORIZED', 'Invalid sandbox token')
+      }
+      return await connect(found)
+    },
+    async openSigned(sandboxId, call) {
+      const found = isUuid(sandboxId) ? await accessById(sandboxId.toLowerCase()) : undefined
+      const signingKey = found?.access.signingKey
+      if (found === undefined || typeof signingKey !== 'string' || !isSignedBy(signingKey, call, options.now())) {
+        throw new AppError('UNAUTHORIZED', 'The signature is not valid, or no longer')
+      }
+      return await connect(found)
+    },
+    access: async (sandboxId) => (isUuid(sandboxId) ? byId.recall(sandboxId.toLowerCase()) : undefined),
+    connect: (id, access) => connect({ id, access }),
     [Symbol.dispose]: unsubscribe,
   }
+}
+
+interface Found {
+  id: string
+  access: SandboxAccess
+}
+
+/** What was looked up lately. Lookups under way are remembered too, so that a change drops what was true before it. */
+function createMemory<Value extends {}>(lookUp: (key: string) => Promise<Value | undefined>) {
+  const remembered = new LRUCache<string, Promise<Value | undefined>>({ max: MAX_REMEMBERED, ttl: REMEMBERED_TTL_MS })
+  return {
+    recall(key: string): Promise<Value | undefined> {
+      const hit = remembered.get(key)
+      if (hit !== undefined) return hit
+      const lookup = lookUp(key)
+      remembered.set(key, lookup)
+      const forget = () => {
+        if (remembered.peek(key) === lookup) remembered.delete(key)
+      }
+      // Neither a failure nor what is unknown is worth a place.
+      lookup.then((found) => found ?? forget(), forget)
+      return lookup
+    },
+    forget: (key: string): void => {
+      remembered.delete(key)
+    },
+    clear: () => remembered.clear(),
+  }
+}
+
+function toKey(name: string, organizationId: string): string {
+  return `${organizationId} ${name}`
+}
+
+function fromKey(key: string): { name: string; organizationId: string } {
+  const at = key.indexOf(' ')
+  return { organizationId: key.slice(0, at), name: key.slice(at + 1) }
 }

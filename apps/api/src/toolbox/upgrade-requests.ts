@@ -34,6 +34,11 @@ export function routeUpgrade(app: FastifyInstance, request: IncomingMessage, upg
   app.routing(request, response)
 }
 
+/** Whether a request asked to upgrade, and nobody took its connection yet. */
+export function isUpgrade(request: IncomingMessage): boolean {
+  return upgrading.has(request)
+}
+
 /** The connection of a request that asked to upgrade, for the one who takes it over. */
 export function takeUpgrade(request: IncomingMessage): UpgradingSocket | undefined {
   const upgrade = upgrading.get(request)

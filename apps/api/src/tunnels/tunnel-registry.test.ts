@@ -46,6 +46,19 @@ describe('the tunnel registry', () => {
     expect(registry.size).toBe(0)
   })
 
+  it('knows of which sandboxes a call is open', async () => {
+    const registry = createTunnelRegistry()
+    const [busy, idle] = [await tunnel(), await tunnel()]
+    registry.add({ sandboxId: 'busy', tokenHash: 'a', peer: busy.peer, sequence: 1 })
+    registry.add({ sandboxId: 'idle', tokenHash: 'b', peer: idle.peer, sequence: 2 })
+    const nothing = { onResponse: () => undefined, onData: () => undefined, onEnd: () => undefined }
+    const call = busy.peer.request({ method: 'GET', path: '/', headers: {} }, { ...nothing, onReset: () => undefined })
+    expect(registry.busyIds()).toEqual(['busy'])
+    call.reset('CANCELLED', 'the test ends it')
+    await expect.poll(() => registry.busyIds()).toEqual([])
+    registry.close()
+  })
+
   it('tells those who wait for exactly this token', async () => {
     const registry = createTunnelRegistry()
     const [old, fresh] = [await tunnel(), await tunnel()]

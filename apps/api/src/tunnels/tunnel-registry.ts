@@ -1,10 +1,16 @@
 import type { TunnelPeer } from '@atoll/tunnel'
+import type { LinkEvent, LinkState } from './link-states.ts'
+import { linkTransitions } from './link-states.ts'
 
-/** A toolbox that has dialled home. */
-export interface ToolboxConnection {
+/** Whose toolbox it is, and which of its starts'. */
+export interface ToolboxLink {
   sandboxId: string
   /** Of the token it brought: each start of a sandbox has its own. */
   tokenHash: string
+}
+
+/** A toolbox that has dialled home. */
+export interface ToolboxConnection extends ToolboxLink {
   peer: TunnelPeer
   /** Order in which connections were let in: an older one that is slow must not replace a newer one. */
   sequence: number
@@ -25,10 +31,22 @@ export interface TunnelRegistry extends ToolboxTunnels {
   add(connection: ToolboxConnection): void
   /** Whether someone waits for the toolbox with this token. */
   expects(tokenHash: string): boolean
+  /** All links, or that of one sandbox. */
+  connected(sandboxId?: string): ToolboxLink[]
+  /** Ends the link that was opened with this token, and no other. */
+  disconnectToken(link: ToolboxLink, reason: string): void
+  /** Sandboxes of which a call or a stream is open now. */
+  busyIds(): string[]
   /** Toolboxes connected now. */
   readonly size: number
   /** Ends every link. */
   close(): void
+}
+
+/** A connection from its handshake on. */
+interface Link {
+  readonly connection: ToolboxConnection
+  state: LinkState
 }
 
 interface Waiter {
@@ -41,16 +59,32 @@ export function createTunnelRegistry(): TunnelRegistry {
 }
 
 class Registry implements TunnelRegistry {
-  private readonly connections = new Map<string, ToolboxConnection>()
+  /** Those that are current. */
+  private readonly links = new Map<string, Link>()
   private readonly waiters = new Map<string, Set<Waiter>>()
   private readonly expected = new Map<string, number>()
 
   get size(): number {
-    return this.connections.size
+    return this.links.size
   }
 
   get(sandboxId: string): TunnelPeer | undefined {
-    return this.connections.get(sandboxId)?.peer
+    return this.links.get(sandboxId)?.connection.peer
+  }
+
+  busyIds(): string[] {
+    const busy = [...this.links.values()].filter(({ connection }) => connection.peer.openStreams > 0)
+    return busy.map(({ connection }) => connection.sandboxId)
+  }
+
+  connected(sandboxId?: string): ToolboxLink[] {
+    if (sandboxId === undefined) return [...this.links.values()].map(({ connection }) => connection)
+    const link = this.links.get(sandboxId)
+    return link === undefined ? [] : [link.connection]
+  }
+
+  disconnectToken({ sandboxId, tokenHash }: ToolboxLink, reason: string): void {
+    if (this.links.get(sandboxId)?.connection.tokenHash === tokenHash) this.disconnect(sandboxId, reason)
   }
 
   expects(tokenHash: string): boolean {
@@ -59,24 +93,32 @@ class Registry implements TunnelRegistry {
 
   add(connection: ToolboxConnection): void {
     const { sandboxId, peer } = connection
-    const current = this.connections.get(sandboxId)
-    if (current !== undefined && current.sequence > connection.sequence) {
-      peer.close('a newer connection of this toolbox is open')
+    const link: Link = { connection, state: 'greeting' }
+    void peer.whenClosed.then(() => this.apply(link, 'end'))
+    const older = this.links.get(sandboxId)
+    if (older !== undefined && older.connection.sequence > connection.sequence) {
+      this.apply(link, 'outdated', 'a newer connection of this toolbox is open')
       return
     }
-    this.connections.set(sandboxId, connection)
-    current?.peer.close('replaced by a newer connection')
-    void peer.whenClosed.then(() => {
-      if (this.connections.get(sandboxId) === connection) this.connections.delete(sandboxId)
-    })
+    this.apply(link, 'greeted')
+    if (older !== undefined) this.apply(older, 'replace', 'replaced by a newer connection')
     for (const waiter of this.waiters.get(sandboxId) ?? []) {
       if (waiter.tokenHash === connection.tokenHash) waiter.resolve()
     }
   }
 
+  /** The only way from state to state: the map holds what is current, and what is dismissed is closed. */
+  private apply(link: Link, event: LinkEvent, reason?: string): void {
+    const { sandboxId, peer } = link.connection
+    link.state = linkTransitions[link.state][event]
+    if (link.state === 'current') this.links.set(sandboxId, link)
+    else if (this.links.get(sandboxId) === link) this.links.delete(sandboxId)
+    if (link.state === 'dismissed') peer.close(reason)
+  }
+
   async whenConnected(sandboxId: string, tokenHash: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const current = this.connections.get(sandboxId)
+    const current = this.links.get(sandboxId)?.connection
     if (current?.tokenHash === tokenHash && !current.peer.closed) return
     let forget: () => void = () => undefined
     try {
@@ -95,14 +137,12 @@ class Registry implements TunnelRegistry {
   }
 
   disconnect(sandboxId: string, reason: string): void {
-    const current = this.connections.get(sandboxId)
-    this.connections.delete(sandboxId)
-    current?.peer.close(reason)
+    const link = this.links.get(sandboxId)
+    if (link !== undefined) this.apply(link, 'disconnect', reason)
   }
 
   close(): void {
-    for (const sandboxId of [...this.connections.keys()])
-      this.disconnect(sandboxId, 'the control plane is shutting down')
+    for (const sandboxId of [...this.links.keys()]) this.disconnect(sandboxId, 'the control plane is shutting down')
   }
 
   private wait(sandboxId: string, waiter: Waiter): () => void {

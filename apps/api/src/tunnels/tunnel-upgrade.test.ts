@@ -7,6 +7,7 @@ import { createLogger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { dialTunnel } from '@atoll/tunnel'
 import { afterEach, describe, expect, it } from 'vitest'
+import { createTrustedProxies } from '../http/trusted-proxies.ts'
 import { hashToken } from '../sandboxes/sandbox-steps.ts'
 import { until } from '../testing/until.ts'
 import type { TunnelEndpoint } from './tunnel-upgrade.ts'
@@ -38,6 +39,7 @@ async function serve(endpoint: Partial<TunnelEndpoint> = {}) {
         ...endpoint,
       },
     },
+    proxies: createTrustedProxies([]),
     log: createLogger('test', 'silent'),
     now: () => 0,
   })

@@ -7,8 +7,12 @@ import type { TunnelLimits, TunnelPeer } from '@atoll/tunnel'
 import { acceptTunnel, createTunnelServer, TunnelError } from '@atoll/tunnel'
 import { LRUCache } from 'lru-cache'
 import { pathOf } from '../http/error-handler.ts'
+import { createFailureLimiter } from '../http/failure-limiter.ts'
+import type { TrustedProxies } from '../http/trusted-proxies.ts'
+import { createTurnstile } from '../http/turnstile.ts'
 import { refuseUpgrade } from '../http/upgrades.ts'
-import { createFailureLimiter } from './failure-limiter.ts'
+import type { LinkEvent, LinkState } from './link-states.ts'
+import { linkTransitions } from './link-states.ts'
 
 /** A bearer of between 16 and 256 characters: shorter is guessable, longer is none of ours. */
 const BEARER = /^bearer +([\w+/.~=-]{16,256}) *$/i
@@ -18,7 +22,8 @@ const MAX_KNOWN_TOKENS = 10_000
 
 /** Database lookups for tunnels at a time, so that a flood of connections leaves the pool to the others. */
 const MAX_LOOKUPS = 4
-const MAX_WAITING_LOOKUPS = 256
+/** Twice the sandboxes of a full runner, which all dial at once when the API was away. */
+const MAX_WAITING_LOOKUPS = 2_048
 
 /** Who may dial in on one path. */
 export interface TunnelEndpoint {
@@ -35,6 +40,7 @@ export type TunnelTaker = (peer: TunnelPeer, sequence: number) => void
 export interface TunnelUpgradeOptions {
   /** By path. */
   endpoints: Readonly<Record<string, TunnelEndpoint>>
+  proxies: Pick<TrustedProxies, 'clientOf'>
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
@@ -47,15 +53,17 @@ export type TunnelUpgrade = (request: IncomingMessage, socket: Duplex, head: Buf
 export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrade {
   const { endpoints, log } = options
   const server = createTunnelServer()
-  const gate = createGate(options.now)
+  const gate = createGate(options)
   let sequence = 0
 
   async function accept(endpoint: TunnelEndpoint, request: IncomingMessage, upgrade: Upgrade): Promise<void> {
     sequence += 1
     const mine = sequence
     const take = await gate(endpoint, request)
+    upgrade.onLetIn()
     const { limits } = endpoint
-    const peer = await acceptTunnel(server, { req: request, ...upgrade }, limits === undefined ? {} : { limits })
+    const { socket, head } = upgrade
+    const peer = await acceptTunnel(server, { req: request, socket, head }, limits === undefined ? {} : { limits })
     take(peer, mine)
   }
 
@@ -66,11 +74,17 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
     // A connection that breaks while its token is looked up has nobody else to tell.
     const onError = () => socket.destroy()
     socket.on('error', onError)
-    accept(endpoint, request, { socket, head })
+    let state: LinkState = 'asking'
+    const apply = (event: LinkEvent) => {
+      state = linkTransitions[state][event]
+    }
+    accept(endpoint, request, { socket, head, onLetIn: () => apply('let_in') })
       .catch((error: unknown) => {
-        // By then the tunnel has answered for itself.
-        if (error instanceof TunnelError) log.debug({ err: error, path }, 'no tunnel came about')
-        else refuse(error)
+        apply('refuse')
+        if (state === 'refused') refuse(error)
+        // Let in, it has had its answer: the upgrade, whatever came of it.
+        else if (error instanceof TunnelError) log.debug({ err: error, path }, 'no tunnel came about')
+        else log.error({ err: error, path }, 'a tunnel that was let in failed')
       })
       .finally(() => socket.off('error', onError))
     return true
@@ -86,13 +100,19 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
 interface Upgrade {
   socket: Duplex
   head: Buffer
+  /** The token is good. */
+  onLetIn: () => void
 }
 
 /** Answers who dials in, or throws UNAUTHORIZED, RATE_LIMITED or SERVICE_UNAVAILABLE. */
-function createGate(now: () => number) {
+function createGate({ proxies, now }: Pick<TunnelUpgradeOptions, 'proxies' | 'now'>) {
   const limiter = createFailureLimiter(now)
   const known = new LRUCache<string, true>({ max: MAX_KNOWN_TOKENS })
-  const turn = createTurnstile(MAX_LOOKUPS, MAX_WAITING_LOOKUPS)
+  const turn = createTurnstile({
+    max: MAX_LOOKUPS,
+    maxWaiting: MAX_WAITING_LOOKUPS,
+    refusal: 'Too many tunnels at once',
+  })
 
   return async (endpoint: TunnelEndpoint, request: IncomingMessage): Promise<TunnelTaker> => {
     const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
@@ -100,7 +120,7 @@ function createGate(now: () => number) {
     if (token === undefined) throw new AppError('UNAUTHORIZED', 'A tunnel needs a bearer token')
     const tokenHash = createHash('sha256').update(token).digest('hex')
     // Sandboxes behind one socket or address share a source: a hostile one must not lock the others out.
-    const source = request.socket.remoteAddress ?? 'local'
+    const source = proxies.clientOf(request) ?? 'local'
     const expected = known.has(tokenHash) || endpoint.expects?.(tokenHash) === true
     if (!expected && !limiter.allows(source)) throw new AppError('RATE_LIMITED', 'Too many wrong tokens')
     const take = await turn(() => endpoint.authenticate(tokenHash))
@@ -111,24 +131,5 @@ function createGate(now: () => number) {
     }
     known.set(tokenHash, true)
     return take
-  }
-}
-
-/** Lets `max` works run at a time and `maxWaiting` wait; throws SERVICE_UNAVAILABLE to the others. */
-function createTurnstile(max: number, maxWaiting: number) {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    if (running >= max) {
-      if (waiting.length >= maxWaiting) throw new AppError('SERVICE_UNAVAILABLE', 'Too many tunnels at once')
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    } else running += 1
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) running -= 1
-      else next()
-    }
   }
 }

@@ -7,9 +7,10 @@ import { generateApiKey, hashApiKey } from '../api-keys/api-key.ts'
 import { createApiKeyStore } from '../api-keys/api-key-store.ts'
 import { permissions } from '../auth/permission.ts'
 import { createLogLines } from '../testing/log-lines.ts'
+import { createTestApi } from '../testing/test-api.ts'
 import type { TestDatabase } from '../testing/test-database.ts'
 import { createTestDatabase } from '../testing/test-database.ts'
-import { apiKeyFile, ensureAdministrator } from './first-start.ts'
+import { apiKeyFile, ensureAdministrator, ensureAdministratorPassword } from './first-start.ts'
 
 const log = createLogger('test', 'silent')
 let database: TestDatabase
@@ -34,8 +35,8 @@ test('the first start makes an administrator whose key is in a file that only it
     permissions: [...permissions],
     expiresAt: null,
   })
-  const organizations = await database.sql`select name, personal from organizations`
-  expect([...organizations]).toEqual([{ name: 'Personal', personal: true }])
+  const organizations = await database.sql`select name, personal, cpu_quota from organizations`
+  expect([...organizations]).toEqual([{ name: 'Personal', personal: true, cpu_quota: null }])
 })
 
 test('the key is stored as its hash, and neither the database nor the log holds it', async () => {
@@ -92,6 +93,23 @@ test('a new database takes the key that the folder has', async () => {
   await ensureAdministrator({ database, dataDir, log })
   expect(await keyInFile()).toBe(key)
   expect(await holderOfFile()).toBeDefined()
+})
+
+test('a configured password lets the administrator sign in, and replaces none that they have', async () => {
+  await using api = await createTestApi()
+  const { passwords } = api
+  const give = (password: string | undefined) =>
+    ensureAdministratorPassword({ database: api.database, passwords, password, log })
+  await give('too early, there is nobody')
+  await ensureAdministrator({ database: api.database, dataDir, log })
+  await give(undefined)
+  await give('the first password')
+  await give('another password')
+  const signIn = async (password: string) =>
+    (await api.app.inject({ method: 'POST', url: '/api/auth/sign-in', payload: { login: 'admin', password } }))
+      .statusCode
+  expect(await signIn('the first password')).toBe(200)
+  expect(await signIn('another password')).toBe(401)
 })
 
 async function keyInFile(): Promise<string> {

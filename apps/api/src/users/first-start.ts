@@ -7,12 +7,16 @@ import { createApiKeyStore } from '../api-keys/api-key-store.ts'
 import { permissions } from '../auth/permission.ts'
 import type { Database } from '../database/database.ts'
 import { createOrganizationStore } from '../organizations/organization-store.ts'
+import { UNLIMITED_QUOTAS } from '../organizations/quota-limits.ts'
+import type { PasswordService } from '../sign-in/password-service.ts'
+import { createSignInStore } from '../sign-in/sign-in-store.ts'
 import { readSecretFile, writeSecretFile } from './secret-file.ts'
 import { createUserStore } from './user-store.ts'
 
 /** Any number that nothing else locks. */
 const FIRST_START_LOCK = 7_304_502
 const API_KEY_FILE = 'api-key'
+const ADMINISTRATOR_LOGIN = 'admin'
 const API_KEY_NAME = 'first start'
 
 /** Where the first key of the system is kept. */
@@ -21,8 +25,8 @@ export function apiKeyFile(dataDir: string): string {
 }
 
 /**
- * Gives a database without administrator one, with their personal organization and an API key that may do
- * everything. The key is on disk, flushed, before the database knows it: a crash in between leaves a key that the
+ * Gives a database without administrator one, with their personal organization, which no quota bounds, and an API
+ * key that may do everything. The key is on disk, flushed, before the database knows it: a crash in between leaves a key that the
  * next start takes from the file, never an administrator whose key nobody has. Replicas take turns.
  */
 export async function ensureAdministrator(options: {
@@ -37,9 +41,9 @@ export async function ensureAdministrator(options: {
     if (await userStore.hasAdministrator()) return
     const key = await keepKey(file)
     const userId = randomUUID()
-    await userStore.insert({ id: userId, name: 'Administrator', role: 'admin' })
+    await userStore.insert({ id: userId, name: 'Administrator', role: 'admin', emailVerified: true })
     await createApiKeyStore(tx).insert({
-      organizationId: await createOrganizationStore(tx).insertPersonal(userId),
+      organizationId: await createOrganizationStore(tx).insertPersonal(userId, { quotas: UNLIMITED_QUOTAS }),
       userId,
       name: API_KEY_NAME,
       keyHash: hashApiKey(key),
@@ -48,6 +52,23 @@ export async function ensureAdministrator(options: {
     })
     options.log.info({ file }, 'made the administrator; their API key is in a file')
   })
+}
+
+/** Gives the first administrator the configured password, with the login `admin`, unless they have one by now. */
+export async function ensureAdministratorPassword(options: {
+  database: Database
+  passwords: Pick<PasswordService, 'set'>
+  password: string | undefined
+  log: Logger
+}): Promise<void> {
+  const { database, passwords, password, log } = options
+  if (password === undefined) return
+  const administrator = await createUserStore(database.db).firstAdministrator()
+  if (administrator === undefined) return
+  const { id } = administrator
+  if ((await createSignInStore(database.db).findPassword({ userId: id })) !== undefined) return
+  await passwords.set(id, { password, login: ADMINISTRATOR_LOGIN })
+  log.info({ login: ADMINISTRATOR_LOGIN }, 'gave the administrator the configured password')
 }
 
 /** The key that an interrupted first start left, or a new one. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** Reads a file that may not be there. */
@@ -14,6 +14,22 @@ export async function readSecretFile(path: string): Promise<string | undefined> 
 
 /** Writes a file that only its owner reads. It is whole and on disk when this resolves, or not there at all. */
 export async function writeSecretFile(path: string, text: string): Promise<void> {
+  await withDraft(path, text, (draft) => rename(draft, path))
+}
+
+/** The same for a file that may not be replaced: false when there is one already. */
+export async function createSecretFile(path: string, text: string): Promise<boolean> {
+  try {
+    await withDraft(path, text, (draft) => link(draft, path))
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Writes and flushes a draft beside `path`, lets `place` bring it there, and leaves no draft behind. */
+async function withDraft(path: string, text: string, place: (draft: string) => Promise<void>): Promise<void> {
   const draft = `${path}.${randomUUID()}`
   try {
     const file = await open(draft, 'wx', 0o600)
@@ -23,10 +39,9 @@ export async function writeSecretFile(path: string, text: string): Promise<void>
     } finally {
       await file.close()
     }
-    await rename(draft, path)
-  } catch (error) {
+    await place(draft)
+  } finally {
     await rm(draft, { force: true })
-    throw error
   }
   const folder = await open(dirname(path))
   try {

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { check, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
+import { boolean, check, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
 
 export const users = pgTable(
   'users',
@@ -8,8 +8,12 @@ export const users = pgTable(
     id: text('id').primaryKey(),
     name: text('name').notNull(),
     email: text('email').notNull().default(''),
+    emailVerified: boolean('email_verified').notNull().default(false),
     /** `admin` may do everything in every organization. */
     role: text('role', { enum: ['admin', 'user'] }).notNull(),
+    /** RSA, in PEM; null until a pair is made. */
+    publicKey: text('public_key'),
+    sealedPrivateKey: text('sealed_private_key'),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
   },
   (table) => [

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { readTextIfPresent, writeWhole } from '@atoll/service'
 import { StartError } from './start-error.ts'
 
 const RUNNER_TOKEN_BYTES = 32
@@ -35,21 +36,4 @@ export function readOrMakeRunnerToken(folder: string): string {
   const token = `atr_${randomBytes(RUNNER_TOKEN_BYTES).toString('hex')}`
   writeWhole(path, `${token}\n`)
   return token
-}
-
-/** Undefined when there is no such file. */
-export function readTextIfPresent(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  }
-}
-
-/** Writes a file, readable by its owner only, that is found either as it was or whole. */
-export function writeWhole(path: string, text: string): void {
-  const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
-  writeFileSync(partial, text, { mode: 0o600, flush: true })
-  renameSync(partial, path)
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ProcessIdentity } from './process-identity.ts'
+import type { ProcessIdentity } from '@atoll/service'
 import type { RunningProgram } from './program.ts'
 
 /** When and how often a program that died is started again. */

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -6,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openLogFile } from './log-file.ts'
 import { LINE_MAX_CHARACTERS, readLines } from './read-lines.ts'
 
+const isRoot = process.getuid?.() === 0
 let folder: string
 
 beforeEach(() => {
@@ -31,6 +33,26 @@ describe('openLogFile', () => {
       log.close()
     }
     expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n')
+  })
+
+  it.runIf(isRoot)('outlives a full disk, and says how many lines it cost', () => {
+    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8k', 'none', folder])
+    try {
+      const path = join(folder, 'api.log')
+      const log = openLogFile(path)
+      log.append('before')
+      // The log has a page already, the ballast takes the other.
+      writeFileSync(join(folder, 'ballast'), 'x'.repeat(4096))
+      for (const text of ['a', 'b', 'c']) log.append(text.repeat(4096))
+      rmSync(join(folder, 'ballast'))
+      log.append('after')
+      log.close()
+      const [first, cut, ...rest] = readFileSync(path, 'utf8').split('\n')
+      expect([first, ...rest]).toEqual(['before', '3 lines before this one could not be written', 'after', ''])
+      expect(cut).toMatch(/^a+$/)
+    } finally {
+      spawnSync('umount', [folder])
+    }
   })
 })
 

@@ -2,38 +2,59 @@ import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
 
 /** A log never takes more room than twice this: the file itself and the one before it. */
 const LOG_FILE_MAX_BYTES = 10 * 1024 * 1024
+const NEWLINE = 0x0a
 
 export interface LogFile {
+  /** Never throws: a line that cannot be written, because the disk is full, is lost, and a later one says how many. */
   append(line: string): void
   close(): void
 }
 
 /**
  * Appends lines to a file; a full one becomes `<path>.1`, replacing the one before. Writes at once, so there is
- * nothing to flush and nothing to bound in memory.
+ * nothing to flush and nothing to bound in memory. Throws when the file cannot be opened.
  */
 export function openLogFile(path: string, maxBytes: number = LOG_FILE_MAX_BYTES): LogFile {
-  let descriptor = openSync(path, 'a', 0o600)
+  let descriptor: number | undefined = openSync(path, 'a', 0o600)
   let size = fstatSync(descriptor).size
   let isClosed = false
+  let lost = 0
+  /** Only the beginning of the last line found room. */
+  let isCut = false
+
+  function write(bytes: Uint8Array): void {
+    if (size > 0 && size + bytes.length > maxBytes && descriptor !== undefined) {
+      closeSync(descriptor)
+      descriptor = undefined
+      renameSync(path, `${path}.1`)
+    }
+    if (descriptor === undefined) {
+      descriptor = openSync(path, 'a', 0o600)
+      size = fstatSync(descriptor).size
+    }
+    const written = writeSync(descriptor, bytes)
+    size += written
+    isCut = bytes[written - 1] !== NEWLINE
+    if (isCut) throw new Error('the disk took a part of it')
+  }
+
   return {
     append(line) {
       // A process's last words may arrive after its end was noticed.
       if (isClosed) return
-      const bytes = Buffer.from(`${line}\n`)
-      if (size > 0 && size + bytes.length > maxBytes) {
-        closeSync(descriptor)
-        renameSync(path, `${path}.1`)
-        descriptor = openSync(path, 'a', 0o600)
-        size = 0
+      const before = `${isCut ? '\n' : ''}${lost > 0 ? `${lost} lines before this one could not be written\n` : ''}`
+      try {
+        write(Buffer.from(`${before}${line}\n`))
+        lost = 0
+      } catch {
+        // Whoever is logged goes on, and so does whoever logs.
+        lost += 1
       }
-      writeSync(descriptor, bytes)
-      size += bytes.length
     },
     close() {
       if (isClosed) return
       isClosed = true
-      closeSync(descriptor)
+      if (descriptor !== undefined) closeSync(descriptor)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ProcessIdentity } from './process-identity.ts'
-import { isAlive } from './process-identity.ts'
+import type { ProcessIdentity } from '@atoll/service'
+import { isAlive } from '@atoll/service'
 
 /** The programs of a killed supervisor notice and end by themselves, in order; this bounds the wait. */
 const ORPHANS_END_WITHIN_MS = 15_000

@@ -1,8 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
-import type { SupervisorMessage } from '@atoll/service'
-import type { ProcessIdentity } from './process-identity.ts'
-import { identifyProcess } from './process-identity.ts'
+import type { ProcessIdentity, SupervisorMessage } from '@atoll/service'
+import { identifyProcess } from '@atoll/service'
 import { readLines } from './read-lines.ts'
 import { StartError } from './start-error.ts'
 

@@ -1,11 +1,12 @@
 import { join } from 'node:path'
+import type { ProcessIdentity } from '@atoll/service'
+import { bulkEnvironment, bulkNodeOptions } from '@atoll/service'
 import type { UpConfig } from '../config.ts'
 import type { KeptProgram } from './kept-program.ts'
 import { keepRunning } from './kept-program.ts'
 import type { LogFile } from './log-file.ts'
 import { openLogFile } from './log-file.ts'
 import { localUrl } from './port.ts'
-import type { ProcessIdentity } from './process-identity.ts'
 import type { Program } from './program.ts'
 import { startProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
@@ -16,13 +17,10 @@ const RUNNER_READY_WITHIN_MS = 60_000
 /** A person who pressed Ctrl-C was promised ten seconds. What the runner leaves of them is the API's. */
 const STOP_MS = 9_500
 const RUNNER_STOP_MS = 6_000
-/**
- * MiB of young generation, a quarter of Node's default: it is what grows while a large transfer passes, and with it
- * the API leaves its 150 MB. Costs about a tenth of the calls a second at 64 in flight.
- */
-const API_NODE_OPTIONS = ['--max-semi-space-size=4']
 /** What a program gets between being told for the last time and being killed. */
 const KILL_AFTER_MS = 500
+/** Until what could not be written down is tried again. */
+const NOTE_AGAIN_MS = 1_000
 
 export interface SystemOptions {
   readonly config: UpConfig
@@ -33,7 +31,7 @@ export interface SystemOptions {
   readonly dialHomeDir: string
   readonly logDir: string
   readonly terminal: Terminal
-  /** Called whenever the set of processes changes. */
+  /** Called whenever the set of processes changes, and again a while after it threw. */
   readonly onProcesses: (processes: Readonly<Record<string, ProcessIdentity>>) => void
 }
 
@@ -56,10 +54,22 @@ export function openSystem(options: SystemOptions): System {
   let api: KeptProgram | undefined
   let runner: KeptProgram | undefined
   let isStopping = false
+  let noteAgain: NodeJS.Timeout | undefined
   let giveUp: (reason: string) => void = () => undefined
   const gaveUp = new Promise<string>((resolve) => {
     giveUp = resolve
   })
+
+  /** A disk that is full for a while ends nothing: what is noted is of use only to a start after our own sudden end. */
+  function note(): void {
+    clearTimeout(noteAgain)
+    try {
+      options.onProcesses(processes)
+    } catch (error) {
+      terminal.warn(`cannot write down which processes run: ${error instanceof Error ? error.message : error}`)
+      noteAgain = setTimeout(note, NOTE_AGAIN_MS)
+    }
+  }
 
   function keep(program: () => Program, name: string): KeptProgram {
     const log = openLogFile(join(options.logDir, `${name}.log`))
@@ -73,7 +83,7 @@ export function openSystem(options: SystemOptions): System {
         }),
       onProcess: (identity) => {
         processes[name] = identity
-        options.onProcesses(processes)
+        note()
       },
       warn: terminal.warn,
     })
@@ -100,6 +110,7 @@ export function openSystem(options: SystemOptions): System {
     const stopBy = performance.now() + STOP_MS
     await runner?.stop(RUNNER_STOP_MS)
     await api?.stop(stopBy - performance.now())
+    clearTimeout(noteAgain)
     for (const log of logs.values()) log.close()
   }
 
@@ -118,15 +129,22 @@ function apiProgram(options: SystemOptions, port: number): Program {
   return {
     name: 'api',
     main: options.apiMain,
-    nodeOptions: API_NODE_OPTIONS,
+    nodeOptions: bulkNodeOptions,
     readyWithinMs: API_READY_WITHIN_MS,
-    env: { ...env, ...sharedEnv(options), ATOLL_HOST: config.host, ATOLL_PORT: String(port) },
+    env: { ...bulkEnvironment, ...env, ...sharedEnv(options), ATOLL_HOST: config.host, ATOLL_PORT: String(port) },
   }
 }
 
 function runnerProgram(options: SystemOptions, controlUrl: string): Program {
-  // The database is the API's alone.
-  const { DATABASE_URL: _, ...env } = options.env
+  // The database, what opens its secrets and who may call are the API's alone.
+  const apis = [
+    'DATABASE_URL',
+    'ATOLL_ENCRYPTION_KEY',
+    'ATOLL_ADMIN_PASSWORD',
+    'ATOLL_PROXY_API_KEY',
+    'ATOLL_S3_SECRET_ACCESS_KEY',
+  ]
+  const env = Object.fromEntries(Object.entries(options.env).filter(([name]) => !apis.includes(name)))
   return {
     name: 'runner',
     main: options.runnerMain,

@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { identifyProcess } from '@atoll/service'
 import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { StartedUp } from '../testing/started-up.ts'
 import { startUp } from '../testing/started-up.ts'
-import { identifyProcess } from './process-identity.ts'
 
 let folder: string
 let bundle: string

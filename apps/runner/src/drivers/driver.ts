@@ -1,4 +1,14 @@
-import type { SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
+import type {
+  NetworkRules,
+  ResizeSandbox,
+  RunnerAbilities,
+  SandboxSpec,
+  SandboxStatus,
+  StartSandbox,
+} from '@atoll/protocol'
+import type { SandboxFileHolder } from './sandbox-file-holder.ts'
+import type { SnapshotHolder } from './snapshot-holder.ts'
+import type { VolumeHolder } from './volume-holder.ts'
 
 /** What a driver found out about its host. */
 export interface DriverInfo {
@@ -6,8 +16,7 @@ export interface DriverInfo {
   runtime: string
   /** What this host cannot do, in words; empty when everything works. */
   limitations: string[]
-  /** Names a spec may give as `snapshot`. */
-  snapshots: string[]
+  abilities: RunnerAbilities
 }
 
 export type StatusListener = (status: SandboxStatus) => void
@@ -23,9 +32,13 @@ export type StatusListener = (status: SandboxStatus) => void
 export interface SandboxDriver extends AsyncDisposable {
   readonly name: string
   readonly info: DriverInfo
+  readonly snapshots: SnapshotHolder
+  readonly files: SandboxFileHolder
+  readonly volumes: VolumeHolder
   /**
    * Makes the files of a sandbox and starts nothing. The same spec again: as it is. Throws CONFLICT for
-   * another spec, SNAPSHOT_NOT_FOUND, and BAD_REQUEST for a user the snapshot does not have.
+   * another spec, SNAPSHOT_NOT_FOUND, SNAPSHOT_NOT_ACTIVE, VOLUME_NOT_FOUND, and BAD_REQUEST for a user the snapshot
+   * does not have, a mount path that cannot be and a network block that is none.
    */
   create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus>
   /**
@@ -35,6 +48,13 @@ export interface SandboxDriver extends AsyncDisposable {
   start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus>
   /** SIGTERM to the first process; after `graceMs` everything in the sandbox is killed. Files stay. */
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus>
+  /**
+   * Gives it other limits for now and all later starts. Throws SANDBOX_STATE_CONFLICT for what is only possible while
+   * it is stopped, and BAD_REQUEST for a smaller disk.
+   */
+  resize(sandboxId: string, wanted: ResizeSandbox): Promise<SandboxStatus>
+  /** Judges its packets by these rules from now on. Throws BAD_REQUEST for a network block that is none. */
+  setNetworkRules(sandboxId: string, rules: NetworkRules): Promise<SandboxStatus>
   /** Kills what runs and removes the files. Unknown: nothing to do. */
   remove(sandboxId: string): Promise<void>
   get(sandboxId: string): Promise<SandboxStatus>

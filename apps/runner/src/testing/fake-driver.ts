@@ -1,9 +1,17 @@
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { SandboxDriver, StatusListener } from '../drivers/driver.ts'
+import { createFakeFiles } from './fake-files.ts'
+import type { FakeSnapshots } from './fake-snapshots.ts'
+import { createFakeSnapshots } from './fake-snapshots.ts'
+import { createFakeVolumes } from './fake-volumes.ts'
+
+const NO = { available: false, reason: 'it is a fake' }
+const ABILITIES = { images: NO, builds: NO, directories: NO, zstd: NO, quotas: NO, network: NO }
 
 /** A driver whose sandboxes are entries of a map. */
 export interface FakeDriver extends SandboxDriver {
+  readonly snapshots: FakeSnapshots
   /** What it was called with, as `start a`. */
   readonly calls: string[]
   readonly listeners: ReadonlySet<StatusListener>
@@ -22,7 +30,10 @@ export function createFakeDriver(): FakeDriver {
   }
   return {
     name: 'fake',
-    info: { runtime: 'map', limitations: ['it is a fake'], snapshots: ['host'] },
+    info: { runtime: 'map', limitations: ['it is a fake'], abilities: ABILITIES },
+    snapshots: createFakeSnapshots(calls),
+    files: createFakeFiles(set),
+    volumes: createFakeVolumes(calls),
     calls,
     listeners,
     tell: (status) => {
@@ -41,6 +52,14 @@ export function createFakeDriver(): FakeDriver {
     stop: async (sandboxId, graceMs) => {
       calls.push(`stop ${sandboxId} ${graceMs}`)
       return set(sandboxId, 'stopped')
+    },
+    resize: async (sandboxId, wanted) => {
+      calls.push(`resize ${sandboxId} ${JSON.stringify(wanted)}`)
+      return set(sandboxId, 'running')
+    },
+    setNetworkRules: async (sandboxId, rules) => {
+      calls.push(`network ${sandboxId} ${JSON.stringify(rules)}`)
+      return set(sandboxId, 'running')
     },
     remove: async (sandboxId) => {
       calls.push(`remove ${sandboxId}`)

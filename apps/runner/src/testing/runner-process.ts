@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SupervisorMessage } from '@atoll/service'
@@ -27,7 +27,9 @@ export async function prepareRunner(env: Record<string, string>): Promise<Runner
   const main = join(folder, 'main.mjs')
   const dataDir = join(folder, 'data')
   const toolboxDir = join(folder, 'toolbox')
-  await mkdir(toolboxDir)
+  const toolsDir = join(folder, 'tools')
+  for (const path of [toolboxDir, toolsDir]) await mkdir(path)
+  await writeFile(join(toolsDir, 'hash'), '0123456789abcdef')
   await copyFile(join(import.meta.dirname, '../drivers/testing/probe-agent.js'), join(toolboxDir, 'main.js'))
   await build({
     entryPoints: [join(import.meta.dirname, '../main.ts')],
@@ -44,7 +46,14 @@ export async function prepareRunner(env: Record<string, string>): Promise<Runner
     start: (more = {}) => {
       const child = fork(main, [], {
         execArgv: [],
-        env: { ATOLL_DATA_DIR: dataDir, ATOLL_TOOLBOX_DIR: toolboxDir, ATOLL_LOG_LEVEL: 'silent', ...env, ...more },
+        env: {
+          ATOLL_DATA_DIR: dataDir,
+          ATOLL_TOOLBOX_DIR: toolboxDir,
+          ATOLL_TOOLS_DIR: toolsDir,
+          ATOLL_LOG_LEVEL: 'silent',
+          ...env,
+          ...more,
+        },
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })
       running.add(child)

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BOUNDARY, MULTIPART_HEADERS } from '../testing/multipart.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
@@ -37,7 +37,10 @@ describe('uploading several files', () => {
       ['large', large],
     ]
     const body = pairs.map(([path, text], index) => field(`files[${index}].path`, path ?? '') + file(index, text ?? ''))
-    expect(await upload(body.join('') + END)).toMatchObject({ status: 200, body: Buffer.alloc(0) })
+    const response = await upload(body.join('') + END)
+    expect(response.status).toBe(200)
+    const files = pairs.map(([path = '', text = '']) => ({ path: resolve(toolbox.folder, path), bytes: text.length }))
+    expect(bodyOf(response)).toEqual({ files })
     expect(await readFile(at('deep/er/one'), 'utf8')).toBe('one')
     expect(await readFile(at('old'), 'utf8')).toBe('new')
     expect(await readFile(at('empty'), 'utf8')).toBe('')
@@ -71,7 +74,12 @@ describe('uploading several files', () => {
     ]
     const response = await upload(parts.join('') + END)
     expect(bodyOf(response)).toMatchObject({ statusCode: 400, code: 'BAD_REQUEST' })
-    const { message } = bodyOf(response) as { message: string }
+    const { message, errors } = bodyOf(response) as { message: string; errors: string[] }
+    expect(errors).toEqual([
+      'folder: the target is a directory',
+      expect.stringMatching(/plain\/below/),
+      'a file without its .path before it',
+    ])
     expect(message).toMatch(
       /^not written: folder: the target is a directory; .*plain\/below.*; a file without its \.path/,
     )

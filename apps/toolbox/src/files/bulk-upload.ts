@@ -1,14 +1,18 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ToolboxOperations } from '@atoll/protocol'
-import { AppError, MAX_PATH_BYTES } from '@atoll/protocol'
+import { AppError, errorBody, MAX_PATH_BYTES } from '@atoll/protocol'
 import type { Handler } from '../call.ts'
+import { StreamReply } from '../call.ts'
 import type { WorkDirectory } from '../work-directory.ts'
 import { fsError } from './fs-error.ts'
+import { JSON_HEADERS } from './json-array.ts'
+import type { Leftovers } from './leftovers.ts'
 import type { FormShape } from './multipart-parser.ts'
 import { createMultipartParser } from './multipart-parser.ts'
 import { readForm } from './read-form.ts'
 import { beginReplacement } from './replace-file.ts'
 
+const PATH = '/files/bulk-upload'
 const SLASH = 0x2f
 const MAX_FILES = 1_000
 /** Failures told in one message; more than these are counted. */
@@ -23,16 +27,20 @@ const FORM: FormShape = {
   maxFieldBytes: MAX_PATH_BYTES,
 }
 
+/** What became of one file. */
+type Outcome = { path: string; bytes: number } | { failure: string }
+
 /**
  * Streams the files of a form to disk, one after the other. Each takes the place of its target when it is whole;
- * one that fails keeps none of the others. BAD_REQUEST names those that failed, each with its reason.
+ * one that fails keeps none of the others. The answer is then a BAD_REQUEST whose `errors` name those that failed,
+ * each with its reason.
  */
-export function createBulkUpload(work: WorkDirectory): Handler<ToolboxOperations['uploadFiles']> {
+export function createBulkUpload(work: WorkDirectory, leftovers: Leftovers): Handler<ToolboxOperations['uploadFiles']> {
   return async ({ headers, stream }) => {
     if (stream === undefined) throw new AppError('BAD_REQUEST', 'the request has no body')
     const parser = createMultipartParser(headers['content-type'], FORM)
     const paths = new Map<string, string>()
-    const failures: string[] = []
+    const outcomes: Outcome[] = []
     let count = 0
     let earlier: Promise<unknown> = Promise.resolve()
     parser.onField((fieldName, path, isWhole) => {
@@ -43,33 +51,44 @@ export function createBulkUpload(work: WorkDirectory): Handler<ToolboxOperations
     await readForm(stream, parser, async (content, fieldName) => {
       count += 1
       const [, index = ''] = FILE_FIELD.exec(fieldName) ?? []
-      const saving = earlier.then(() => save(work, content, paths.get(index) ?? ''))
+      const saving = earlier.then(() => save({ work, leftovers, content, path: paths.get(index) ?? '' }))
       earlier = saving.catch(() => undefined)
-      const failure = await saving
-      if (failure !== undefined) failures.push(failure)
+      outcomes.push(await saving)
     })
     if (count === 0) throw new AppError('BAD_REQUEST', 'the form has no field named files[0].file')
-    if (failures.length > 0) throw new AppError('BAD_REQUEST', tell(failures))
+    const failures = outcomes.flatMap((outcome) => ('failure' in outcome ? [outcome.failure] : []))
+    if (failures.length > 0) return refusal(failures)
+    return { files: outcomes.flatMap((outcome) => ('failure' in outcome ? [] : [outcome])) }
   }
 }
 
-/** Writes one file and returns, in words, why it could not be written. Rejects when the form itself breaks off. */
-async function save(work: WorkDirectory, content: Readable, path: string): Promise<string | undefined> {
+interface Save {
+  work: WorkDirectory
+  leftovers: Leftovers
+  content: Readable
+  path: string
+}
+
+/** Writes one file and tells how that went. Rejects when the form itself breaks off. */
+async function save({ work, leftovers, content, path }: Save): Promise<Outcome> {
   const file = await begin(work, path)
   let failure = file instanceof Error ? file : undefined
+  let bytes = 0
   try {
     // To the end even when the file cannot be written: the ones after it in the form can.
     for await (const piece of content) {
       if (file instanceof Error || failure) continue
       failure = await write(file.sink, piece)
+      bytes += piece.length
     }
     if (file instanceof Error || failure) throw failure
     await file.commit()
-    return undefined
+    await leftovers.sweep(file.folder)
+    return { path: work.resolve(path).toString(), bytes }
   } catch (error) {
     if (!(file instanceof Error)) await file.discard()
     if (failure === undefined && content.errored) throw error
-    return reasonOf(error, path)
+    return { failure: reasonOf(error, path) }
   }
 }
 
@@ -97,7 +116,17 @@ function reasonOf(error: unknown, path: string): string {
   return translated instanceof AppError ? translated.message : `${path}: could not be written`
 }
 
-function tell(failures: readonly string[]): string {
+/** The body of every error, and the failures one by one as the contract has them. */
+function refusal(failures: readonly string[]): StreamReply {
   const more = failures.length > MAX_FAILURES_TOLD ? `; and ${failures.length - MAX_FAILURES_TOLD} more` : ''
-  return `not written: ${failures.slice(0, MAX_FAILURES_TOLD).join('; ')}${more}`
+  const error = new AppError('BAD_REQUEST', `not written: ${failures.slice(0, MAX_FAILURES_TOLD).join('; ')}${more}`)
+  const about = errorBody(error, { source: 'DAYTONA_DAEMON', method: 'POST', path: PATH, now: Date.now() })
+  const body = Buffer.from(JSON.stringify({ ...about, errors: failures }))
+  return new StreamReply({
+    status: error.status,
+    headers: { ...JSON_HEADERS, 'content-length': String(body.length) },
+    body: (async function* () {
+      yield body
+    })(),
+  })
 }

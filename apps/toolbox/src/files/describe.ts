@@ -11,7 +11,7 @@ export function createDescribe(work: WorkDirectory): Handler<ToolboxOperations['
     const given = queryBytes('path')
     const path = work.resolve(given)
     try {
-      return describeStats(await baseName(path), await stat(path))
+      return describeStats(await baseName(path), path, await stat(path))
     } catch (error) {
       throw fsError(error, given, 'FILE_READ_FAILED')
     }

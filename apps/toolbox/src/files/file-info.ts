@@ -5,11 +5,12 @@ import type { FileInfo } from '@atoll/protocol'
 const PERMISSION_BITS = 0o7777
 const RWX = ['---', '--x', '-w-', '-wx', 'r--', 'r-x', 'rw-', 'rwx']
 
-/** What the contract says of one file. owner and group are numeric ids. */
-export function describeStats(name: string, stats: Stats): FileInfo {
+/** What the contract says of one file. owner and group are numeric ids; bytes of the path that are no UTF-8 are lost. */
+export function describeStats(name: string, path: Buffer, stats: Stats): FileInfo {
   const modified = stats.mtime.toISOString()
   return {
     name,
+    path: path.toString(),
     size: stats.size,
     mode: modeString(stats),
     modTime: modified,

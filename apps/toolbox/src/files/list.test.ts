@@ -45,6 +45,7 @@ describe('listing a directory', () => {
     const owner = String(process.getuid?.())
     expect(file).toEqual({
       name: 'file',
+      path: join(toolbox.folder, 'file'),
       size: 5,
       mode: '-rw-r-----',
       modTime: '2025-07-11T10:00:00.123Z',
@@ -54,7 +55,7 @@ describe('listing a directory', () => {
       group: String(process.getgid?.()),
       permissions: '0640',
     })
-    expect(link).toEqual({ ...file, name: 'link' })
+    expect(link).toEqual({ ...file, name: 'link', path: join(toolbox.folder, 'link') })
   })
 
   it('leaves out links that lead nowhere', async () => {
@@ -93,6 +94,52 @@ describe('listing a directory', () => {
   it('streams a directory of which nothing is left to show', async () => {
     await Promise.all(Array.from({ length: 300 }, (_, index) => symlink('nowhere', join(toolbox.folder, `l${index}`))))
     expect(await names()).toEqual([])
+  })
+
+  describe('with a depth', () => {
+    const paths = async (depth: string, path = '.') => {
+      const response = await toolbox.call('GET', '/files', { query: { path, depth } })
+      expect(response.status).toBe(200)
+      const entries = Value.Parse(Listing, JSON.parse(response.body.toString()))
+      return entries.map((entry) => entry.path?.replace(`${toolbox.folder}/`, ''))
+    }
+
+    it('gives each folder and behind it what lies below, down to it', async () => {
+      await mkdir(at('a/b/c/d'), { recursive: true })
+      await writeFile(at('a/b/file'), '')
+      await writeFile(at('a-file'), '')
+      await writeFile(at('z'), '')
+      expect(await paths('1')).toEqual(['a', 'a-file', 'z'])
+      expect(await paths('2')).toEqual(['a', 'a/b', 'a-file', 'z'])
+      expect(await paths('3')).toEqual(['a', 'a/b', 'a/b/c', 'a/b/file', 'a-file', 'z'])
+      expect(await paths('64', 'a/b')).toEqual(['a/b/c', 'a/b/c/d', 'a/b/file'])
+    })
+
+    it('shows links to folders and enters none, so that loops end', async () => {
+      await mkdir(at('real/sub'), { recursive: true })
+      await symlink('..', at('real/sub/loop'))
+      await symlink('real', at('link'))
+      expect(await paths('64')).toEqual(['link', 'real', 'real/sub', 'real/sub/loop'])
+      expect(await paths('64', 'link')).toEqual(['link/sub', 'link/sub/loop'])
+    })
+
+    it('streams a large tree', async () => {
+      const folders = Array.from({ length: 20 }, (_, index) => `d${String(index).padStart(2, '0')}`)
+      for (const folder of folders) {
+        await mkdir(at(folder))
+        await Promise.all(Array.from({ length: 150 }, (_, index) => writeFile(at(`${folder}/${1000 + index}`), '')))
+      }
+      const expected = folders.flatMap((folder) => [
+        folder,
+        ...Array.from({ length: 150 }, (_, index) => `${folder}/${1000 + index}`),
+      ])
+      expect(await paths('2')).toEqual(expected)
+    })
+
+    it.each(['0', '-1', '65', '1.5', 'all', '99999999999999999999'])('of %s is refused', async (depth) => {
+      const response = await toolbox.call('GET', '/files', { query: { depth } })
+      expect(bodyOf(response)).toMatchObject({ statusCode: 400, code: 'VALIDATION_FAILED' })
+    })
   })
 
   it.each([

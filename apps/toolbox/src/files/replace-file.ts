@@ -1,10 +1,11 @@
 import type { Stats } from 'node:fs'
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { access, lstat, mkdir, open, readlink, realpath, rename, stat, unlink } from 'node:fs/promises'
+import { access, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { Writable } from 'node:stream'
 import { AppError } from '@atoll/protocol'
 import { errnoOf } from './fs-error.ts'
+import { makeFolders } from './make-folders.ts'
 import { parentOf, temporaryBeside } from './temporary-name.ts'
 
 const PERMISSION_BITS = 0o7777
@@ -20,8 +21,13 @@ const MAX_LINKS = 40
 /** A file being written beside the one it will replace. End it with exactly one of `commit` and `discard`. */
 export interface Replacement {
   readonly sink: Writable
-  /** Gives it the mode and, where allowed, the owner of the file it replaces, and puts it in its place. */
+  /**
+   * Gives it the mode and, where allowed, the owner of the file it replaces, and puts it in its place. Resolves when it
+   * is on disk: what is only in memory is lost when the disk of the host turns out to be full.
+   */
   commit(): Promise<void>
+  /** The folder it is written in; absolute. */
+  readonly folder: Buffer
   discard(): Promise<void>
 }
 
@@ -44,14 +50,20 @@ export async function beginReplacement(target: Buffer): Promise<Replacement> {
     // A write under way when the number of its file is closed could land in the next file that gets the number.
     await idle()
     await file.close()
-    await unlink(temporary)
+    // It is gone where it took its place and only then could not be written down.
+    await rm(temporary, { force: true })
   }
   return {
     sink,
+    folder: parentOf(path),
     async commit() {
       if (existing !== undefined) await adopt(file, existing)
-      await file.close()
+      // Before it takes the place of what is whole.
+      await file.datasync()
       await rename(temporary, path)
+      // With its new name, which a file system with a journal writes down with the file.
+      await file.sync()
+      await file.close()
     },
     discard,
   }
@@ -102,7 +114,7 @@ async function openNew(path: Buffer, mode: number): Promise<FileHandle> {
     return await open(path, 'wx', mode)
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error
-    await mkdir(parentOf(path), { recursive: true })
+    await makeFolders(parentOf(path))
     return open(path, 'wx', mode)
   }
 }

@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
+/** What the names look like. */
+export const TEMPORARY_NAME = /^\.atoll-[0-9a-f]{16}\.part$/
+
 /** A free name in the folder that holds `path`, so that renaming it into place stays on one device. */
 export function temporaryBeside(path: Buffer): Buffer {
   return Buffer.concat([parentOf(path), Buffer.from(`/.atoll-${randomBytes(8).toString('hex')}.part`)])

@@ -2,10 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { PRINT_OOM_SCORE } from '../testing/oom-score.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
-import { MAX_COMMANDS } from './execute.ts'
 import { MAX_OUTPUT_BYTES } from './output-recorder.ts'
+import { MAX_COMMANDS } from './run-to-end.ts'
 
 let toolbox: TestToolbox
 beforeEach(async () => {
@@ -66,6 +67,10 @@ describe('a command', () => {
 
   it('reads an end of file from stdin at once', async () => {
     expect(await run('cat; read line || echo none')).toEqual({ exitCode: 0, result: 'none\n' })
+  })
+
+  it('is what the kernel ends when memory runs out', async () => {
+    expect((await run(PRINT_OOM_SCORE)).result).toBe('score 500\n')
   })
 
   it('dies of a signal with 128 and its number', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { close, constants, openSync } from 'node:fs'
+import { close, constants, openSync, readSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,19 +10,38 @@ import { promisify } from 'node:util'
 /** Pipes made at a time, and kept for reuse. */
 const BATCH_SIZE = 8
 const MAKE_DEADLINE_MS = 5_000
+/** Read at a time. */
+const READ_BYTES = 64 * 1024
+/** The most a pipe of an unprivileged user can hold is 1 MiB: more has come after draining began. */
+const MAX_DRAINS = 16
 
 /** A real pipe for the output of one command. */
 export interface OutputPipe {
   /** For the command's stdout and stderr alike; close it once the command has it. */
   readonly writeFd: number
-  /** Reads until every holder of the writing end is gone; reading it to its end gives the pipe back. */
+  /** Where this user's processes can open the writing end, while `writeFd` is open. */
+  readonly path: string
+  /** Reads until every holder of the writing end is gone, which gives the pipe back. Its `data` is not for use. */
   readonly reader: Socket
+  /** Takes what is read from now on; a chunk is valid until the function returns. */
+  listen(take: (chunk: Buffer) => void): void
+  /** Hands over at once all that is in the pipe, also while the reader is paused. Needs `writeFd` open. */
+  drain(): void
 }
 
-/** Owns the pipes that no command uses. */
+/** A real pipe for the input of one command. It never breaks: what nobody reads is dropped when it is disposed. */
+export interface InputPipe extends Disposable {
+  /** Where this user's processes can open the reading end. */
+  readonly path: string
+  readonly writer: Socket
+}
+
+/** Makes pipes, and owns those that no command uses. */
 export interface OutputPipes extends Disposable {
   /** undefined where none can be made: no mkfifo, no room for temporary files, no /proc. */
   take(): Promise<OutputPipe | undefined>
+  /** The same for an input. */
+  takeInput(): Promise<InputPipe | undefined>
 }
 
 /**
@@ -32,6 +51,8 @@ export interface OutputPipes extends Disposable {
  */
 export function createOutputPipes(env: Readonly<Record<string, string>>): OutputPipes {
   const idle: number[] = []
+  // One for all: what is read into it is handed over before anything else is read.
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   let making: Promise<void> | undefined
   let usable = true
 
@@ -51,21 +72,24 @@ export function createOutputPipes(env: Readonly<Record<string, string>>): Output
     else closeQuietly(fd)
   }
 
+  async function takeKept<Pipe>(open: (kept: number) => Pipe): Promise<Pipe | undefined> {
+    while (idle.length === 0 && usable) {
+      making ??= make()
+      await making
+    }
+    const kept = idle.pop()
+    if (kept === undefined) return undefined
+    try {
+      return open(kept)
+    } catch {
+      closeQuietly(kept)
+      return undefined
+    }
+  }
+
   return {
-    async take() {
-      while (idle.length === 0 && usable) {
-        making ??= make()
-        await making
-      }
-      const kept = idle.pop()
-      if (kept === undefined) return undefined
-      try {
-        return openPipe(kept, (empty) => giveBack(kept, empty))
-      } catch {
-        closeQuietly(kept)
-        return undefined
-      }
-    },
+    take: () => takeKept((kept) => openPipe({ kept, buffer }, (empty) => giveBack(kept, empty))),
+    takeInput: () => takeKept(openInput),
     [Symbol.dispose]() {
       usable = false
       for (const fd of idle.splice(0)) closeQuietly(fd)
@@ -73,8 +97,8 @@ export function createOutputPipes(env: Readonly<Record<string, string>>): Output
   }
 }
 
-/** `kept` is a reading end of its own, so that the pipe outlives its users. */
-function openPipe(kept: number, onClose: (empty: boolean) => void): OutputPipe {
+/** `kept` is a reading end of its own, so that the pipe outlives its users; `buffer` may be shared between pipes. */
+function openPipe({ kept, buffer }: { kept: number; buffer: Buffer }, onClose: (empty: boolean) => void): OutputPipe {
   const readFd = openSync(`/proc/self/fd/${kept}`, constants.O_RDONLY | constants.O_NONBLOCK)
   let writeFd: number
   try {
@@ -83,13 +107,57 @@ function openPipe(kept: number, onClose: (empty: boolean) => void): OutputPipe {
     closeQuietly(readFd)
     throw error
   }
-  const reader = new Socket({ fd: readFd, readable: true, writable: false })
+  let take: (chunk: Buffer) => void = () => {}
+  const onRead = (length: number, bytes: Uint8Array) => {
+    take(Buffer.from(bytes.buffer, bytes.byteOffset, length))
+    return !reader.isPaused()
+  }
+  // `onread` is there since Node 10, and not in the types of the constructor.
+  const options = { fd: readFd, readable: true, writable: false, onread: { buffer, callback: onRead } }
+  const reader = new Socket(options)
   let empty = false
   reader.once('end', () => {
     empty = true
   })
   reader.once('close', () => onClose(empty))
-  return { writeFd, reader }
+  return {
+    writeFd,
+    path: pathOf(kept),
+    reader,
+    listen(given) {
+      take = given
+    },
+    drain() {
+      for (let turn = 0; turn < MAX_DRAINS; turn += 1) {
+        const length = readNow(readFd, buffer)
+        if (length === 0) return
+        take(buffer.subarray(0, length))
+      }
+    },
+  }
+}
+
+/** Is not given back: what was not read would be the next command's. */
+function openInput(kept: number): InputPipe {
+  const writeFd = openSync(`/proc/self/fd/${kept}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  const writer = new Socket({ fd: writeFd, readable: false, writable: true })
+  // The number may be another's once it is closed.
+  writer.once('close', () => closeQuietly(kept))
+  return { path: pathOf(kept), writer, [Symbol.dispose]: () => void writer.destroy() }
+}
+
+function pathOf(fd: number): string {
+  return `/proc/${process.pid}/fd/${fd}`
+}
+
+/** 0 when there is nothing. */
+function readNow(fd: number, buffer: Buffer): number {
+  try {
+    return readSync(fd, buffer)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0
+    throw error
+  }
 }
 
 async function makePipes(env: Readonly<Record<string, string>>): Promise<number[]> {

@@ -4,6 +4,7 @@ import { closeSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import type { CommandLine } from './command-line.ts'
+import { dieFirst } from './die-first.ts'
 import type { OutputPipe } from './output-pipes.ts'
 import type { OutputRecorder } from './output-recorder.ts'
 import type { ProcessGroups } from './process-groups.ts'
@@ -38,16 +39,18 @@ export interface RunningCommand {
 export async function runCommand(options: RunOptions): Promise<RunningCommand> {
   const { line, pipe, recorder, groups } = options
   const child = start(options)
+  let arrivals = 0
+  const take = (chunk: Buffer) => {
+    arrivals += 1
+    recorder.take(chunk)
+  }
   const outputs: Readable[] =
     pipe === undefined ? [child.stdout, child.stderr].filter((s) => s !== null) : [pipe.reader]
-  let arrivals = 0
+  pipe?.listen(take)
   for (const output of outputs) {
     // An error ends that output like its end does.
     output.on('error', () => {})
-    output.on('data', (chunk: Buffer) => {
-      arrivals += 1
-      recorder.take(chunk)
-    })
+    if (pipe === undefined) output.on('data', take)
   }
   const ended = Promise.all(outputs.map((output) => new Promise((resolve) => output.once('close', resolve))))
   const exited = new Promise<number>((resolve) => {
@@ -69,16 +72,14 @@ export async function runCommand(options: RunOptions): Promise<RunningCommand> {
 function start({ line, cwd, env, pipe }: RunOptions): ChildProcess {
   try {
     const output = pipe?.writeFd ?? 'pipe'
-    return spawn(line.file, line.args, {
+    const child = spawn(line.file, line.args, {
       cwd,
       env,
       detached: true,
       stdio: ['ignore', output, output, ...(line.script === undefined ? [] : ['pipe' as const])],
     })
-  } catch (error) {
-    // Read to its end, the pipe goes back to its owner.
-    pipe?.reader.resume()
-    throw error
+    dieFirst(child.pid)
+    return child
   } finally {
     // The command has its own by now; while ours is open the pipe does not end.
     if (pipe !== undefined) closeSync(pipe.writeFd)

@@ -19,7 +19,7 @@ export async function buildBundle(): Promise<{ main: string; folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bundle-'))
   await chmod(folder, 0o755)
   await copyFile(join(APP_DIR, 'package.json'), join(folder, 'package.json'))
-  await symlink(join(APP_DIR, 'src'), join(folder, 'src'))
+  for (const name of ['src', 'node-flags.json', 'warm-up.cjs']) await symlink(join(APP_DIR, name), join(folder, name))
   await promisify(execFile)(process.execPath, [join(APP_DIR, '../../scripts/build-app.mjs')], { cwd: folder })
   return { main: join(folder, 'dist/main.js'), folder }
 }

@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BufferedResponse, Headers, IncomingExchange, TunnelPeer } from '@atoll/tunnel'
 import { createMemoryLinkPair, createPeer, requestBuffered } from '@atoll/tunnel'
+import { createClaimGate } from '../claim-gate.ts'
+import { createCommandEnvironment } from '../command-environment.ts'
 import { createDispatcher } from '../dispatcher.ts'
-import { createHandlers } from '../handlers.ts'
+import type { Features } from '../features.ts'
+import { createFeatures } from '../features.ts'
 import { createOutputPipes } from '../process/output-pipes.ts'
 import type { ProcessGroups } from '../process/process-groups.ts'
 import { createProcessGroups } from '../process/process-groups.ts'
@@ -21,6 +24,8 @@ export interface CallOptions {
   body?: Buffer | string
   json?: unknown
   signal?: AbortSignal
+  /** Without it 15 s. */
+  timeoutMs?: number
 }
 
 /** A toolbox's real handlers at one end of a real tunnel in memory, with a folder of its own to work in. */
@@ -30,6 +35,7 @@ export interface TestToolbox extends AsyncDisposable {
   /** The API's end of the tunnel. */
   readonly peer: TunnelPeer
   readonly groups: ProcessGroups
+  readonly features: Features
   /** Resolves when the toolbox's end of the tunnel is over. */
   readonly linkClosed: Promise<unknown>
   /** Error lines the toolbox logged. */
@@ -39,14 +45,34 @@ export interface TestToolbox extends AsyncDisposable {
   call(method: string, path: string, options?: CallOptions): Promise<BufferedResponse>
 }
 
-export async function createTestToolbox(env: Record<string, string> = {}): Promise<TestToolbox> {
+export async function createTestToolbox(
+  env: Record<string, string> = {},
+  entrypoint?: readonly string[],
+  awaitsClaim = false,
+): Promise<TestToolbox> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-toolbox-'))
   const groups = createProcessGroups({ graceMs: KILL_GRACE_MS })
-  const commandEnv = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: folder, ...env }
+  const environment = createCommandEnvironment({ PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: folder, ...env })
+  const commandEnv = environment.values
   const pipes = createOutputPipes(commandEnv)
   const work = createWorkDirectory({ dir: folder, home: folder })
   const errors: string[] = []
-  const handlers = createHandlers({ work, groups, pipes, commandEnv })
+  const log = {
+    info() {},
+    error: (message: string, fields?: unknown) => errors.push(`${message} ${JSON.stringify(fields)}`),
+  }
+  const gate = createClaimGate({ awaitsClaim, environment, log })
+  const features = createFeatures({
+    work,
+    groups,
+    pipes,
+    environment,
+    commandEnv,
+    entrypoint,
+    claimed: gate.claimed,
+    log,
+  })
+  const { handlers } = features
   const uploads = new Set<Promise<unknown>>()
   const uploadFile: typeof handlers.uploadFile = (call) => {
     const upload = handlers.uploadFile(call)
@@ -54,14 +80,15 @@ export async function createTestToolbox(env: Record<string, string> = {}): Promi
     return upload
   }
   const dispatcher = createDispatcher({
-    handlers: { ...handlers, uploadFile },
-    log: { info() {}, error: (message, fields) => errors.push(`${message} ${JSON.stringify(fields)}`) },
+    features: { ...features, handlers: { ...handlers, uploadFile } },
+    log,
   })
-  const { peer, toolboxEnd } = await connect((exchange) => dispatcher.handle(exchange))
+  const { peer, toolboxEnd } = await connect((exchange) => gate.handle(exchange, dispatcher))
   return {
     folder,
     peer,
     groups,
+    features,
     linkClosed: toolboxEnd.whenClosed,
     errors,
     async uploadsEnded() {
@@ -71,7 +98,7 @@ export async function createTestToolbox(env: Record<string, string> = {}): Promi
     async [Symbol.asyncDispose]() {
       peer.close()
       toolboxEnd.close()
-      await groups[Symbol.asyncDispose]()
+      await Promise.all([groups[Symbol.asyncDispose](), features[Symbol.asyncDispose]()])
       pipes[Symbol.dispose]()
       await rm(folder, { recursive: true, force: true })
     },
@@ -93,7 +120,7 @@ export function callPeer(
       ...(body === undefined ? {} : { body }),
     },
     {
-      timeoutMs: CALL_DEADLINE_MS,
+      timeoutMs: call.timeoutMs ?? CALL_DEADLINE_MS,
       maxResponseBytes: MAX_RESPONSE_BYTES,
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     },

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type ForwardOutcome, forwardHttp } from '../forward-http.ts'
+import { type ForwardOptions, type ForwardOutcome, forwardHttp } from '../forward-http.ts'
 import { forwardUpgrade } from '../forward-upgrade.ts'
 import type { TunnelPeer } from '../types.ts'
 
@@ -12,7 +12,10 @@ export interface Front extends AsyncDisposable {
   nextOutcome(): Promise<ForwardOutcome>
 }
 
-export async function startFront(peer: TunnelPeer): Promise<Front> {
+export async function startFront(
+  peer: TunnelPeer,
+  extra: Pick<ForwardOptions, 'acceptResponse' | 'answerDeadlineMs'> = {},
+): Promise<Front> {
   const outcomes: ForwardOutcome[] = []
   const waiting: ((outcome: ForwardOutcome) => void)[] = []
   const onOutcome = (outcome: ForwardOutcome) => {
@@ -29,8 +32,10 @@ export async function startFront(peer: TunnelPeer): Promise<Front> {
         headers: { 'x-from': 'front' },
         dropHeaders: new Set(['authorization']),
         responseHeaders: { 'x-request-id': '7' },
+        ...extra,
         onOutcome(outcome) {
           if (outcome.kind === 'failed') res.writeHead(502).end(outcome.error.code)
+          if (outcome.kind === 'refused') res.writeHead(503).end('refused')
           onOutcome(outcome)
         },
       },
@@ -42,8 +47,10 @@ export async function startFront(peer: TunnelPeer): Promise<Front> {
       { req, socket, head },
       {
         path: req.url ?? '/',
+        ...extra,
         onOutcome(outcome) {
-          if (outcome.kind === 'failed') socket.end('HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n')
+          if (outcome.kind === 'failed' || outcome.kind === 'refused')
+            socket.end('HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n')
           onOutcome(outcome)
         },
       },

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ProbedSandbox } from '../testing/driver-harness.ts'
 import type { EscapeScene, GetHarness } from './escape-scene.ts'
 import { ATTACKERS, perl, useEscapeScene } from './escape-scene.ts'
-import { connectAll } from './host-network-escape.ts'
+import { ANSWER_DEADLINE_S, connectAll } from './host-network-escape.ts'
 
 /** Tests that a sandbox gets at nothing of another sandbox. */
 export function describeNeighboursEscape(getHarness: GetHarness): void {
@@ -68,7 +68,9 @@ function describeConnections(scene: () => EscapeScene, victim: () => ProbedSandb
     const port = (await victim().exec(`(setsid ${serve} & ) | head -1`)).stdout.trim()
     const addresses = ownAddresses((await victim().exec('cat /proc/net/fib_trie')).stdout)
     const targets = addresses.map((address) => `${address}/${port}`)
-    expect((await victim().exec(connectAll(targets))).stdout.split('\n').sort()).toEqual(['', ...targets].sort())
+    expect((await victim().exec(connectAll(targets, ANSWER_DEADLINE_S))).stdout.split('\n').sort()).toEqual(
+      ['', ...targets].sort(),
+    )
     const outer = targets.filter((target) => !target.startsWith('127.'))
     expect((await scene().attack(attacker, connectAll(['127.0.0.1', ...outer]))).stdout).toBe('')
     if (scene().harness.driver.info.limitations.length === 0) expect(outer).toHaveLength(1)

@@ -18,6 +18,7 @@ function config({ uid = 1000, cpu = 2, limitsSwap = true, ownNetworkGiven = fals
     environment: { A: 'b=c' },
     snapshotMounts: [],
     runtimeFolder: '/data/runtime',
+    toolsFolder: '/data/tools',
     dialHomeDir: '/data/dial-home',
     cgroupsPath: '/atoll-x/a',
     limitsSwap,

@@ -1,13 +1,11 @@
 import { availableParallelism } from 'node:os'
 import type { SandboxSpec } from '@atoll/protocol'
-import { SANDBOX_DIAL_HOME_DIR, SANDBOX_RUNTIME_DIR } from '@atoll/protocol'
+import { SANDBOX_DIAL_HOME_DIR, SANDBOX_RUNTIME_DIR, SANDBOX_TOOLS_DIR } from '@atoll/protocol'
+import { CPU_PERIOD_US, cpuQuota, memoryBytes } from './cgroup-limits.ts'
 import type { OciLinuxSeccomp, OciMount, OciSpec } from './oci-spec.ts'
 import type { SandboxUser } from './snapshot.ts'
 
 const GIB = 1024 ** 3
-/** The kernel shares out cpu time in periods of this many microseconds, and takes no quota below 1,000. */
-const CPU_PERIOD_US = 100_000
-const MIN_CPU_QUOTA_US = 1_000
 /** Open files a process may have, where the runner itself may have as many. */
 const MAX_OPEN_FILES = 1_048_576
 
@@ -56,6 +54,8 @@ export interface ContainerOptions {
   snapshotMounts: readonly OciMount[]
   /** On the host. */
   runtimeFolder: string
+  /** On the host. */
+  toolsFolder: string
   dialHomeDir: string
   cgroupsPath: string
   limitsSwap: boolean
@@ -91,6 +91,7 @@ export function containerConfig(options: ContainerOptions): OciSpec {
       ...systemMounts(spec.limits.memoryGiB * GIB),
       ...options.snapshotMounts,
       readOnlyBind(options.runtimeFolder, SANDBOX_RUNTIME_DIR),
+      readOnlyBind(options.toolsFolder, SANDBOX_TOOLS_DIR),
       readOnlyBind(options.dialHomeDir, SANDBOX_DIAL_HOME_DIR, 'noexec'),
     ],
     linux: {
@@ -113,12 +114,12 @@ export function hostnameOf(sandboxId: string): string {
 }
 
 function resources({ spec: { limits }, limitsSwap }: ContainerOptions): OciSpec['linux']['resources'] {
-  const memory = Math.floor(limits.memoryGiB * GIB)
+  const memory = memoryBytes(limits)
   return {
     devices: [{ allow: false, access: 'rwm' }],
     // `swap` counts memory and swap together: the same number means none.
     memory: { limit: memory, ...(limitsSwap ? { swap: memory } : {}) },
-    cpu: { quota: Math.max(MIN_CPU_QUOTA_US, Math.round(limits.cpu * CPU_PERIOD_US)), period: CPU_PERIOD_US },
+    cpu: { quota: cpuQuota(limits), period: CPU_PERIOD_US },
     pids: { limit: limits.pids },
   }
 }

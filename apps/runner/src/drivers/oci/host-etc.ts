@@ -14,7 +14,7 @@ const MAX_DEPTH = 5
 const ALLOWED = [
   /^(alternatives|bash_completion\.d|ca-certificates|fonts|glvnd|ld\.so\.conf\.d|perl|skel|terminfo|OpenCL)$/,
   /^(java-\d+-openjdk|python\d?(\.\d+)?)$/,
-  /^(bash\.bashrc|profile|inputrc|shells|login\.defs|localtime|timezone|locale\.(alias|conf))$/,
+  /^(bash\.bashrc|profile|inputrc|shells|login\.defs|localtime|timezone|locale\.(alias|conf)|matplotlibrc)$/,
   /^(mime\.types|magic|magic\.mime|services|protocols|rpc|ethertypes|host\.conf|gai\.conf)$/,
   /^(ld\.so\.cache|ld\.so\.conf|ca-certificates\.conf|mke2fs\.conf)$/,
   /^(os-release|lsb-release|debian_version|alpine-release|arch-release|redhat-release)$/,

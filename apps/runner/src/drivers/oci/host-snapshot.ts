@@ -1,10 +1,12 @@
 import { lstat, readlink } from 'node:fs/promises'
 import { join, sep } from 'node:path'
+import { SANDBOX_TOOLS_DIR } from '@atoll/protocol'
 import { isThere } from '../../files.ts'
 import type { TreeEntry } from './file-tree.ts'
 import { writeTree } from './file-tree.ts'
 import { readHostEtc } from './host-etc.ts'
 import type { OciMount } from './oci-spec.ts'
+import { withTools } from './sandbox-environment.ts'
 import type { SandboxUser, Snapshot } from './snapshot.ts'
 
 export const HOST_SNAPSHOT = 'host'
@@ -75,6 +77,10 @@ function accounts(shell: string): TreeEntry[] {
     ),
     textFile('etc/nsswitch.conf', [...nsswitch, ...databases]),
     textFile('etc/environment', []),
+    // /etc/profile, which login shells read, sets a PATH without the injected programs.
+    textFile('etc/profile.d/atoll-tools.sh', [
+      `case :$PATH: in *:${SANDBOX_TOOLS_DIR}/*) ;; *) PATH=${withTools('$PATH')} ;; esac`,
+    ]),
     { kind: 'link', path: 'etc/mtab', target: '/proc/self/mounts' },
   ]
 }

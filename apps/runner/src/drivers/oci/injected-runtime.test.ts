@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -29,9 +29,12 @@ it('holds a program, its loader and libraries, an init and the toolbox, for ever
   await writeFile(join(toolboxDir, 'node-flags.json'), '["--max-old-space-size=64", "--no-warnings"]')
   const runtime = await prepare()
   const names = await readdir(runtime.folder)
-  expect(names.sort()).toEqual(['lib', 'node', 'package.json', 'tini', 'toolbox'])
+  expect(names.sort()).toEqual(['bin', 'lib', 'node', 'package.json', 'tini', 'toolbox', 'tools'])
   expect(await readdir(join(runtime.folder, 'lib'))).toEqual(expect.arrayContaining(['libc.so.6']))
   expect((await stat(join(runtime.folder, 'toolbox/main.js'))).mode & 0o555).toBe(0o555)
+  expect(await readFile(join(runtime.folder, 'bin/node'), 'utf8')).toMatch(
+    /^#!\/bin\/sh\nexec \/opt\/atoll\/lib\/ld-linux\S+ --library-path \/opt\/atoll\/lib \/opt\/atoll\/node --require \S+ "\$@"\n$/,
+  )
   const { nodeCommand, toolboxCommand } = runtime
   expect(nodeCommand[0]).toBe('/opt/atoll/tini')
   expect(nodeCommand[2]).toMatch(/^\/opt\/atoll\/lib\/ld-linux/)
@@ -41,6 +44,27 @@ it('holds a program, its loader and libraries, an init and the toolbox, for ever
     '--no-warnings',
     '/opt/atoll/toolbox/main.js',
   ])
+})
+
+it('holds the libraries of the addons of the toolbox', async () => {
+  // An addon that needs more than the program: any of the machine's libraries does.
+  const { stdout } = await runCommand(['ldd', process.execPath])
+  const library = /=> (\S*libstdc\S*)/.exec(stdout)?.[1] ?? 'Node has no C++ library'
+  await copyFile(library, join(toolboxDir, 'pty.node'))
+  const runtime = await prepare()
+  const names = await readdir(join(runtime.folder, 'lib'))
+  expect(names).toEqual(expect.arrayContaining(['libc.so.6', 'libm.so.6', 'libgcc_s.so.1']))
+  expect(new Set(names).size).toBe(names.length)
+  expect((await stat(join(runtime.folder, 'toolbox/pty.node'))).mode & 0o555).toBe(0o555)
+})
+
+it('names the library that an addon needs and the host has not', async () => {
+  await writeFile(join(toolboxDir, 'pty.node'), '')
+  const run: RunCommand = async (command, options) =>
+    command[1]?.endsWith('pty.node')
+      ? { code: 0, stdout: '\tlibutil.so.1 => not found', stderr: '' }
+      : runCommand(command, options)
+  await expect(prepare(run)).rejects.toThrow('pty.node needs libutil.so.1')
 })
 
 it('is named by its content', async () => {

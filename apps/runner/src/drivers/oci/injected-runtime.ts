@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { access, chmod, copyFile, cp, mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { SANDBOX_RUNTIME_DIR } from '@atoll/protocol'
+import { basename, join, relative } from 'node:path'
+import { SANDBOX_RUNTIME_DIR, SANDBOX_TOOLS_DIR } from '@atoll/protocol'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { isThere } from '../../files.ts'
@@ -11,7 +11,11 @@ import { writeOnce } from './file-tree.ts'
 
 const TINI_PATHS = ['/usr/bin/tini-static', '/usr/local/bin/tini-static', '/sbin/tini-static']
 const TOOLBOX_ENTRY = 'main.js'
+/** Changes with what is written beside the sources, so that an older folder is not taken for a new one. */
+const LAYOUT_VERSION = 2
 const NODE_FLAGS_FILE = 'node-flags.json'
+/** Native parts of the toolbox, which Node loads into itself. */
+const ADDON_SUFFIX = '.node'
 const NodeFlags = Type.Array(Type.String({ pattern: '^--[a-z0-9-]+(=.*)?$', maxLength: 256 }), { maxItems: 32 })
 
 /** The folder that appears as /opt/atoll in every sandbox, and how what is in it is started there. */
@@ -34,9 +38,9 @@ export interface InjectedRuntimeOptions {
 }
 
 /**
- * Copies Node with the loader and libraries it needs, an init and the toolbox into one folder named by its
- * content. Node is started through that loader, so the image of a sandbox needs neither. Throws an Error that
- * names what is missing on this host.
+ * Copies Node with the loader and libraries that it and the toolbox's addons need, an init and the toolbox into one
+ * folder named by its content. Node is started through that loader, so the image of a sandbox needs neither. Throws an
+ * Error that names what is missing on this host.
  */
 export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): Promise<InjectedRuntime> {
   const { toolboxDir, run } = options
@@ -47,9 +51,13 @@ export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): P
   })
   const tini = await findStaticTini(run)
   const node = await realpath(options.nodePath)
-  const { loader, libraries } = await linkedFiles(node, run)
+  const toolboxFiles = await filesBelow(toolboxDir)
+  const addons = toolboxFiles.filter((path) => path.endsWith(ADDON_SUFFIX))
+  const { loader, libraries } = await linkedByAll([node, ...addons], run)
   const sources = [tini, node, ...(loader === undefined ? [] : [loader]), ...libraries]
-  const hash = await hashFiles([...sources, ...(await filesBelow(toolboxDir))])
+  const throughLoader = loader === undefined ? [] : [inside('lib', basename(loader)), '--library-path', inside('lib')]
+  const plainNode = [...throughLoader, inside('node')]
+  const hash = await hashFiles([...sources, ...toolboxFiles])
   const folder = join(options.folder, `runtime-${hash}`)
   await writeOnce(folder, async (draft) => {
     await mkdir(join(draft, 'lib'), { recursive: true, mode: 0o755 })
@@ -61,12 +69,30 @@ export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): P
     // The bundle is made of ES modules, whatever files lie beside it.
     await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n')
     await copyReadable(toolboxDir, join(draft, 'toolbox'))
+    await writeNodeProgram(join(draft, 'bin'), plainNode)
+    // Where the tools are mounted.
+    await mkdir(join(draft, relative(SANDBOX_RUNTIME_DIR, SANDBOX_TOOLS_DIR)), { mode: 0o755 })
   })
-  const inside = (...parts: string[]) => join(SANDBOX_RUNTIME_DIR, ...parts)
-  const throughLoader = loader === undefined ? [] : [inside('lib', basename(loader)), '--library-path', inside('lib')]
-  const nodeCommand = [inside('tini'), '--', ...throughLoader, inside('node')]
+  const nodeCommand = [inside('tini'), '--', ...plainNode]
   const flags = await readNodeFlags(join(toolboxDir, NODE_FLAGS_FILE))
   return { folder, nodeCommand, toolboxCommand: [...nodeCommand, ...flags, inside('toolbox', TOOLBOX_ENTRY)] }
+}
+
+function inside(...parts: string[]): string {
+  return join(SANDBOX_RUNTIME_DIR, ...parts)
+}
+
+/**
+ * A program `node` for the tools, and for users whose image has none. Node takes the loader that it runs through for
+ * itself; what it starts anew with process.execPath, as fork does, must be this program.
+ */
+async function writeNodeProgram(folder: string, command: readonly string[]): Promise<void> {
+  await mkdir(folder, { mode: 0o755 })
+  const program = JSON.stringify(inside('bin', 'node'))
+  await writeFile(join(folder, 'exec-path.cjs'), `process.execPath = process.argv[0] = ${program}\n`)
+  const call = [...command, '--require', inside('bin', 'exec-path.cjs')].join(' ')
+  await writeFile(join(folder, 'node'), `#!/bin/sh\nexec ${call} "$@"\n`)
+  await chmod(join(folder, 'node'), 0o755)
 }
 
 async function findStaticTini(run: RunCommand): Promise<string> {
@@ -77,6 +103,16 @@ async function findStaticTini(run: RunCommand): Promise<string> {
     throw new Error(`${path} is not statically linked, so it cannot run in every image; reinstall the package tini`)
   }
   throw new Error('tini-static is not installed; install the package tini')
+}
+
+/** The loader of the first of them, and the libraries of all: of two of one name the first, which serves them all. */
+async function linkedByAll(programs: readonly string[], run: RunCommand): ReturnType<typeof linkedFiles> {
+  const linked = await Promise.all(programs.map((program) => linkedFiles(program, run)))
+  const byName = new Map<string, string>()
+  for (const path of linked.flatMap(({ libraries }) => libraries)) {
+    if (!byName.has(basename(path))) byName.set(basename(path), path)
+  }
+  return { loader: linked[0]?.loader, libraries: [...byName.values()] }
 }
 
 /** The loader and shared libraries of a program, as its own loader resolves them; none for a static one. */
@@ -108,7 +144,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 }
 
 async function hashFiles(paths: readonly string[]): Promise<string> {
-  const hash = createHash('sha256')
+  const hash = createHash('sha256').update(`layout ${LAYOUT_VERSION}`)
   for (const path of paths) {
     hash.update(`\0${path}\0`)
     for await (const chunk of createReadStream(path)) hash.update(chunk)

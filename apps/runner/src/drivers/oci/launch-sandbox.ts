@@ -2,11 +2,13 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ProcessIdentity } from '@atoll/service'
+import { readProcess } from '@atoll/service'
+import { allOver } from '../../concurrency.ts'
 import { commandEnvironment } from '../../run-command.ts'
-import type { ProcessIdentity } from './host-process.ts'
-import { describeWaitStatus, identifyProcess } from './host-process.ts'
-import { FILES_FOLDER, IMAGE_FILE } from './sandbox-disk.ts'
+import { FILES_FOLDER, MOUNT_DISK } from './sandbox-disk.ts'
 import type { SandboxFolder } from './sandbox-folder.ts'
+import { describeWaitStatus } from './wait-status.ts'
 
 /** How long a sandbox may take from nothing to its first process, in milliseconds. */
 const LAUNCH_DEADLINE_MS = 30_000
@@ -17,24 +19,30 @@ const MAX_COMPLAINT_CHARACTERS = 2_000
 
 /**
  * Runs in a mount namespace of its own, so that no mount shows on the host and all of them end with the
- * last process in it, however that ends. It says `ready` when the root file system stands, waits for a line, by when
- * the network is there, and runs the OCI runtime, which waits for the sandbox's end. Without the line (this process died) it ends, and so do the mounts.
+ * last process in it, however that ends. It says `namespaces` at once, from when on the network can be set up beside
+ * it, waits for a line that names what to mount of an image, says `ready` when the root file system stands, waits for
+ * another line, by when the network is there, and runs the OCI runtime, which waits for the sandbox's end. Without one of
+ * the lines (this process died) it ends, and so do the mounts.
  */
-const SCRIPT = `
+const SCRIPT = `${MOUNT_DISK}
 set -eu
 umask 022
+echo namespaces
 cgroups=$2 disk=$3 layers=$4 output=$5 ending=$6
 cd "$1"
 shift 6
 if [ "$cgroups" = hide-unified ]; then umount /sys/fs/cgroup/unified; fi
+IFS= read -r source
 if [ "$disk" = image ]; then
-  mount -t ext4 -o loop,nosuid,nodev,noinit_itable,discard ${IMAGE_FILE} run/disk
+  mount_disk "$source" run/disk nosuid,nodev,noinit_itable,discard
 else
   mount --bind ${FILES_FOLDER} run/disk
 fi
-[ -d run/disk/work ] || mkdir run/disk/upper run/disk/work
+if [ ! -d run/disk/work ]; then mkdir -p run/disk/upper run/disk/work; fi
 options="lowerdir=$layers,upperdir=run/disk/upper,workdir=run/disk/work"
 mount -t overlay -o "nosuid,nodev,xino=off,index=off,redirect_dir=off,metacopy=off,$options" overlay run/rootfs
+if [ -n "\${SETUP_SCRIPT:-}" ]; then sh -eu -c "$SETUP_SCRIPT" setup; fi
+unset SETUP_SCRIPT SETUP_ARGUMENTS
 echo ready
 read -r go
 if [ "$ending" = held ]; then exec "$@" </dev/null >"$output" 2>&1; fi
@@ -68,12 +76,22 @@ export interface LaunchOptions {
   /** Its bundle is written; the process waits in it for its files. */
   folder: SandboxFolder
   disk: 'image' | 'folder'
+  /** What to mount of an image, once it is known; anything for a folder. */
+  source: Promise<string>
   /** Relative to the sandbox's folder, topmost first, without the characters that mount options are made of. */
   layers: readonly string[]
   /** Where the first process's output goes, on the host. */
   output: string
+  /** Runs among the sandbox's mounts, in its folder, before it starts. */
+  setup?: SetupScript | undefined
   /** Called when the network namespace of `pid` is the sandbox's; absent: the runtime makes one with loopback only. */
   attachNetwork?: (pid: number) => Promise<void>
+}
+
+/** A program for `sh`, with arguments that contain no end of line in its variable SETUP_ARGUMENTS, one in each line. */
+export interface SetupScript {
+  script: string
+  arguments: readonly string[]
 }
 
 export interface LaunchedSandbox {
@@ -91,9 +109,8 @@ export class LaunchError extends Error {
 export async function launchSandbox(options: LaunchOptions): Promise<LaunchedSandbox> {
   const monitor = watchMonitor(spawnMonitor(options))
   try {
-    await monitor.whileAlive(monitor.ready)
-    if (options.attachNetwork) await options.attachNetwork(monitor.pid)
-    monitor.go()
+    await allOver(mountIn(monitor, options), attachTo(monitor, options))
+    monitor.tell('go')
     return await monitor.whileAlive(findLaunched(options, monitor))
   } catch (error) {
     monitor.kill()
@@ -101,6 +118,16 @@ export async function launchSandbox(options: LaunchOptions): Promise<LaunchedSan
   } finally {
     monitor.letGo()
   }
+}
+
+async function mountIn(monitor: Monitor, { source }: LaunchOptions): Promise<void> {
+  monitor.tell(await source)
+  await monitor.whileAlive(monitor.said('ready'))
+}
+
+async function attachTo(monitor: Monitor, { attachNetwork }: LaunchOptions): Promise<void> {
+  await monitor.whileAlive(monitor.said('namespaces'))
+  await attachNetwork?.(monitor.pid)
 }
 
 function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
@@ -117,16 +144,23 @@ function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
     'unshare',
     [...namespaces, '--', 'sh', '-c', SCRIPT, 'sandbox', ...place, ...rest, ...call],
     // A session of its own: a Ctrl-C in the runner's terminal is not for sandboxes.
-    { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'], detached: true },
+    { cwd: '/', env: { ...commandEnvironment(), ...setupEnvironment(options) }, stdio: 'pipe', detached: true },
   )
+}
+
+function setupEnvironment({ setup }: LaunchOptions): Record<string, string> {
+  if (setup === undefined) return {}
+  return { SETUP_SCRIPT: setup.script, SETUP_ARGUMENTS: setup.arguments.map((word) => `${word}\n`).join('') }
 }
 
 interface Monitor {
   readonly pid: number
-  readonly ready: Promise<void>
+  /** Resolves once it has said this. */
+  said(word: 'namespaces' | 'ready'): Promise<void>
   /** Aborted when the process has ended or the deadline has passed. */
   readonly over: AbortSignal
-  go(): void
+  /** Gives it the next line that it waits for. */
+  tell(line: string): void
   /** Settles as `work` does, or rejects when the process ends or the deadline passes first. */
   whileAlive<Result>(work: Promise<Result>): Promise<Result>
   kill(): void
@@ -147,6 +181,10 @@ function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(0, MAX_COMPLAINT_CHARACTERS)
   })
+  let words = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    words = (words + text).slice(-MAX_COMPLAINT_CHARACTERS)
+  })
   child.once('error', (error) => fail(error.message))
   child.once('close', (code, signal) => fail(complaint.trim() || `ended at once: ${endOf(code, signal)}`))
   child.stdin.on('error', () => {
@@ -154,9 +192,16 @@ function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   })
   return {
     pid: child.pid ?? -1,
-    ready: new Promise((resolve) => child.stdout.once('data', () => resolve())),
+    said: (word) =>
+      new Promise((resolve) => {
+        const look = () => {
+          if (words.includes(`${word}\n`)) resolve()
+        }
+        child.stdout.on('data', look)
+        look()
+      }),
     over: over.signal,
-    go: () => child.stdin.end('go\n'),
+    tell: (line) => child.stdin.write(`${line}\n`),
     whileAlive: (work) => Promise.race([work, failure]),
     kill: () => child.kill('SIGKILL'),
     letGo: () => {
@@ -176,8 +221,8 @@ async function findLaunched({ folder, runtime }: LaunchOptions, monitor: Monitor
   while (!monitor.over.aborted) {
     const pid = Number(await readFile(folder.pidFile, 'latin1').catch(() => ''))
     if (pid > 0 && (await readProgram(pid)) !== runtime.path) {
-      const [init, self] = await Promise.all([identifyProcess(pid), identifyProcess(monitor.pid)])
-      if (init && self) return { init, monitor: self }
+      const [init, self] = [readProcess(pid), readProcess(monitor.pid)]
+      if (init && self) return { init: init.identity, monitor: self.identity }
     }
     await delay(INIT_POLL_MS)
   }

@@ -1,42 +1,62 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
+import type { NetworkRules, ResizeSandbox, SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
+import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
-import { isAlive, signalProcess, waitForEnd } from './host-process.ts'
-import type { LaunchedSandbox } from './launch-sandbox.ts'
+import { forkDisk } from './disks/fork-disk.ts'
+import type { KnownSandbox } from './known-sandbox.ts'
+import { assertSandboxId, statusOf } from './known-sandbox.ts'
+import { restrictionOf } from './network/restrictions.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
-import type { KnownSandbox } from './recover-sandboxes.ts'
 import { recoverSandboxes } from './recover-sandboxes.ts'
-import { createDisk } from './sandbox-disk.ts'
+import { resizeSandbox } from './resize-sandbox.ts'
+import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
+import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
+import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
 import { sandboxEnvironment } from './sandbox-environment.ts'
+import type { SandboxRecord } from './sandbox-folder.ts'
 import { makeSandboxFolder, removeSandboxFolder, sandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
-import type { RunnableSandbox } from './sandbox-run.ts'
-import { endRun, startRun } from './sandbox-run.ts'
-import type { SandboxUser, Snapshot } from './snapshot.ts'
+import type { EndReason } from './sandbox-run.ts'
+import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
+import type { SandboxUser } from './snapshot.ts'
+import type { OciSnapshots, UsableSnapshot } from './snapshots/oci-snapshots.ts'
+import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
+import type { StillSandbox } from './snapshots/sandbox-files.ts'
+import { createSnapshotSources } from './snapshots/snapshot-sources.ts'
+import { startToolbox } from './start-toolbox.ts'
+import { checkVolumeMounts, configureVolumes } from './volumes/mount-volumes.ts'
+import type { OciVolumes } from './volumes/oci-volumes.ts'
+import { openOciVolumes } from './volumes/oci-volumes.ts'
 
 /** How often the first processes of running sandboxes are looked at, in milliseconds. */
 const WATCH_INTERVAL_MS = 500
 /** Sandboxes that are made, started or ended at the same time; each takes several short-lived processes. */
 const MAX_CONCURRENT_CHANGES = 8
-/** Also part of a cgroup's, a folder's and a host's name. */
-const SANDBOX_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
+/** The same for sandboxes that end because the runner does: these only wait for the kernel. */
+const MAX_CONCURRENT_ENDS = 32
+/** How long the last of them may take before what they share is removed, in milliseconds. */
+const LAST_END_DEADLINE_MS = 1_000
 
 /**
  * Opens the driver that runs sandboxes with an OCI runtime on an overlay over layers on disk. Throws an Error
  * in one line when that cannot work on this host.
  */
 export async function openOciDriver(options: OciDriverOptions): Promise<SandboxDriver> {
-  const { host, limitations } = await prepareHost(options)
+  const { host, limitations, abilities } = await prepareHost(options)
   try {
     const sandboxes = await recoverSandboxes(host)
-    const info = { runtime: host.runtime.label, limitations, snapshots: [...host.snapshots.keys()] }
-    return new OciDriver(host, info, sandboxes)
+    const info = { runtime: host.runtime.label, limitations, abilities }
+    const driver = new OciDriver(host, info, sandboxes)
+    await driver.open(options.snapshotDirectories)
+    return driver
   } catch (error) {
     await host.network?.[Symbol.asyncDispose]()
+    await host.disks[Symbol.asyncDispose]()
     throw error
   }
 }
@@ -48,15 +68,68 @@ class OciDriver implements SandboxDriver {
   readonly #sandboxes: Map<string, KnownSandbox>
   readonly #queue: KeyedQueue = createKeyedQueue()
   readonly #limit = createConcurrencyLimit(MAX_CONCURRENT_CHANGES)
+  readonly #limitAtEnd = createConcurrencyLimit(MAX_CONCURRENT_ENDS)
   readonly #listeners = new Set<StatusListener>()
-  readonly #watch: NodeJS.Timeout
+  /** Of sandboxes whose files are being made: what they need must not go meanwhile. */
+  readonly #creating = new Set<SandboxSpec>()
+  #watch: NodeJS.Timeout | undefined
+  #snapshots: OciSnapshots | undefined
+  readonly files: OciSandboxFiles
+  #volumes: OciVolumes | undefined
   #closing = false
 
   constructor(host: OciHost, info: DriverInfo, sandboxes: Map<string, KnownSandbox>) {
     this.#host = host
     this.info = info
     this.#sandboxes = sandboxes
+    this.files = createOciSandboxFiles({
+      host,
+      hasZstd: info.abilities.zstd.available,
+      find: (sandboxId) => {
+        assertSandboxId(sandboxId)
+        return this.#known(sandboxId)
+      },
+      list: () => this.#sandboxes.values(),
+      withStillSandbox: (sandboxId, use) => this.#withStillSandbox(sandboxId, use),
+      withStoppedSandbox: (sandboxId, use) => this.#withStoppedSandbox(sandboxId, use),
+    })
+  }
+
+  /** Opens its snapshots and volumes and begins to look after its sandboxes; to be called once, before everything else. */
+  async open(directories: readonly string[]): Promise<void> {
+    this.#snapshots = await openOciSnapshots({
+      host: this.#host,
+      sources: createSnapshotSources({
+        abilities: this.info.abilities,
+        directories,
+        originOf: (sandboxId) => this.snapshots.layersOf(this.#known(sandboxId).record.spec.snapshot),
+        withStillSandbox: (sandboxId, use) => this.#withStillSandbox(sandboxId, use),
+      }),
+      isUsed: (ref) => this.#someSpec(({ snapshot }) => snapshot === ref),
+    })
+    this.#volumes = await openOciVolumes({
+      folder: this.#host.folders.volumes,
+      disk: this.#host.disk,
+      run: this.#host.run,
+      isUsed: (volumeId) => this.#someSpec(({ volumes = [] }) => volumes.some((mount) => mount.volumeId === volumeId)),
+    })
+    await this.files.open()
     this.#watch = setInterval(() => this.#lookAtAll(), WATCH_INTERVAL_MS)
+  }
+
+  #someSpec(condition: (spec: SandboxSpec) => boolean): boolean {
+    const specs = [...this.#sandboxes.values()].map(({ record }) => record.spec)
+    return [...specs, ...this.#creating].some(condition)
+  }
+
+  get volumes(): OciVolumes {
+    if (this.#volumes === undefined) throw new Error('the driver is not open yet')
+    return this.#volumes
+  }
+
+  get snapshots(): OciSnapshots {
+    if (this.#snapshots === undefined) throw new Error('the driver is not open yet')
+    return this.#snapshots
   }
 
   create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus> {
@@ -66,24 +139,35 @@ class OciDriver implements SandboxDriver {
         if (isDeepStrictEqual(known.record.spec, spec)) return statusOf(known)
         throw new AppError('CONFLICT', `sandbox ${sandboxId} exists with another specification`)
       }
-      this.#resolve(spec)
+      this.#check(spec)
       const folder = sandboxFolder(this.#host.folders.sandboxes, sandboxId)
       const record = { spec, disk: this.#host.disk }
-      await this.#limit(() => makeSandboxFolder(folder, record, (draft) => createDisk(draft, record, this.#host.run)))
-      const sandbox = { sandboxId, folder, record, running: undefined, isLookedAt: false }
-      this.#sandboxes.set(sandboxId, sandbox)
+      const sandbox = { sandboxId, folder, record, running: undefined, isHalted: false, isLookedAt: false }
+      this.#creating.add(spec)
+      try {
+        await this.#host.disks.assertRoom()
+        const { disks } = this.#host
+        await makeSandboxFolder(folder, { record, disks, fill: (draft) => this.#makeDisk(draft, record) })
+        this.#sandboxes.set(sandboxId, sandbox)
+      } finally {
+        this.#creating.delete(spec)
+      }
       return statusOf(sandbox)
     })
   }
 
-  start(sandboxId: string, { toolboxToken, env }: StartSandbox): Promise<SandboxStatus> {
+  start(sandboxId: string, { toolboxToken, env, awaitsClaim = false }: StartSandbox): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
       await this.#noticeEnd(sandbox)
       if (sandbox.running) return statusOf(sandbox)
-      const resolved = this.#resolve(sandbox.record.spec)
-      const environment = sandboxEnvironment({ sandboxId, user: resolved.user, toolboxToken, env })
-      sandbox.running = await this.#limit(() => this.#launch({ ...sandbox, ...resolved }, environment))
+      const { image, ...resolved } = this.#resolve(sandbox.record.spec)
+      const { entrypoint = [...image.entrypoint, ...image.cmd] } = sandbox.record.spec
+      const own = { env, image, entrypoint, awaitsClaim }
+      const environment = sandboxEnvironment({ sandboxId, user: resolved.user, toolboxToken, ...own })
+      const configure = configureVolumes(sandbox.record.spec.volumes ?? [], this.volumes)
+      const launch = { environment, ...(configure === undefined ? {} : { configure }) }
+      sandbox.running = await this.#limit(() => startToolbox(this.#host, { ...sandbox, ...resolved }, launch))
       await this.#setReason(sandbox, undefined)
       return statusOf(sandbox)
     })
@@ -92,7 +176,30 @@ class OciDriver implements SandboxDriver {
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      await this.#stopRun(sandbox, graceMs)
+      await this.#halt(sandbox, graceMs)
+      // Whoever asked need not wait until its disk is unmounted; whatever is done with the sandbox next does.
+      this.#lookAt(sandbox)
+      return statusOf(sandbox)
+    })
+  }
+
+  resize(sandboxId: string, wanted: ResizeSandbox): Promise<SandboxStatus> {
+    return this.#change(sandboxId, async () => {
+      const sandbox = this.#known(sandboxId)
+      await this.#noticeEnd(sandbox)
+      const limits = await this.#limit(() => resizeSandbox(this.#host, sandbox, wanted))
+      await this.#keep(sandbox, { ...sandbox.record, limits })
+      return statusOf(sandbox)
+    })
+  }
+
+  setNetworkRules(sandboxId: string, rules: NetworkRules): Promise<SandboxStatus> {
+    return this.#change(sandboxId, async () => {
+      const sandbox = this.#known(sandboxId)
+      restrictionOf(rules)
+      // Kept first: after a crash a sandbox must not be less restricted than it was asked to be.
+      await this.#keep(sandbox, { ...sandbox.record, networkRules: rules })
+      if (sandbox.running) await this.#host.network?.restrict(sandboxId, rules)
       return statusOf(sandbox)
     })
   }
@@ -102,7 +209,7 @@ class OciDriver implements SandboxDriver {
       const sandbox = this.#sandboxes.get(sandboxId)
       if (sandbox === undefined) return
       await this.#stopRun(sandbox, 0)
-      await removeSandboxFolder(sandbox.folder)
+      await removeSandboxFolder(sandbox.folder, this.#host.disks)
       this.#sandboxes.delete(sandboxId)
     })
   }
@@ -121,11 +228,23 @@ class OciDriver implements SandboxDriver {
     return () => this.#listeners.delete(listener)
   }
 
+  #makeDisk(draft: string, record: SandboxRecord): Promise<void> {
+    const { forkOf } = record.spec
+    if (forkOf === undefined) return this.#limit(() => this.#host.disks.create(draft, record))
+    const withStill = (use: (still: StillSandbox) => Promise<void>) => this.#withStillSandbox(forkOf, use)
+    const parent = { ...this.#known(forkOf), withStill }
+    return forkDisk({ host: this.#host, parent, limit: this.#limit }, { draft, record })
+  }
+
   async stopAll(graceMs: number): Promise<void> {
     this.#closing = true
+    // What is copied of a sandbox keeps it from being stopped.
+    this.files.close()
+    await this.#snapshots?.close()
     const stops = [...this.#sandboxes.values()].map((sandbox) =>
       this.#queue.run(sandbox.sandboxId, async () => {
         if (!sandbox.running) return
+        if (sandbox.isHalted) return void (await this.#endRun(sandbox))
         await this.#stopRun(sandbox, graceMs)
         await this.#setReason(sandbox, 'runner is shutting down')
         this.#tell(sandbox)
@@ -140,10 +259,12 @@ class OciDriver implements SandboxDriver {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#watch)
     try {
-      await this.stopAll(0)
+      await Promise.race([this.stopAll(0), delay(LAST_END_DEADLINE_MS, undefined, { ref: false })])
     } finally {
+      killSandboxes(this.#sandboxes.values())
       await this.#host.network?.[Symbol.asyncDispose]()
       await this.#host.cgroups.removeParent()
+      await this.#host.disks[Symbol.asyncDispose]()
     }
   }
 
@@ -163,63 +284,98 @@ class OciDriver implements SandboxDriver {
     return sandbox
   }
 
-  #resolve({ snapshot: name, user: userName }: SandboxSpec): { snapshot: Snapshot; user: SandboxUser } {
-    const snapshot = this.#host.snapshots.get(name)
-    if (snapshot === undefined)
-      throw new AppError('SNAPSHOT_NOT_FOUND', `there is no snapshot "${name}" on this runner`)
-    const user = snapshot.users.get(userName)
+  #resolve({ snapshot: name, user: userName }: SandboxSpec): UsableSnapshot & { user: SandboxUser } {
+    const usable = this.snapshots.resolve(name)
+    const user = usable.snapshot.users.get(userName)
     if (user === undefined) throw new AppError('BAD_REQUEST', `snapshot "${name}" has no user "${userName}"`)
-    return { snapshot, user }
+    return { ...usable, user }
   }
 
-  async #launch(sandbox: RunnableSandbox, environment: Record<string, string>): Promise<LaunchedSandbox> {
-    const { sandboxId } = sandbox
+  #withStillSandbox<Result>(sandboxId: string, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
+    return this.#change(sandboxId, () => this.#holdStill(this.#known(sandboxId), use))
+  }
+
+  #withStoppedSandbox(sandboxId: string, use: (sandbox: StoppedSandbox) => Promise<void>): Promise<SandboxStatus> {
+    return this.#change(sandboxId, async () => {
+      const sandbox = this.#known(sandboxId)
+      await this.#noticeEnd(sandbox)
+      if (sandbox.running) throw new AppError('SANDBOX_STATE_CONFLICT', `sandbox ${sandboxId} is running`)
+      await use(sandbox)
+      return statusOf(sandbox)
+    })
+  }
+
+  /** Throws what `create` throws for a spec that cannot be. */
+  #check(spec: SandboxSpec): void {
+    const { snapshot } = this.#resolve(spec)
+    restrictionOf(spec.networkRules)
+    checkVolumeMounts(spec.volumes ?? [], snapshot, this.volumes)
+  }
+
+  /** Lends a sandbox while none of its processes runs. */
+  async #holdStill<Result>(sandbox: KnownSandbox, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
+    await this.#noticeEnd(sandbox)
+    const { sandboxId, folder, record, running } = sandbox
+    if (running) await this.#host.cgroups.freeze(sandboxId)
     try {
-      // Processes of an earlier run that was cut short by the end of its runner must not meet the new ones.
-      await this.#host.cgroups.remove(sandboxId)
-      const command = this.#host.injected.toolboxCommand
-      return await startRun(this.#host, sandbox, { command, environment, output: '/dev/null' })
-    } catch (error) {
-      await endRun(this.#host, sandbox)
-      const message = error instanceof Error ? error.message : String(error)
-      this.#host.log.warn({ err: error, sandboxId }, 'a sandbox did not start')
-      const reason = message.replaceAll(sandbox.folder.path, '…')
-      throw new AppError('SANDBOX_START_FAILED', `sandbox ${sandboxId} did not start: ${reason}`, { cause: error })
+      return await use({ folder, record, running })
+    } finally {
+      if (running) await this.#host.cgroups.thaw(sandboxId)
     }
   }
 
   async #stopRun(sandbox: KnownSandbox, graceMs: number): Promise<void> {
-    const { running } = sandbox
-    if (running === undefined) return
-    if (graceMs > 0) {
-      await signalProcess(running.init, 'SIGTERM')
-      await waitForEnd(running.init, graceMs)
-    }
-    await this.#limit(() => endRun(this.#host, sandbox, running))
+    if (sandbox.running === undefined) return
+    await this.#halt(sandbox, graceMs)
+    await this.#endRun(sandbox)
+  }
+
+  /** Ends the processes of a sandbox, and leaves the rest of its run. */
+  async #halt(sandbox: KnownSandbox, graceMs: number): Promise<void> {
+    if (sandbox.running === undefined) return
+    // Not when its turn comes: of hundreds that are stopped together none runs on meanwhile.
+    await haltRun(sandbox.running, graceMs)
+    sandbox.isHalted = true
+  }
+
+  async #endRun(sandbox: KnownSandbox): Promise<EndReason> {
+    const end = (host: OciHost) => endRun(host, sandbox, sandbox.running)
+    // The network goes as a whole when the runner ends.
+    const reason = this.#closing
+      ? await this.#limitAtEnd(() => end({ ...this.#host, network: undefined }))
+      : await this.#limit(() => end(this.#host))
     sandbox.running = undefined
+    sandbox.isHalted = false
+    return reason
   }
 
   #lookAtAll(): void {
     for (const sandbox of this.#sandboxes.values()) {
-      if (sandbox.running === undefined || sandbox.isLookedAt) continue
-      sandbox.isLookedAt = true
-      void this.#queue
-        .run(sandbox.sandboxId, () => this.#noticeEnd(sandbox))
-        .catch((error) =>
-          this.#host.log.error({ err: error, sandboxId: sandbox.sandboxId }, 'cannot look after a sandbox'),
-        )
-        .finally(() => {
-          sandbox.isLookedAt = false
-        })
+      const { running } = sandbox
+      // With hundreds that live, to queue for each would cost more than the look.
+      if (running && !sandbox.isLookedAt && !isAlive(running.init)) this.#lookAt(sandbox)
     }
   }
 
-  /** Cleans up after a sandbox whose first process has ended without a call, and tells why. */
+  /** Looks at a sandbox after whatever is being done with it, and before whatever is asked next. */
+  #lookAt(sandbox: KnownSandbox): void {
+    sandbox.isLookedAt = true
+    void this.#queue
+      .run(sandbox.sandboxId, () => this.#noticeEnd(sandbox))
+      .catch((error) =>
+        this.#host.log.error({ err: error, sandboxId: sandbox.sandboxId }, 'cannot look after a sandbox'),
+      )
+      .finally(() => {
+        sandbox.isLookedAt = false
+      })
+  }
+
+  /** Cleans up after a sandbox whose first process has ended and, when that was without a call, tells why. */
   async #noticeEnd(sandbox: KnownSandbox): Promise<void> {
-    const { running } = sandbox
-    if (running === undefined || (await isAlive(running.init))) return
-    const reason = await this.#limit(() => endRun(this.#host, sandbox, running))
-    sandbox.running = undefined
+    const { running, isHalted } = sandbox
+    if (running === undefined || isAlive(running.init)) return
+    const reason = await this.#endRun(sandbox)
+    if (isHalted) return
     await this.#setReason(sandbox, reason)
     this.#host.log.info({ sandboxId: sandbox.sandboxId, reason }, 'a sandbox ended by itself')
     this.#tell(sandbox)
@@ -228,20 +384,15 @@ class OciDriver implements SandboxDriver {
   async #setReason(sandbox: KnownSandbox, reason: string | undefined): Promise<void> {
     if (sandbox.record.reason === reason) return
     const { reason: _, ...rest } = sandbox.record
-    sandbox.record = reason === undefined ? rest : { ...rest, reason }
-    await writeSandboxRecord(sandbox.folder, sandbox.record)
+    await this.#keep(sandbox, reason === undefined ? rest : { ...rest, reason })
+  }
+
+  async #keep(sandbox: KnownSandbox, record: SandboxRecord): Promise<void> {
+    await writeSandboxRecord(sandbox.folder, record)
+    sandbox.record = record
   }
 
   #tell(sandbox: KnownSandbox): void {
     for (const listener of this.#listeners) listener(statusOf(sandbox))
   }
-}
-
-function statusOf({ sandboxId, running, record }: KnownSandbox): SandboxStatus {
-  if (running) return { sandboxId, state: 'running' }
-  return { sandboxId, state: 'stopped', ...(record.reason === undefined ? {} : { reason: record.reason }) }
-}
-
-function assertSandboxId(sandboxId: string): void {
-  if (!SANDBOX_ID.test(sandboxId)) throw new AppError('BAD_REQUEST', 'a sandbox id is 1 to 63 letters, digits, - and _')
 }

@@ -1,5 +1,6 @@
 import type { Logger } from '@atoll/service'
 import type { RunCommand } from '../../run-command.ts'
+import type { DiskStore } from './disks/disk-store.ts'
 import type { InjectedRuntime } from './injected-runtime.ts'
 import type { OciRuntime } from './launch-sandbox.ts'
 import type { SandboxNetwork } from './network/sandbox-network.ts'
@@ -12,9 +13,13 @@ export interface OciHost {
   folders: HostFolders
   runtime: OciRuntime
   injected: InjectedRuntime
+  /** On the host; appears as /opt/atoll/tools. */
+  toolsFolder: string
+  /** Those that are built in: `host`. */
   snapshots: ReadonlyMap<string, Snapshot>
   /** Where new sandboxes keep their files. */
   disk: 'image' | 'folder'
+  disks: DiskStore
   cgroups: SandboxCgroups
   /** Undefined where sandboxes have loopback only. */
   network: SandboxNetwork | undefined
@@ -28,11 +33,18 @@ export interface OciHost {
 
 /** The runner's part of the data folder. */
 export interface HostFolders {
-  /** Layers that sandboxes are made from. */
+  /** Trees of the built-in snapshots. */
   snapshots: string
+  /** Layers of the snapshots that were made. */
+  layers: string
+  /** Records and logs of the snapshots that were made. */
+  refs: string
+  /** Sockets of sandboxes that try a snapshot. */
+  sockets: string
   /** Folders injected into sandboxes. */
   runtimes: string
   sandboxes: string
+  volumes: string
   /** The OCI runtime's own state. */
   state: string
 }

@@ -28,6 +28,8 @@ export interface OciMount {
 
 export interface OciLinux {
   namespaces: { type: string; path?: string }[]
+  uidMappings?: OciIdMapping[]
+  gidMappings?: OciIdMapping[]
   cgroupsPath: string
   resources: {
     devices: { allow: boolean; access: string }[]
@@ -38,6 +40,13 @@ export interface OciLinux {
   seccomp: OciLinuxSeccomp
   maskedPaths: string[]
   readonlyPaths: string[]
+}
+
+/** Numbers of accounts in a user namespace, and what they are outside. */
+export interface OciIdMapping {
+  containerID: number
+  hostID: number
+  size: number
 }
 
 /** System calls by name, and what happens on each. */

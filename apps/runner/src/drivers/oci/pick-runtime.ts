@@ -58,7 +58,8 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-async function findProgram(name: string): Promise<string | undefined> {
+/** Where a program of this host is; undefined without one. */
+export async function findProgram(name: string): Promise<string | undefined> {
   if (isAbsolute(name)) return (await isThere(name)) ? name : undefined
   for (const folder of (commandEnvironment()['PATH'] ?? '').split(':')) {
     if (await isThere(`${folder}/${name}`)) return `${folder}/${name}`

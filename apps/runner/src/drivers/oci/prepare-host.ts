@@ -1,17 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { NetworkRules, RunnerAbilities } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { writeFileWhole } from '../../files.ts'
 import type { RunCommand } from '../../run-command.ts'
+import type { OpenedDiskStore } from './disks/open-disk-store.ts'
+import { openDiskStore } from './disks/open-disk-store.ts'
+import { findAbilities } from './host-abilities.ts'
 import { prepareHostSnapshot } from './host-snapshot.ts'
 import { prepareInjectedRuntime } from './injected-runtime.ts'
+import { prepareInjectedTools } from './injected-tools.ts'
 import type { OciRuntime } from './launch-sandbox.ts'
 import type { SandboxNetwork } from './network/sandbox-network.ts'
 import { createSandboxNetwork } from './network/sandbox-network.ts'
 import type { HostFolders, OciHost } from './oci-host.ts'
 import { pickRuntime } from './pick-runtime.ts'
 import { openSandboxCgroups } from './sandbox-cgroups.ts'
+import { currentSpec, readSandboxRecord, sandboxFolder } from './sandbox-folder.ts'
 import { seccompProfile } from './seccomp/seccomp-profile.ts'
 import { tryDiskImage, tryRuntime } from './try-host.ts'
 import { liftWatchLimits } from './watch-limits.ts'
@@ -21,6 +27,8 @@ export interface OciDriverOptions {
   dataDir: string
   /** Folder of the toolbox's bundle. */
   toolboxDir: string
+  /** Folder of the built tools. */
+  toolsDir: string
   /** Absolute; appears as /run/atoll in every sandbox. */
   dialHomeDir: string
   /** Paths of this host that no sandbox may see, beside the data folder. */
@@ -29,6 +37,8 @@ export interface OciDriverOptions {
   runtime?: string | undefined
   /** `none`: sandboxes have loopback only, whatever their spec says. */
   network: 'auto' | 'none'
+  /** Folders of this host whose content may become a snapshot; absolute. */
+  snapshotDirectories: readonly string[]
   log: Logger
   run: RunCommand
 }
@@ -36,6 +46,7 @@ export interface OciDriverOptions {
 export interface PreparedHost {
   host: OciHost
   limitations: string[]
+  abilities: RunnerAbilities
 }
 
 /**
@@ -43,25 +54,47 @@ export interface PreparedHost {
  * sandbox could ever start here; then nothing is left on the host.
  */
 export async function prepareHost(options: OciDriverOptions): Promise<PreparedHost> {
-  const { dataDir, log, run } = options
+  const { dataDir, run } = options
   const folders = await makeFolders(dataDir)
   const instanceId = await readInstanceId(join(dataDir, 'instance-id'))
+  const diskFailure = await tryDiskImage(join(dataDir, 'try'), run)
+  const opened = await openDiskStore({ dataDir, instanceId, hasImages: diskFailure === undefined, run })
+  try {
+    return await prepareWithDisks(options, { ...opened, folders, instanceId, diskFailure })
+  } catch (error) {
+    await opened.disks[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+interface HostDisks extends OpenedDiskStore {
+  folders: HostFolders
+  instanceId: string
+  /** Why this host cannot mount images; undefined where it can. */
+  diskFailure: string | undefined
+}
+
+async function prepareWithDisks(options: OciDriverOptions, found: HostDisks): Promise<PreparedHost> {
+  const { dataDir, log, run } = options
+  const { folders, instanceId, diskFailure, disks, cloneFailure } = found
   const cgroups = await openSandboxCgroups(instanceId)
-  const [injected, snapshot] = await Promise.all([
+  const [injected, toolsFolder, snapshot] = await Promise.all([
     prepareInjectedRuntime({
       folder: folders.runtimes,
       nodePath: process.execPath,
       toolboxDir: options.toolboxDir,
       run,
     }),
+    prepareInjectedTools({ folder: folders.runtimes, toolsDir: options.toolsDir, run }),
     prepareHostSnapshot({ folder: folders.snapshots, hiddenPaths: [dataDir, ...options.hiddenPaths] }),
   ])
-  const diskFailure = await tryDiskImage(join(dataDir, 'try'), run)
   const shared = {
     folders,
     injected,
+    toolsFolder,
     snapshots: new Map([[snapshot.name, snapshot]]),
     disk: diskFailure === undefined ? ('image' as const) : ('folder' as const),
+    disks,
     cgroups,
     seccomp: seccompProfile(supportedArchitecture()),
     dialHomeDir: options.dialHomeDir,
@@ -76,15 +109,20 @@ export async function prepareHost(options: OciDriverOptions): Promise<PreparedHo
     await cgroups.removeParent().catch(() => undefined)
     throw error
   })
-  const network = options.network === 'auto' ? await createSandboxNetwork({ instanceId, log }) : undefined
+  const network =
+    options.network === 'auto'
+      ? await createSandboxNetwork({ instanceId, rulesOf: await readNetworkRules(folders), log })
+      : undefined
   const watchFailure = await liftWatchLimits(log)
   const limitations = [
     ...(diskFailure === undefined ? [] : [`disk quota: ${diskFailure}`]),
+    ...(cloneFailure === undefined ? [] : [`forks: whole copies, for ${cloneFailure}`]),
     ...networkLimitations(network),
     ...(watchFailure === undefined ? [] : [`watch limit: ${watchFailure}`]),
     ...(cgroups.limitsSwap ? [] : ['memory limit: this kernel cannot keep sandboxes from swapping']),
   ]
-  return { host: { ...shared, runtime, network }, limitations }
+  const abilities = await findAbilities({ ...options, network, disk: shared.disk, diskFailure })
+  return { host: { ...shared, runtime, network }, limitations, abilities }
 }
 
 function networkLimitations(network: SandboxNetwork | undefined): string[] {
@@ -98,8 +136,12 @@ function supportedArchitecture(): 'x64' | 'arm64' {
 }
 
 /** Removes layers and injected folders of earlier versions; only when no sandbox runs that may be using them. */
-export async function removeUnused({ folders, injected, snapshots }: OciHost): Promise<void> {
-  const used = new Set([injected.folder, ...[...snapshots.values()].flatMap((snapshot) => snapshot.layers)])
+export async function removeUnused({ folders, injected, toolsFolder, snapshots }: OciHost): Promise<void> {
+  const used = new Set([
+    injected.folder,
+    toolsFolder,
+    ...[...snapshots.values()].flatMap((snapshot) => snapshot.layers),
+  ])
   for (const folder of [folders.runtimes, folders.snapshots]) {
     for (const name of await readdir(folder)) {
       if (!used.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
@@ -111,12 +153,26 @@ async function makeFolders(dataDir: string): Promise<HostFolders> {
   const below = (name: string) => join(dataDir, name)
   const folders = {
     snapshots: below('snapshots'),
+    layers: below('layers'),
+    refs: below('refs'),
+    sockets: below('s'),
     runtimes: below('runtimes'),
     sandboxes: below('sandboxes'),
+    volumes: below('volumes'),
     state: below('state'),
   }
   for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 })
   return folders
+}
+
+/** The rules of the sandboxes of an earlier run; one whose record cannot be read reaches nothing. */
+async function readNetworkRules(folders: HostFolders): Promise<(sandboxId: string) => NetworkRules | undefined> {
+  const rules = new Map<string, NetworkRules | undefined>()
+  for (const sandboxId of await readdir(folders.sandboxes)) {
+    const record = await readSandboxRecord(sandboxFolder(folders.sandboxes, sandboxId))
+    if (record) rules.set(sandboxId, currentSpec(record).networkRules)
+  }
+  return (sandboxId) => (rules.has(sandboxId) ? rules.get(sandboxId) : { blockAll: true })
 }
 
 /** Names what this runner puts on the host, so that several can share one. */

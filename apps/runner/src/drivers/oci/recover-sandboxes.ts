@@ -1,10 +1,11 @@
 import { readdir } from 'node:fs/promises'
+import { isAlive } from '@atoll/service'
+import { createConcurrencyLimit } from '../../concurrency.ts'
 import { isThere } from '../../files.ts'
-import { isAlive, readBootId } from './host-process.ts'
+import type { KnownSandbox } from './known-sandbox.ts'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import { removeUnused } from './prepare-host.ts'
-import type { SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
 import {
   readRunRecord,
   readSandboxRecord,
@@ -14,15 +15,8 @@ import {
 } from './sandbox-folder.ts'
 import { endRun, holdMonitor } from './sandbox-run.ts'
 
-/** A sandbox of this runner. */
-export interface KnownSandbox {
-  readonly sandboxId: string
-  readonly folder: SandboxFolder
-  record: SandboxRecord
-  running: LaunchedSandbox | undefined
-  /** A look at its process waits in the queue. */
-  isLookedAt: boolean
-}
+/** Sandboxes that are cleaned up after at the same time: after a crash with hundreds one by one would take minutes. */
+const MAX_CONCURRENT_RECOVERIES = 16
 
 /**
  * Finds the sandboxes of the data folder. Those whose first process is alive are adopted; after the others,
@@ -30,11 +24,10 @@ export interface KnownSandbox {
  */
 export async function recoverSandboxes(host: OciHost): Promise<Map<string, KnownSandbox>> {
   const known = new Map<string, KnownSandbox>()
-  const bootId = await readBootId()
-  for (const sandboxId of await sweepSandboxFolders(host.folders.sandboxes)) {
-    const sandbox = await recoverSandbox(host, sandboxId, bootId)
-    if (sandbox) known.set(sandboxId, sandbox)
-  }
+  const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
+  const sandboxIds = await sweepSandboxFolders(host.folders.sandboxes, host.disks, (draft) => endDraft(host, draft))
+  const found = await Promise.all(sandboxIds.map((sandboxId) => limit(() => recoverSandbox(host, sandboxId))))
+  for (const sandbox of found) if (sandbox) known.set(sandbox.sandboxId, sandbox)
   await removeStrays(host, known)
   const running = [...known.values()].filter((sandbox) => sandbox.running)
   await host.network?.reconcile(running.map((sandbox) => sandbox.sandboxId))
@@ -43,16 +36,21 @@ export async function recoverSandboxes(host: OciHost): Promise<Map<string, Known
   return known
 }
 
-async function recoverSandbox(host: OciHost, sandboxId: string, bootId: string): Promise<KnownSandbox | undefined> {
+/** What was started on trial may run, or be held, still: nobody knows of it once its folder is gone. */
+async function endDraft(host: OciHost, sandboxId: string): Promise<void> {
+  const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
+  if (await isThere(folder.bundle)) await endRun(host, { sandboxId, folder }, await readRunRecord(folder))
+}
+
+async function recoverSandbox(host: OciHost, sandboxId: string): Promise<KnownSandbox | undefined> {
   const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
   let record = await readSandboxRecord(folder)
   if (record === undefined) {
     host.log.error({ folder: folder.path }, 'a sandbox whose record cannot be read is left alone')
     return undefined
   }
-  const run = await readRunRecord(folder)
-  let running = run?.bootId === bootId ? { init: run.init, monitor: run.monitor } : undefined
-  if (running === undefined || !(await isAlive(running.init))) {
+  let running: LaunchedSandbox | undefined = await readRunRecord(folder)
+  if (running === undefined || !isAlive(running.init)) {
     if (await isThere(folder.bundle)) {
       const reason = await endRun(host, { sandboxId, folder }, running)
       if (reason !== undefined) {
@@ -62,16 +60,22 @@ async function recoverSandbox(host: OciHost, sandboxId: string, bootId: string):
     }
     running = undefined
   }
-  if (running) await holdMonitor(host, running)
-  return { sandboxId, folder, record, running, isLookedAt: false }
+  if (running) {
+    // A runner that was killed while it copied the sandbox's files has left it standing still.
+    await host.cgroups.thaw(sandboxId)
+    holdMonitor(host, running)
+  }
+  return { sandboxId, folder, record, running, isHalted: false, isLookedAt: false }
 }
 
 /** What the OCI runtime and the kernel still know of sandboxes that are not running or not there. */
 async function removeStrays(host: OciHost, known: ReadonlyMap<string, KnownSandbox>): Promise<void> {
   const left = new Set([...(await host.cgroups.list()), ...(await readdir(host.folders.state))])
-  for (const sandboxId of left) {
-    if (known.get(sandboxId)?.running) continue
+  const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
+  const remove = async (sandboxId: string) => {
     host.log.warn({ sandboxId }, 'removing what is left of a sandbox')
     await endRun(host, { sandboxId, folder: sandboxFolder(host.folders.sandboxes, sandboxId) })
   }
+  const strays = [...left].filter((sandboxId) => known.get(sandboxId)?.running === undefined)
+  await Promise.all(strays.map((sandboxId) => limit(() => remove(sandboxId))))
 }

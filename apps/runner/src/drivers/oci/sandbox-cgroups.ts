@@ -1,8 +1,11 @@
-import { readdir, readFile, realpath, rmdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, realpath, rmdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { SandboxLimits } from '@atoll/protocol'
+import { sendSignal } from '@atoll/service'
 import { isThere } from '../../files.ts'
-import { sendSignal } from './host-process.ts'
+import { openFreezer } from './cgroup-freezer.ts'
+import { limitFiles, SWAP_LIMIT } from './cgroup-limits.ts'
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
 /** How long processes of a cgroup may take to end after SIGKILL, in milliseconds. */
@@ -24,6 +27,12 @@ export interface SandboxCgroups {
   path(sandboxId: string): string
   /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
   outOfMemoryKills(sandboxId: string): Promise<number>
+  /** Changes the limits of a running sandbox. Throws where the kernel refuses. */
+  limit(sandboxId: string, limits: SandboxLimits): Promise<void>
+  /** Keeps every process of the sandbox from running until `thaw`. Throws when one cannot be stopped in time. */
+  freeze(sandboxId: string): Promise<void>
+  /** Lets the processes of the sandbox run on; does nothing where they do. */
+  thaw(sandboxId: string): Promise<void>
   /** Kills whatever runs in the sandbox's cgroup and removes it. Throws when a process does not end. */
   remove(sandboxId: string): Promise<void>
   /** Ids that have a cgroup now. */
@@ -36,6 +45,8 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
   const { layout, trees } = await readTrees()
   const parent = `atoll-${instanceId}`
   const directories = (name: string) => trees.map((tree) => join(tree, parent, name))
+  const freezer = openFreezer(layout)
+  const freezerOf = (name: string) => join(CGROUP_ROOT, layout === 'v2' ? '' : 'freezer', parent, name)
   const memory = layout === 'v2' ? CGROUP_ROOT : join(CGROUP_ROOT, 'memory')
   return {
     layout,
@@ -43,7 +54,19 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     path: (sandboxId) => `/${parent}/${sandboxId}`,
     outOfMemoryKills: (sandboxId) =>
       readCounter(join(memory, parent, sandboxId, layout === 'v2' ? 'memory.events' : 'memory.oom_control')),
+    limit: async (sandboxId, limits) => {
+      for (const [file, value] of limitFiles(layout, limits)) {
+        const place = join(CGROUP_ROOT, layout === 'v2' ? '' : dirname(file), parent, sandboxId, basename(file))
+        if (file !== SWAP_LIMIT || (await isThere(place))) await writeFile(place, value)
+      }
+    },
+    freeze: (sandboxId) => freezer.freeze(freezerOf(sandboxId)),
+    thaw: (sandboxId) => freezer.thaw(freezerOf(sandboxId)),
     remove: async (sandboxId) => {
+      // As it mostly is: nothing is in them, or they are gone.
+      if (await removeAllEmpty(directories(sandboxId))) return
+      // A frozen process does not even end.
+      await freezer.thaw(freezerOf(sandboxId))
       await killMembers(directories(sandboxId))
       for (const directory of directories(sandboxId)) await removeTree(directory)
     },
@@ -98,11 +121,20 @@ async function listMembers(directory: string): Promise<number[]> {
   return [...pids.filter((pid) => pid > 0), ...below.flat()]
 }
 
-async function removeEmpty(directory: string): Promise<void> {
+/** True when none of them is there any more. */
+async function removeAllEmpty(directories: string[]): Promise<boolean> {
+  const removed = await Promise.all(directories.map(removeEmpty))
+  return removed.every((isGone) => isGone)
+}
+
+/** False when something is in it, which it then keeps. */
+async function removeEmpty(directory: string): Promise<boolean> {
   try {
     await rmdir(directory)
+    return true
   } catch (error) {
     if (!['ENOENT', 'EBUSY', 'ENOTEMPTY'].includes(errorCode(error))) throw error
+    return errorCode(error) === 'ENOENT'
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -53,3 +53,24 @@ it('a file system that met errors is repaired, and a sound one is left alone', a
   await repairDiskImage(image, watched)
   expect(calls).toEqual(['e2fsck'])
 })
+
+it('one whose structures never reached the disk is repaired, and keeps what did', async () => {
+  await createDiskImage(image, 0.1, runCommand)
+  await whileMounted(
+    'disk.img',
+    'mkdir mount/kept mount/lost && echo kept > mount/kept/file && echo lost > mount/lost/file',
+  )
+  const { stdout } = await runCommand(['debugfs', '-R', 'blocks /lost', image])
+  const file = await open(image, 'r+')
+  await file.write(Buffer.alloc(4096), 0, 4096, Number(stdout.trim()) * (await blockSize()))
+  await file.close()
+  await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+  await repairDiskImage(image, runCommand)
+  expect(await whileMounted('disk.img', 'cat mount/kept/file')).toBe('kept\n')
+  await runCommand(['e2fsck', '-f', '-n', image])
+})
+
+async function blockSize(): Promise<number> {
+  const { stdout } = await runCommand(['dumpe2fs', '-h', image])
+  return Number(/^Block size:\s+(\d+)$/m.exec(stdout)?.[1])
+}

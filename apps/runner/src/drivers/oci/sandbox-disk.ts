@@ -1,8 +1,7 @@
-import { mkdir, open, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { open, readdir, readFile, readlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RunCommand } from '../../run-command.ts'
-import type { SandboxRecord } from './sandbox-folder.ts'
 
 const GIB = 1024 ** 3
 /** What holds a sandbox's files, in its folder: one or the other. */
@@ -15,12 +14,14 @@ const SMALL_IMAGE_BYTES = GIB
 /** How long an image may stay mounted after the last process of its sandbox, in milliseconds. */
 const DETACH_DEADLINE_MS = 5_000
 const DETACH_POLL_MS = 10
+const CHECK_DEADLINE_MS = 10 * 60_000
 
-/** Makes what will hold a sandbox's files, in its folder. */
-export async function createDisk(folder: string, { disk, spec }: SandboxRecord, run: RunCommand): Promise<void> {
-  if (disk === 'image') await createDiskImage(join(folder, IMAGE_FILE), spec.limits.diskGiB, run)
-  else await mkdir(join(folder, FILES_FOLDER), { mode: 0o700 })
+/** For scripts: `mount_disk SOURCE FOLDER OPTIONS`, where the source is what attaching a disk answered. */
+export const MOUNT_DISK = `
+mount_disk() {
+  if [ -b "$1" ]; then mount -t ext4 -o "$3" "$1" "$2"; else mount -t ext4 -o "loop,$3" "$1" "$2"; fi
 }
+`
 
 /**
  * Makes a sandbox's disk: a sparse file with an ext4 file system of `diskGiB`, which is how the quota is kept
@@ -39,19 +40,30 @@ export async function createDiskImage(path: string, diskGiB: number, run: RunCom
     await file.close()
   }
   const journalMiB = bytes < SMALL_IMAGE_BYTES ? 4 : 16
-  const features = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard'
-  await run(['mkfs.ext4', '-q', '-F', '-m', '0', '-e', 'remount-ro', '-E', features, '-J', `size=${journalMiB}`, path])
+  const features = ['-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', '-J', `size=${journalMiB}`]
+  await run(['mkfs.ext4', '-q', '-F', '-b', '4096', '-m', '0', '-e', 'remount-ro', ...features, path])
+}
+
+/** Makes the disk of a stopped sandbox larger; a repeated call finishes what an interrupted one began. Throws CommandError. */
+export async function growDiskImage(path: string, diskGiB: number, run: RunCommand): Promise<void> {
+  const bytes = Math.max(MIN_IMAGE_BYTES, Math.ceil(diskGiB * GIB))
+  await using file = await open(path, 'r+')
+  if ((await file.stat()).size < bytes) await file.truncate(bytes)
+  // What is not checked is not resized. 1: errors were there and are corrected.
+  await run(['e2fsck', '-f', '-p', path], { accept: [0, 1], deadlineMs: CHECK_DEADLINE_MS })
+  await run(['resize2fs', path], { deadlineMs: CHECK_DEADLINE_MS })
 }
 
 /**
- * Checks the file system when its own record says that errors were met, and repairs what is safe to repair.
- * An unclean one needs nothing: mounting replays the journal. Throws CommandError when it is beyond repair.
+ * Checks the file system when its own record says that errors were met, as it does after the host's disk was full, and
+ * repairs it. An unclean one needs nothing: mounting replays the journal. Throws CommandError when it is beyond repair.
  */
 export async function repairDiskImage(path: string, run: RunCommand): Promise<void> {
-  if (await hasRecordedErrors(path)) {
-    // 1 and 2: errors were there and are corrected.
-    await run(['e2fsck', '-p', path], { accept: [0, 1, 2], deadlineMs: 10 * 60_000 })
-  }
+  if (!(await hasRecordedErrors(path))) return
+  // 1 and 2: errors were there and are corrected. 4: some were left, since correcting them may cost files.
+  const check = await run(['e2fsck', '-p', path], { accept: [0, 1, 2, 4], deadlineMs: CHECK_DEADLINE_MS })
+  // What was never written whole is no loss against a sandbox that never starts again.
+  if (check.code === 4) await run(['e2fsck', '-y', path], { accept: [0, 1, 2], deadlineMs: CHECK_DEADLINE_MS })
 }
 
 /** The loop device under the mount at `mountPoint`, as the process `pid` sees it; undefined without one. */
@@ -66,13 +78,41 @@ export async function findLoopDevice(pid: number, mountPoint: string): Promise<s
   return undefined
 }
 
+/** Waits until no loop device has this image any more, after it was mounted for a moment; false when it stays. */
+export async function waitForRelease(imagePath: string): Promise<boolean> {
+  const devices = await loopDevices()
+  const released = await Promise.all(devices.map((device) => waitForDetach(device, imagePath)))
+  return released.every((isReleased) => isReleased)
+}
+
+/**
+ * Gives back loop devices that nobody else would: whoever attached them was killed meanwhile. `name` is a part of
+ * the path of what they have; of a pool, where names are given once.
+ */
+export async function detachLeftDevices(name: string, run: RunCommand): Promise<void> {
+  for (const device of await loopDevices()) {
+    const read = (file: string) => readFile(`/sys/block/${device}/loop/${file}`, 'utf8').catch(() => '')
+    if (!(await read('backing_file')).includes(name) || (await read('autoclear')).trim() !== '0') continue
+    // One in use goes with its last user. 1: it is gone.
+    await run(['losetup', '--detach', `/dev/${device}`], { accept: [0, 1] })
+  }
+}
+
+async function loopDevices(): Promise<string[]> {
+  return (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name))
+}
+
 /** Waits until the kernel has written a disk back and let go of it; false when it has not in time. */
 export async function waitForDetach(loopDevice: string, imagePath: string): Promise<boolean> {
   const giveUpAt = performance.now() + DETACH_DEADLINE_MS
+  // Of the pool nobody knows the path once the mount namespace is gone, but no name is given twice there.
+  const target = await readlink(imagePath).catch(() => undefined)
+  const isOfImage = (backing: string) =>
+    target === undefined ? backing === imagePath : basename(backing) === basename(target)
   for (;;) {
     const backing = await readFile(`/sys/block/${loopDevice}/loop/backing_file`, 'utf8').catch(() => '')
     // The device may serve another sandbox already.
-    if (backing.trimEnd() !== imagePath) return true
+    if (!isOfImage(backing.trimEnd())) return true
     if (performance.now() > giveUpAt) return false
     await delay(DETACH_POLL_MS)
   }

@@ -1,7 +1,10 @@
+import type { ImageConfig } from '@atoll/protocol'
 import {
   AppError,
   DIAL_HOME_SOCKET_NAME,
   SANDBOX_DIAL_HOME_DIR,
+  SANDBOX_RUNTIME_DIR,
+  SANDBOX_TOOLS_DIR,
   SANDBOX_VARIABLE_PREFIX,
   TOOLBOX_TUNNEL_PATH,
 } from '@atoll/protocol'
@@ -18,11 +21,19 @@ export interface EnvironmentOptions {
   toolboxToken: string
   /** The sandbox's own, for what the toolbox starts; names that start with ATOLL_ are not passed on. */
   env: Readonly<Record<string, string>>
+  /** What the image sets where the sandbox does not. */
+  image?: Pick<ImageConfig, 'env' | 'workDir'>
+  /** Program and arguments that the toolbox starts by itself; empty: none. */
+  entrypoint?: readonly string[]
+  /** The toolbox does nothing until it is claimed. */
+  awaitsClaim?: boolean
 }
 
 /** The environment that the toolbox is started with. Throws BAD_REQUEST for what no process can be given. */
 export function sandboxEnvironment(options: EnvironmentOptions): Record<string, string> {
-  const own = Object.entries(options.env).filter(([name]) => !name.startsWith('ATOLL_'))
+  const { image = { env: {}, workDir: '' }, entrypoint = [] } = options
+  const all = { ...withoutAccount(image.env), ...options.env }
+  const own = Object.entries(all).filter(([name]) => !name.startsWith('ATOLL_'))
   let bytes = 0
   for (const [name, value] of own) {
     if (!NAME.test(name) || value.includes('\0'))
@@ -32,15 +43,39 @@ export function sandboxEnvironment(options: EnvironmentOptions): Record<string, 
   if (bytes > MAX_ENVIRONMENT_BYTES) {
     throw new AppError('BAD_REQUEST', `the environment is over ${MAX_ENVIRONMENT_BYTES} bytes`)
   }
+  const command = JSON.stringify(entrypoint)
+  if (command.includes('\\u0000') || Buffer.byteLength(command) > MAX_ENVIRONMENT_BYTES) {
+    throw new AppError('BAD_REQUEST', `an entrypoint has at most ${MAX_ENVIRONMENT_BYTES} bytes and no zero`)
+  }
   return {
-    PATH: SYSTEM_PATH,
+    PATH: withTools(SYSTEM_PATH),
     HOME: options.user.home,
     USER: options.user.name,
     LOGNAME: options.user.name,
     LANG: 'C.UTF-8',
-    ...Object.fromEntries(own.map(([name, value]) => [SANDBOX_VARIABLE_PREFIX + name, value])),
+    ...Object.fromEntries(
+      own.map(([name, value]) => [SANDBOX_VARIABLE_PREFIX + name, name === 'PATH' ? withTools(value) : value]),
+    ),
     ATOLL_CONTROL_URL: `ws+unix:${SANDBOX_DIAL_HOME_DIR}/${DIAL_HOME_SOCKET_NAME}:${TOOLBOX_TUNNEL_PATH}`,
     ATOLL_TOOLBOX_TOKEN: options.toolboxToken,
     ATOLL_SANDBOX_ID: options.sandboxId,
+    ...(entrypoint.length === 0 ? {} : { ATOLL_ENTRYPOINT: command }),
+    ...(image.workDir === '' ? {} : { ATOLL_WORK_DIR: image.workDir }),
+    ...(options.awaitsClaim === true ? { ATOLL_AWAITS_CLAIM: '1' } : {}),
   }
+}
+
+/** An image says where the home of its own user is; a sandbox may run as another. */
+function withoutAccount(env: Readonly<Record<string, string>>): Record<string, string> {
+  const { HOME: _, USER: __, LOGNAME: ___, ...rest } = env
+  return rest
+}
+
+/**
+ * A PATH with the injected programs. What the image has comes before all of them but npx, which would look for ours in
+ * a registry.
+ */
+export function withTools(path: string): string {
+  const last = [`${SANDBOX_TOOLS_DIR}/bin`, `${SANDBOX_RUNTIME_DIR}/bin`]
+  return [`${SANDBOX_TOOLS_DIR}/first`, path, ...last].join(':')
 }

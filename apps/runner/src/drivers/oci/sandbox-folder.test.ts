@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { runCommand } from '../../run-command.ts'
+import { createDiskStore } from './disks/disk-store.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
 import {
   makeSandboxFolder,
@@ -22,6 +24,8 @@ const RECORD: SandboxRecord = {
   disk: 'image',
 }
 
+const DISKS = createDiskStore({ dataDir: tmpdir(), instanceId: '', canClone: false, run: runCommand })
+
 let sandboxes: string
 beforeEach(async () => {
   sandboxes = await mkdtemp(join(tmpdir(), 'atoll-sandboxes-'))
@@ -30,19 +34,27 @@ afterEach(() => rm(sandboxes, { recursive: true }))
 
 it('a sandbox is written down and read again', async () => {
   const folder = sandboxFolder(sandboxes, 'a')
-  await makeSandboxFolder(folder, RECORD, (draft) => writeFile(join(draft, 'disk.img'), ''))
+  await makeSandboxFolder(folder, {
+    record: RECORD,
+    disks: DISKS,
+    fill: (draft) => writeFile(join(draft, 'disk.img'), ''),
+  })
   expect(await readSandboxRecord(folder)).toEqual(RECORD)
   await writeSandboxRecord(folder, { ...RECORD, reason: 'exit 1' })
   expect(await readSandboxRecord(folder)).toEqual({ ...RECORD, reason: 'exit 1' })
   expect((await readdir(folder.path)).sort()).toEqual(['disk.img', 'sandbox.json'])
-  await removeSandboxFolder(folder)
-  await removeSandboxFolder(folder)
+  await removeSandboxFolder(folder, DISKS)
+  await removeSandboxFolder(folder, DISKS)
   expect(await readdir(sandboxes)).toEqual([])
 })
 
 it('a sandbox that cannot be made leaves nothing', async () => {
-  const making = makeSandboxFolder(sandboxFolder(sandboxes, 'a'), RECORD, async () => {
-    throw new Error('full')
+  const making = makeSandboxFolder(sandboxFolder(sandboxes, 'a'), {
+    record: RECORD,
+    disks: DISKS,
+    fill: async () => {
+      throw new Error('full')
+    },
   })
   await expect(making).rejects.toThrow('full')
   expect(await readdir(sandboxes)).toEqual([])
@@ -51,8 +63,13 @@ it('a sandbox that cannot be made leaves nothing', async () => {
 it('what an interrupted creation or removal left is swept away', async () => {
   await mkdir(join(sandboxes, 'a.draft-1/files'), { recursive: true })
   await mkdir(join(sandboxes, 'b'))
-  expect(await sweepSandboxFolders(sandboxes)).toEqual(['b'])
-  expect(await readdir(sandboxes)).toEqual(['b'])
+  const ended: string[] = []
+  const end = async (sandboxId: string) => {
+    ended.push(sandboxId)
+    expect(await readdir(sandboxes)).toContain(sandboxId)
+  }
+  expect(await sweepSandboxFolders(sandboxes, DISKS, end)).toEqual(['b'])
+  expect([ended, await readdir(sandboxes)]).toEqual([['a.draft-1'], ['b']])
 })
 
 it.each(['', '{', '{"spec":{}}', 'null'])('the record %j is none', async (text) => {

@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { SandboxSpec } from '@atoll/protocol'
+import { NetworkRules, SandboxLimits, SandboxSpec } from '@atoll/protocol'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
+import { allOver } from '../../concurrency.ts'
 import { writeFileWhole } from '../../files.ts'
-import { IMAGE_FILE } from './sandbox-disk.ts'
+import type { DiskStore } from './disks/disk-store.ts'
+import { FILES_FOLDER, IMAGE_FILE } from './sandbox-disk.ts'
 
 /** What is written down of a sandbox: never its environment or token. */
 export const SandboxRecord = Type.Object({
+  /** As it was made. */
   spec: SandboxSpec,
+  /** Since it was resized. */
+  limits: Type.Optional(SandboxLimits),
+  /** Since they were changed. */
+  networkRules: Type.Optional(NetworkRules),
   /** How its files are kept: in an image with a quota, or in a plain folder on a host without loop devices. */
   disk: Type.Union([Type.Literal('image'), Type.Literal('folder')]),
   /** Why it stopped last, when nobody had asked for it. */
@@ -18,18 +25,29 @@ export const SandboxRecord = Type.Object({
 })
 export type SandboxRecord = Static<typeof SandboxRecord>
 
+/** What a sandbox has now. */
+export function currentSpec({ spec, limits, networkRules }: SandboxRecord): SandboxSpec {
+  return {
+    ...spec,
+    ...(limits === undefined ? {} : { limits }),
+    ...(networkRules === undefined ? {} : { networkRules }),
+  }
+}
+
+const RecordedProcess = Type.Object({ pid: Type.Integer(), start: Type.String() })
+
 /** The first process of a running sandbox, and the runtime that waits for it. */
-export const RunRecord = Type.Object({
-  bootId: Type.String(),
-  init: Type.Object({ pid: Type.Integer(), startTime: Type.String() }),
-  monitor: Type.Object({ pid: Type.Integer(), startTime: Type.String() }),
-})
+export const RunRecord = Type.Object({ init: RecordedProcess, monitor: RecordedProcess })
 export type RunRecord = Static<typeof RunRecord>
 
 /** Where the files of one sandbox are. */
 export interface SandboxFolder {
   path: string
   image: string
+  /** Instead of the image, on a host without loop devices. */
+  files: string
+  /** Archives of its files on their way out and in, and what making them takes; absent where there are none. */
+  archives: string
   /** Lowest of the folders written for this sandbox alone: its own name and nameservers. */
   ownLayer: string
   /** The OCI bundle; gone while the sandbox is stopped. */
@@ -51,6 +69,8 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
   return {
     path,
     image: join(path, IMAGE_FILE),
+    files: join(path, FILES_FOLDER),
+    archives: join(path, 'archives'),
     ownLayer: join(path, 'layer'),
     bundle,
     rootfs: join(bundle, 'rootfs'),
@@ -66,20 +86,28 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
 
 const RECORD_FILE = 'sandbox.json'
 
-/** Makes the folder of a new sandbox whole or not at all; `fill` is given the draft's path. */
+/** What a sandbox's folder does not hold itself goes with it. */
+type ImageRemover = Pick<DiskStore, 'removeImage'>
+
+export interface NewSandboxFolder {
+  record: SandboxRecord
+  disks: ImageRemover
+  /** Given the draft's path. */
+  fill: (draft: string) => Promise<void>
+}
+
+/** Makes the folder of a new sandbox whole or not at all. */
 export async function makeSandboxFolder(
   folder: SandboxFolder,
-  record: SandboxRecord,
-  fill: (draft: string) => Promise<void>,
+  { record, disks, fill }: NewSandboxFolder,
 ): Promise<void> {
   const draft = `${folder.path}.draft-${randomUUID()}`
   try {
     await mkdir(draft, { mode: 0o700 })
-    await fill(draft)
-    await writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record))
+    await allOver(fill(draft), writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record)))
     await rename(draft, folder.path)
   } catch (error) {
-    await rm(draft, { recursive: true, force: true })
+    await discard(draft, disks)
     throw error
   }
 }
@@ -100,7 +128,7 @@ export async function readRunRecord(folder: SandboxFolder): Promise<RunRecord | 
 }
 
 /** Removes a sandbox's files; from the rename on it does not exist, whatever happens to this process. */
-export async function removeSandboxFolder(folder: SandboxFolder): Promise<void> {
+export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRemover): Promise<void> {
   const doomed = `${folder.path}.draft-${randomUUID()}`
   try {
     await rename(folder.path, doomed)
@@ -108,15 +136,31 @@ export async function removeSandboxFolder(folder: SandboxFolder): Promise<void> 
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
     throw error
   }
-  await rm(doomed, { recursive: true, force: true })
+  await discard(doomed, disks)
 }
 
-/** Ids of the sandboxes there are; removes what an interrupted creation or removal left. */
-export async function sweepSandboxFolders(sandboxes: string): Promise<string[]> {
+/**
+ * Ids of the sandboxes there are; removes what an interrupted creation, removal or trial left, once `end` has ended what
+ * runs there.
+ */
+export async function sweepSandboxFolders(
+  sandboxes: string,
+  disks: ImageRemover,
+  end: (sandboxId: string) => Promise<void>,
+): Promise<string[]> {
   const names = await readdir(sandboxes)
   const drafts = names.filter((name) => name.includes('.draft-'))
-  for (const draft of drafts) await rm(join(sandboxes, draft), { recursive: true, force: true })
+  for (const draft of drafts) {
+    await end(draft)
+    await discard(join(sandboxes, draft), disks)
+  }
   return names.filter((name) => !drafts.includes(name))
+}
+
+/** The image first: without the folder nobody would know of it. */
+async function discard(folder: string, disks: ImageRemover): Promise<void> {
+  await disks.removeImage(folder)
+  await rm(folder, { recursive: true, force: true })
 }
 
 async function readJson(path: string): Promise<unknown> {

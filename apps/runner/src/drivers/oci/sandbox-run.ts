@@ -1,15 +1,19 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
+import { findProcess, signalProcess, waitForEnd } from '@atoll/service'
+import { allOver } from '../../concurrency.ts'
 import { isThere } from '../../files.ts'
 import { containerConfig, hostnameOf } from './container-config.ts'
 import { writeEntries } from './file-tree.ts'
-import { describeWaitStatus, findProcess, readBootId, signalProcess, waitForEnd } from './host-process.ts'
-import type { LaunchedSandbox } from './launch-sandbox.ts'
+import type { LaunchedSandbox, SetupScript } from './launch-sandbox.ts'
 import { launchSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
+import type { OciSpec } from './oci-spec.ts'
 import { findLoopDevice, repairDiskImage, waitForDetach } from './sandbox-disk.ts'
 import type { RunRecord, SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
+import { currentSpec } from './sandbox-folder.ts'
 import type { SandboxUser, Snapshot } from './snapshot.ts'
+import { describeWaitStatus } from './wait-status.ts'
 
 /** How long a process may take to end after SIGKILL, and the runtime after the last of its sandbox, in milliseconds. */
 const END_DEADLINE_MS = 5_000
@@ -28,7 +32,12 @@ export interface RunOptions {
   environment: Readonly<Record<string, string>>
   /** Where the first process's output goes, on the host. */
   output: string
+  /** The last word on its configuration. */
+  configure?: Configure
 }
+
+/** Changes a sandbox's configuration, and says what has to be there among its mounts before it starts. */
+export type Configure = (config: OciSpec, folder: SandboxFolder) => { config: OciSpec; setup?: SetupScript }
 
 /** Why a run ended: `exit 0`, `killed: out of memory`; undefined where nobody can tell any more. */
 export type EndReason = string | undefined
@@ -37,31 +46,52 @@ export type EndReason = string | undefined
 export async function startRun(host: OciHost, sandbox: RunnableSandbox, options: RunOptions): Promise<LaunchedSandbox> {
   const { folder, record, sandboxId, snapshot } = sandbox
   const { network } = host
+  const { networkRules: rules } = currentSpec(record)
   const connected = record.spec.network === 'nat' && network !== undefined
-  if (record.disk === 'image') await repairDiskImage(folder.image, host.run)
-  await writeOwnLayer(sandbox, connected ? network.resolvConf() : '')
-  await writeBundle(host, sandbox, { ...options, ownNetworkGiven: connected })
+  if (record.disk === 'image') await repairDiskImage(await host.disks.reach(folder.image), host.run)
+  await using disk = attachDisk(host, sandbox)
+  // Processes of an earlier run that was cut short by the end of its runner must not meet the new ones.
+  const source = allOver(disk.source, host.cgroups.remove(sandboxId)).then(([path]) => path)
+  // Whoever waits for it hears of a failure, and nobody else.
+  source.catch(() => undefined)
+  const [setup] = await allOver(
+    writeBundle(host, sandbox, { ...options, ownNetworkGiven: connected }),
+    writeOwnLayer(sandbox, connected ? network.resolvConf() : ''),
+  )
   const launched = await launchSandbox({
     runtime: host.runtime,
     stateFolder: host.folders.state,
     sandboxId,
     folder,
     disk: record.disk,
+    source,
     layers: [folder.ownLayer, ...snapshot.layers].map((layer) => relative(folder.path, layer)),
     output: options.output,
-    ...(connected ? { attachNetwork: (pid: number) => network.attach({ sandboxId, pid }) } : {}),
+    setup,
+    ...(connected ? { attachNetwork: (pid: number) => network.attach({ sandboxId, pid, rules }) } : {}),
   })
-  const runRecord: RunRecord = { bootId: await readBootId(), ...launched }
-  await writeFile(folder.runRecord, JSON.stringify(runRecord), { mode: 0o600 })
+  await writeFile(folder.runRecord, JSON.stringify(launched satisfies RunRecord), { mode: 0o600 })
   // The runtime has its own copy, below its state, until the end of the run.
   await rm(folder.config)
-  await holdMonitor(host, launched)
+  holdMonitor(host, launched)
   return launched
 }
 
+/** Attaches a sandbox's disk while something else is done for its start; the attachment ends once it is mounted, or is of no use. */
+function attachDisk(host: OciHost, { folder, record }: RunnableSandbox): AsyncDisposable & { source: Promise<string> } {
+  const attached = record.disk === 'image' ? host.disks.attach(folder.image) : Promise.resolve(undefined)
+  return {
+    source: attached.then((disk) => disk?.source ?? ''),
+    async [Symbol.asyncDispose]() {
+      const disk = await attached.catch(() => undefined)
+      await disk?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
 /** Stops a runtime that would remove a sandbox's traces at its end; it has nothing to do but wait. */
-export async function holdMonitor({ runtime }: OciHost, { monitor }: LaunchedSandbox): Promise<void> {
-  if (runtime.ending === 'held') await signalProcess(monitor, 'SIGSTOP')
+export function holdMonitor({ runtime }: OciHost, { monitor }: LaunchedSandbox): void {
+  if (runtime.ending === 'held') signalProcess(monitor, 'SIGSTOP')
 }
 
 /**
@@ -86,17 +116,42 @@ export async function endRun(
   return reason
 }
 
+/** Ends the processes of a sandbox: politely within `graceMs`, by force after it. Throws when they do not end. */
+export async function haltRun(launched: LaunchedSandbox, graceMs: number): Promise<void> {
+  if (graceMs > 0) {
+    signalProcess(launched.init, 'SIGTERM')
+    await waitForEnd(launched.init, graceMs)
+  }
+  await killFirstProcess(launched)
+}
+
+/** All other processes of the sandbox end with it. */
+async function killFirstProcess({ init }: LaunchedSandbox): Promise<void> {
+  signalProcess(init, 'SIGKILL')
+  if (!(await waitForEnd(init, END_DEADLINE_MS))) throw new Error(`process ${init.pid} of a sandbox does not end`)
+}
+
+/**
+ * For a runner that has no more time: ends what runs and what waits for it, with which the mounts go. A few empty folders
+ * are left to the next start.
+ */
+export function killSandboxes(sandboxes: Iterable<{ running: LaunchedSandbox | undefined }>): void {
+  for (const { running } of sandboxes) {
+    for (const process of running ? [running.init, running.monitor] : []) signalProcess(process, 'SIGKILL')
+  }
+}
+
 async function endProcesses(
   host: OciHost,
   { sandboxId, folder }: Pick<RunnableSandbox, 'sandboxId' | 'folder'>,
-  { init, monitor }: LaunchedSandbox,
+  launched: LaunchedSandbox,
 ): Promise<EndReason> {
-  await signalProcess(init, 'SIGKILL')
-  if (!(await waitForEnd(init, END_DEADLINE_MS))) throw new Error(`process ${init.pid} of a sandbox does not end`)
-  const heldStatus = (await findProcess(init))?.waitStatus
+  const { init, monitor } = launched
+  await killFirstProcess(launched)
+  const heldStatus = findProcess(init)?.waitStatus
   const outOfMemory = (await host.cgroups.outOfMemoryKills(sandboxId)) > 0
-  await signalProcess(monitor, 'SIGCONT')
-  if (!(await waitForEnd(monitor, END_DEADLINE_MS))) await signalProcess(monitor, 'SIGKILL')
+  signalProcess(monitor, 'SIGCONT')
+  if (!(await waitForEnd(monitor, END_DEADLINE_MS))) signalProcess(monitor, 'SIGKILL')
   const waitStatus = (await readExitCode(folder.exitCode)) ?? heldStatus
   if (waitStatus === undefined) return undefined
   const ended = describeWaitStatus(waitStatus)
@@ -137,18 +192,19 @@ async function writeBundle(
   host: OciHost,
   sandbox: RunnableSandbox,
   options: RunOptions & { ownNetworkGiven: boolean },
-): Promise<void> {
+): Promise<SetupScript | undefined> {
   const { folder, record, sandboxId, snapshot, user } = sandbox
   await rm(folder.bundle, { recursive: true, force: true })
   for (const path of [folder.bundle, folder.rootfs, folder.disk]) await mkdir(path, { mode: 0o700 })
   const config = containerConfig({
     sandboxId,
-    spec: record.spec,
+    spec: currentSpec(record),
     user,
     command: options.command,
     environment: options.environment,
     snapshotMounts: snapshot.mounts,
     runtimeFolder: host.injected.folder,
+    toolsFolder: host.toolsFolder,
     dialHomeDir: host.dialHomeDir,
     cgroupsPath: host.cgroups.path(sandboxId),
     limitsSwap: host.cgroups.limitsSwap,
@@ -156,5 +212,7 @@ async function writeBundle(
     seccomp: host.seccomp,
     ownNetworkGiven: options.ownNetworkGiven,
   })
-  await writeFile(folder.config, JSON.stringify(config), { mode: 0o600 })
+  const configured = options.configure?.(config, folder) ?? { config }
+  await writeFile(folder.config, JSON.stringify(configured.config), { mode: 0o600 })
+  return configured.setup
 }

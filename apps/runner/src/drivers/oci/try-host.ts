@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { RunCommand } from '../../run-command.ts'
 import { HOST_SNAPSHOT } from './host-snapshot.ts'
 import type { OciHost } from './oci-host.ts'
-import { createDisk, createDiskImage } from './sandbox-disk.ts'
+import { createDiskImage } from './sandbox-disk.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
 import { makeSandboxFolder, removeSandboxFolder, sandboxFolder } from './sandbox-folder.ts'
 import { endRun, startRun } from './sandbox-run.ts'
@@ -45,7 +45,7 @@ export async function tryRuntime(host: OciHost): Promise<void> {
   const sandbox = { sandboxId, folder, record, snapshot, user }
   // It goes on until it is killed, so that its end cannot be mistaken for a failure to start.
   const program = `process.stdout.write('${WORD}'); setInterval(() => {}, 60_000)`
-  await makeSandboxFolder(folder, record, (draft) => createDisk(draft, record, host.run))
+  await makeSandboxFolder(folder, { record, disks: host.disks, fill: (draft) => host.disks.create(draft, record) })
   try {
     const command = [...host.injected.nodeCommand, '-e', program]
     const launched = await startRun(host, sandbox, { command, environment: {}, output: folder.output })
@@ -54,7 +54,7 @@ export async function tryRuntime(host: OciHost): Promise<void> {
     if (!printed) throw new Error(`its container printed nothing within ${WORD_DEADLINE_MS} ms`)
   } finally {
     await endRun(host, sandbox)
-    await removeSandboxFolder(folder)
+    await removeSandboxFolder(folder, host.disks)
   }
 }
 

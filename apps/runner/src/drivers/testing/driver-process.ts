@@ -44,6 +44,26 @@ async function perform(driver: SandboxDriver, call: DriverCall): Promise<unknown
       return driver.list()
     case 'stopAll':
       return driver.stopAll(...call.args)
+    case 'listSnapshots':
+      return driver.snapshots.list()
+    case 'getSnapshot':
+      return driver.snapshots.get(...call.args)
+    case 'makeSnapshot':
+      return driver.snapshots.make(...call.args)
+    case 'removeSnapshot':
+      return driver.snapshots.remove(...call.args)
+    case 'resize':
+      return driver.resize(...call.args)
+    case 'setNetworkRules':
+      return driver.setNetworkRules(...call.args)
+    case 'listVolumes':
+      return driver.volumes.list()
+    case 'getVolume':
+      return driver.volumes.get(...call.args)
+    case 'makeVolume':
+      return driver.volumes.make(...call.args)
+    case 'removeVolume':
+      return driver.volumes.remove(...call.args)
     case 'dispose':
       return driver[Symbol.asyncDispose]()
   }

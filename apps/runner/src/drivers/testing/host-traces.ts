@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { POOL_FILE } from '../oci/disks/disk-pool.ts'
 import { networkNames } from '../oci/network/address-plan.ts'
 import { openSandboxCgroups } from '../oci/sandbox-cgroups.ts'
 
@@ -12,7 +13,7 @@ export async function findSandboxTraces(dataDir: string, driverPid: number): Pro
   const parts = [
     findProcesses(dataDir, { instanceId, driverPid }),
     findMounts(dataDir),
-    findLoopDevices(dataDir),
+    findSandboxDevices(dataDir, instanceId),
     findCgroups(instanceId),
     findNetworkDevices(instanceId),
     findFolders(dataDir),
@@ -28,7 +29,8 @@ export async function findSharedTraces(dataDir: string): Promise<string[]> {
   const trees = await readdir('/sys/fs/cgroup')
   const parents = await Promise.all(['', ...trees].map((tree) => readdir(join('/sys/fs/cgroup', tree)).catch(() => [])))
   const cgroups = parents.flat().filter((name) => name === `atoll-${instanceId}`)
-  return [...devices.map((name) => `network device ${name}`), ...cgroups.map((name) => `cgroup ${name}`)]
+  const pools = await findLoopDevices((backing) => backing.startsWith(join(dataDir, POOL_FILE)))
+  return [...devices.map((name) => `network device ${name}`), ...cgroups.map((name) => `cgroup ${name}`), ...pools]
 }
 
 async function findProcesses(dataDir: string, known: { instanceId: string; driverPid: number }): Promise<string[]> {
@@ -52,11 +54,19 @@ async function findMounts(dataDir: string): Promise<string[]> {
   return table.split('\n').flatMap((line) => (line.includes(dataDir) ? [`mount ${line}`] : []))
 }
 
-async function findLoopDevices(dataDir: string): Promise<string[]> {
+/** The path of a disk in a pool is shortened once its runner has ended; its name tells whose it is. */
+async function findSandboxDevices(dataDir: string, instanceId: string): Promise<string[]> {
+  const isPool = (backing: string) => backing.startsWith(join(dataDir, POOL_FILE))
+  const isOfSandbox = (backing: string) => backing.startsWith(dataDir) || backing.includes(`/${instanceId}-`)
+  const found = await findLoopDevices((backing) => isOfSandbox(backing) && !isPool(backing))
+  return found.map((line) => line.replace(/ \S*(?=\/[0-9a-f]{8}-)/, ' …'))
+}
+
+async function findLoopDevices(isWanted: (backing: string) => boolean): Promise<string[]> {
   const found: string[] = []
   for (const device of (await readdir('/sys/block')).filter((name) => name.startsWith('loop'))) {
     const backing = await readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(() => '')
-    if (backing.startsWith(dataDir)) found.push(`loop device ${device} ${backing.trim()}`)
+    if (isWanted(backing)) found.push(`loop device ${device} ${backing.trim()}`)
   }
   return found
 }

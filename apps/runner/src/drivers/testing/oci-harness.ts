@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
+import { sendSignal } from '@atoll/service'
 import { build } from 'esbuild'
-import { sendSignal } from '../oci/host-process.ts'
 import type { RunRecord } from '../oci/sandbox-folder.ts'
 import { readRunRecord, sandboxFolder } from '../oci/sandbox-folder.ts'
 import type { DriverHarness } from './driver-harness.ts'
@@ -32,12 +32,24 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'atoll-oci-')))
   const program = await buildDriverProcess(folder)
   const toolboxDir = join(folder, 'toolbox')
+  const toolsDir = join(folder, 'tools')
   const dataDir = join(folder, 'data')
-  for (const path of [toolboxDir, dataDir]) await mkdir(path)
+  for (const path of [toolboxDir, toolsDir, dataDir]) await mkdir(path)
   await copyFile(join(import.meta.dirname, 'probe-agent.js'), join(toolboxDir, 'main.js'))
   const server = await startProbeServer(join(folder, 'dial-home'))
   const logLevel = process.env['ATOLL_LOG_LEVEL'] ?? 'fatal'
-  const options = { dataDir, toolboxDir, dialHomeDir: server.folder, hiddenPaths: [folder], runtime, network, logLevel }
+  await writeFile(join(toolsDir, 'hash'), '0123456789abcdef')
+  const options = {
+    dataDir,
+    toolboxDir,
+    toolsDir,
+    dialHomeDir: server.folder,
+    hiddenPaths: [folder],
+    snapshotDirectories: [],
+    runtime,
+    network,
+    logLevel,
+  }
   let driver = await openRemoteDriver(program, options)
 
   return {

@@ -5,11 +5,24 @@ import type { ErrorCode, SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import type { OciDriverOptions } from '../oci/prepare-host.ts'
+import type { SnapshotHolder } from '../snapshot-holder.ts'
+import type { VolumeHolder } from '../volume-holder.ts'
 
 export type DriverProcessOptions = Omit<OciDriverOptions, 'log' | 'run'> & { logLevel: string }
 
-type Callable = Pick<SandboxDriver, 'create' | 'start' | 'stop' | 'remove' | 'get' | 'list' | 'stopAll'> & {
+type Callable = Pick<
+  SandboxDriver,
+  'create' | 'start' | 'stop' | 'remove' | 'get' | 'list' | 'stopAll' | 'resize' | 'setNetworkRules'
+> & {
   dispose(): Promise<void>
+  listVolumes: VolumeHolder['list']
+  getVolume: VolumeHolder['get']
+  makeVolume: VolumeHolder['make']
+  removeVolume: VolumeHolder['remove']
+  listSnapshots: SnapshotHolder['list']
+  getSnapshot: SnapshotHolder['get']
+  makeSnapshot: SnapshotHolder['make']
+  removeSnapshot: SnapshotHolder['remove']
 }
 
 /** A method of the driver and what it is called with. */
@@ -73,6 +86,32 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
     get: (...args) => call('get', args),
     list: () => call('list', []),
     stopAll: (...args) => call('stopAll', args),
+    resize: (...args) => call('resize', args),
+    setNetworkRules: (...args) => call('setNetworkRules', args),
+    volumes: {
+      list: () => call('listVolumes', []),
+      get: (...args) => call('getVolume', args),
+      make: (...args) => call('makeVolume', args),
+      remove: (...args) => call('removeVolume', args),
+    },
+    snapshots: {
+      list: () => call('listSnapshots', []),
+      get: (...args) => call('getSnapshot', args),
+      make: (...args) => call('makeSnapshot', args),
+      remove: (...args) => call('removeSnapshot', args),
+      takeContent: () => notFromHere(),
+      readLog: () => notFromHere(),
+      export: () => notFromHere(),
+      onChange: () => () => undefined,
+    },
+    files: {
+      stage: () => notFromHere(),
+      read: () => notFromHere(),
+      discard: () => notFromHere(),
+      arrived: () => notFromHere(),
+      receive: () => notFromHere(),
+      unpack: () => notFromHere(),
+    },
     onStatusChange: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -88,6 +127,11 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
       await exited
     },
   }
+}
+
+/** Streams do not travel between the two processes: tests of them have the driver in their own. */
+function notFromHere(): Promise<never> {
+  return Promise.reject(new Error('not possible in a driver in another process'))
 }
 
 function createCaller(child: ChildProcess, pending: Map<number, PendingCall>) {

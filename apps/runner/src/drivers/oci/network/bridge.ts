@@ -1,6 +1,13 @@
 import { runCommand } from '../../../run-command.ts'
 import type { AddressPlan, NetworkNames } from './address-plan.ts'
-import { createAddressPlan, isOwnSubnet, POOL_NAMES, pickSubnet, SUBNET_PREFIX } from './address-plan.ts'
+import {
+  createAddressPlan,
+  isOwnSubnet,
+  POOL_NAMES,
+  pickSubnet,
+  SUBNET_PREFIX,
+  sandboxAddress,
+} from './address-plan.ts'
 import { firewallRules } from './firewall-rules.ts'
 import { passForeignFirewall } from './foreign-firewall.ts'
 import type { HostNetwork } from './host-network.ts'
@@ -8,6 +15,8 @@ import { readHostNetwork, readNameservers } from './host-network.ts'
 import { turnForwardingOn } from './ip-forwarding.ts'
 import { blocksOverlap, parseIpv4Block } from './ipv4.ts'
 import { deviceExists, withoutIpv6 } from './network-devices.ts'
+import { findPorts } from './ports.ts'
+import type { Restriction } from './restrictions.ts'
 
 /** Attempts at a subnet that another runner starting at the same moment has not picked too. */
 const SUBNET_ATTEMPTS = 5
@@ -19,24 +28,33 @@ export interface OpenBridge {
   /** Bytes. */
   mtu: number
   nameservers: readonly string[]
+  /** In force for sandboxes that a killed run left, by address. */
+  restrictions: ReadonlyMap<string, Restriction>
 }
 
 /**
  * Brings up this runner's bridge with its firewall tables, forwarding and way through the host's firewall.
  * A bridge that a killed run left keeps its subnet. Throws an Error whose message says what the host lacks.
  */
-export async function openBridge(names: NetworkNames): Promise<OpenBridge> {
+export async function openBridge(
+  names: NetworkNames,
+  restrictionOf: (sandboxId: string) => Restriction,
+): Promise<OpenBridge> {
   const host = await readHostNetwork()
   const nameservers = await readNameservers(host.addresses.map(({ address }) => address))
   const plan = takeOver(names, host) ?? (await claimSubnet(names, { host, nameservers }))
   const routesForAtollOnly = await turnForwardingOn(names.bridge)
+  const { held } = await findPorts(plan)
+  const restrictions = new Map(
+    [...held].map(([sandboxId, number]) => [sandboxAddress(plan, number).address, restrictionOf(sandboxId)]),
+  )
   // The rules stand before the bridge lets the first packet through.
   await runCommand(['nft', '-f', '-'], {
-    input: firewallRules(plan, { uplinks: host.uplinks, nameservers, routesForAtollOnly }),
+    input: firewallRules(plan, { uplinks: host.uplinks, nameservers, routesForAtollOnly, restrictions }),
   })
   await runCommand(['ip', 'link', 'set', 'dev', names.bridge, 'up'])
   await passForeignFirewall(names.bridge)
-  return { plan, mtu: host.mtu, nameservers }
+  return { plan, mtu: host.mtu, nameservers, restrictions }
 }
 
 function takeOver(names: NetworkNames, host: HostNetwork): AddressPlan | undefined {

@@ -1,6 +1,8 @@
 import type { AddressPlan } from './address-plan.ts'
 import { BRIDGE_PREFIX, MAX_SANDBOXES, sandboxAddress } from './address-plan.ts'
 import { formatIpv4Block } from './ipv4.ts'
+import type { Restriction } from './restrictions.ts'
+import { RESTRICTION_SETS, restrictionElements } from './restrictions.ts'
 
 /** Connections a sandbox may have open through NAT, so that one cannot fill the host's connection table. */
 export const MAX_CONNECTIONS = 4_096
@@ -17,6 +19,8 @@ export interface FirewallFacts {
   nameservers: readonly string[]
   /** True when Atoll made this host forward packets: it is then kept from routing for its neighbours. */
   routesForAtollOnly: boolean
+  /** Of sandboxes that are there already, by address. */
+  restrictions: ReadonlyMap<string, Restriction>
 }
 
 /** The commands that replace this runner's tables with the rules in docs/spec/isolation.md, at once or not at all. */
@@ -76,15 +80,19 @@ table inet ${table} {
   counter from_outside {}
   counter over_limit {}
   counter not_routed {}
+  counter by_rules {}
+${restrictionSets(facts.restrictions)}
   set connections { type ipv4_addr; flags dynamic; size ${MAX_SANDBOXES}; }
   chain from_sandboxes {
     type filter hook prerouting priority -300; policy accept;
     iifname != "${bridge}" accept
     ip saddr != ${ownBlock} drop
     meta nfproto ipv6 drop
+    ip saddr @blocked counter name by_rules drop
     fib daddr type { local, broadcast, anycast, multicast } counter name to_host drop
     ip daddr ${ownBlock} counter name to_neighbours drop
     ${dns}
+    ip saddr @restricted ip saddr . ip daddr != @allowed counter name by_rules drop
     ip daddr { ${METADATA} } counter name to_metadata drop
     ${AZURE_PLATFORM} counter name to_metadata drop
     ip daddr { 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3 } drop
@@ -115,6 +123,16 @@ table inet ${table} {
   }
 }
 `
+}
+
+/** Sets that are filled as sandboxes join and their rules change. */
+function restrictionSets(restrictions: FirewallFacts['restrictions']): string {
+  const types = { blocked: 'ipv4_addr', restricted: 'ipv4_addr', allowed: 'ipv4_addr . ipv4_addr; flags interval' }
+  const all = [...restrictions].map(([address, restriction]) => restrictionElements(address, restriction))
+  return RESTRICTION_SETS.map((name) => {
+    const elements = all.flatMap((one) => one[name] ?? [])
+    return `  set ${name} { type ${types[name]}; ${elements.length === 0 ? '' : `elements = { ${elements.join(', ')} };`} }`
+  }).join('\n')
 }
 
 function quoted(devices: readonly string[]): string {

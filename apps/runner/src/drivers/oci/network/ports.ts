@@ -14,6 +14,8 @@ export interface Ports {
   leave(sandboxIds: readonly string[]): Promise<void>
   /** The sandboxes that hold a port. */
   sandboxIds(): string[]
+  /** Undefined for one that holds none. */
+  addressOf(sandboxId: string): string | undefined
 }
 
 /**
@@ -47,7 +49,11 @@ export async function createPorts(plan: AddressPlan, mtu: number): Promise<Ports
       throw error
     }
   }
-  return { join, leave, sandboxIds: () => [...held.keys()] }
+  const addressOf = (sandboxId: string) => {
+    const number = held.get(sandboxId)
+    return number === undefined ? undefined : sandboxAddress(plan, number).address
+  }
+  return { join, leave, sandboxIds: () => [...held.keys()], addressOf }
 }
 
 /** Two processes a sandbox: one makes the pair of devices, one sets up the end inside. */
@@ -73,7 +79,8 @@ route add default via ${gateway}
   })
 }
 
-async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, number>; nameless: string[] }> {
+/** The number of each sandbox that has a port now, and ports that are nobody's. */
+export async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, number>; nameless: string[] }> {
   const held = new Map<string, number>()
   const nameless: string[] = []
   for (const device of await listDevices()) {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../../run-command.ts'
 import { networkNames } from './address-plan.ts'
 import type { Namespace, TestNetwork } from './testing/test-network.ts'
-import { HOST, OUTSIDE, probe, startTestNetwork } from './testing/test-network.ts'
+import { HOST, OUTSIDE, probe, probeAnswering, startTestNetwork } from './testing/test-network.ts'
 
 let net: TestNetwork
 let untouched: string
@@ -167,7 +167,7 @@ async function devices(): Promise<string[]> {
 
 async function expectOutside(sandbox: Namespace): Promise<void> {
   const service = await net.outside.serve(OUTSIDE)
-  expect(Object.values(await probe(sandbox, service))).toEqual([HOST, HOST])
+  expect(Object.values(await probeAnswering(sandbox, service))).toEqual([HOST, HOST])
 }
 
 async function addressOf(sandbox: Namespace): Promise<string> {

@@ -1,3 +1,4 @@
+import type { NetworkRules } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { CommandError, runCommand } from '../../../run-command.ts'
 import type { AddressPlan } from './address-plan.ts'
@@ -8,12 +9,16 @@ import { closeForeignFirewall } from './foreign-firewall.ts'
 import { giveForwardingBack } from './ip-forwarding.ts'
 import { listDevices } from './network-devices.ts'
 import { createPorts } from './ports.ts'
+import type { Restriction } from './restrictions.ts'
+import { createRestrictions, restrictionOf } from './restrictions.ts'
 
 const NO_NAMESERVER = 'names do not resolve in sandboxes: the host has no nameserver they could reach'
 
 export interface SandboxNetworkOptions {
   /** Tells this runner from others on the host; the same over its restarts. */
   instanceId: string
+  /** The rules of sandboxes that a killed run left running; absent: none has any. */
+  rulesOf?: (sandboxId: string) => NetworkRules | undefined
   log: Logger
 }
 
@@ -27,7 +32,12 @@ export interface SandboxNetwork {
    * Equips the network namespace of process `pid`, which holds nothing yet but a loopback device that is down.
    * What it makes ends with that namespace. Throws when all addresses are taken, or CommandError.
    */
-  attach(sandbox: { sandboxId: string; pid: number }): Promise<void>
+  attach(sandbox: { sandboxId: string; pid: number; rules?: NetworkRules | undefined }): Promise<void>
+  /**
+   * Judges all further packets of a sandbox by these rules; one that is not attached is judged by those it is attached
+   * with. Throws BAD_REQUEST, or CommandError.
+   */
+  restrict(sandboxId: string, rules: NetworkRules): Promise<void>
   /** Contents for the sandbox's /etc/resolv.conf. */
   resolvConf(): string
   /** Frees what the sandbox held; unknown ids are fine. */
@@ -42,12 +52,14 @@ export interface SandboxNetwork {
  * Makes this runner's bridge and firewall tables, or takes over those a killed run of it left. Where the host
  * cannot (no nftables, not permitted, no free subnet), `limitation` says why and sandboxes get loopback alone.
  */
-export async function createSandboxNetwork({ instanceId, log }: SandboxNetworkOptions): Promise<SandboxNetwork> {
+export async function createSandboxNetwork(options: SandboxNetworkOptions): Promise<SandboxNetwork> {
+  const { instanceId, rulesOf, log } = options
   const names = networkNames(instanceId)
   try {
-    const { plan, mtu, nameservers } = await openBridge(names)
+    const bridge = await openBridge(names, (sandboxId) => restrictionOf(rulesOf?.(sandboxId)))
+    const { plan, mtu, nameservers } = bridge
     log.info({ bridge: names.bridge, gateway: plan.gateway, mtu, nameservers }, 'sandbox network is up')
-    return bridgedNetwork({ plan, mtu, nameservers, log })
+    return bridgedNetwork({ ...bridge, log })
   } catch (error) {
     await removeNetwork(names, log)
     const reason = error instanceof Error ? error.message : String(error)
@@ -65,18 +77,35 @@ async function bridgedNetwork(options: {
   plan: AddressPlan
   mtu: number
   nameservers: readonly string[]
+  restrictions: ReadonlyMap<string, Restriction>
   log: Logger
 }): Promise<SandboxNetwork> {
   const { plan, nameservers, log } = options
   const ports = await createPorts(plan, options.mtu)
+  const restrictions = createRestrictions(plan.names.table, options.restrictions)
+  const restrict = async (sandboxId: string, restriction: Restriction) => {
+    const address = ports.addressOf(sandboxId)
+    if (address !== undefined) await restrictions.set(address, restriction)
+  }
+  /** An address is free for another sandbox only when nothing is held against it any more. */
+  const leave = async (sandboxIds: readonly string[]) => {
+    for (const sandboxId of sandboxIds) await restrict(sandboxId, undefined)
+    await ports.leave(sandboxIds)
+  }
   return {
     reachesOutside: true,
     limitation: nameservers.length > 0 ? undefined : NO_NAMESERVER,
-    attach: (sandbox) => ports.join(sandbox),
+    attach: async ({ sandboxId, pid, rules }) => {
+      const restriction = restrictionOf(rules)
+      await leave([sandboxId])
+      await ports.join({ sandboxId, pid })
+      // Before the sandbox's first process runs.
+      await restrict(sandboxId, restriction)
+    },
+    restrict: async (sandboxId, rules) => restrict(sandboxId, restrictionOf(rules)),
     resolvConf: () => nameservers.map((server) => `nameserver ${server}\n`).join(''),
-    release: (sandboxId) => ports.leave([sandboxId]),
-    reconcile: (liveSandboxIds) =>
-      ports.leave(ports.sandboxIds().filter((sandboxId) => !liveSandboxIds.includes(sandboxId))),
+    release: (sandboxId) => leave([sandboxId]),
+    reconcile: (liveSandboxIds) => leave(ports.sandboxIds().filter((sandboxId) => !liveSandboxIds.includes(sandboxId))),
     [Symbol.asyncDispose]: async () => {
       await ports.leave(ports.sandboxIds())
       await removeNetwork(plan.names, log)
@@ -89,6 +118,7 @@ function loopbackNetwork(limitation: string): SandboxNetwork {
     limitation,
     reachesOutside: false,
     attach: ({ pid }) => bringLoopbackUp(pid),
+    restrict: async () => undefined,
     resolvConf: () => '',
     release: async () => undefined,
     reconcile: async () => undefined,

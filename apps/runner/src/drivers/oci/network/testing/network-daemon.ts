@@ -1,11 +1,17 @@
+import type { NetworkRules } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
 import { createSandboxNetwork } from '../sandbox-network.ts'
 
 /**
  * A runner's network in a process of its own, so that a test can give it a host's namespace and kill it.
- * argv[2] is the instance id; each message is one call and gets one answer.
+ * argv[2] is the instance id, argv[3] the rules of sandboxes that are there already; each message is one call and gets one answer.
  */
-const network = await createSandboxNetwork({ instanceId: process.argv[2] ?? '', log: createLogger('network', 'warn') })
+const rules: Record<string, NetworkRules> = JSON.parse(process.argv[3] ?? '{}')
+const network = await createSandboxNetwork({
+  instanceId: process.argv[2] ?? '',
+  rulesOf: (sandboxId) => rules[sandboxId],
+  log: createLogger('network', 'warn'),
+})
 
 process.on('message', (call: NetworkCall) => {
   answer(call).then(
@@ -19,7 +25,8 @@ process.send?.({ value: { limitation: network.limitation, reachesOutside: networ
 
 /** What a test may ask. */
 export type NetworkCall =
-  | { name: 'attach'; sandboxId: string; pid: number }
+  | { name: 'attach'; sandboxId: string; pid: number; rules?: NetworkRules }
+  | { name: 'restrict'; sandboxId: string; rules: NetworkRules }
   | { name: 'release'; sandboxId: string }
   | { name: 'reconcile'; sandboxIds: string[] }
   | { name: 'resolvConf' }
@@ -29,6 +36,8 @@ async function answer(call: NetworkCall): Promise<unknown> {
   switch (call.name) {
     case 'attach':
       return network.attach(call)
+    case 'restrict':
+      return network.restrict(call.sandboxId, call.rules)
     case 'release':
       return network.release(call.sandboxId)
     case 'reconcile':

@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { NetworkRules } from '@atoll/protocol'
 import { build } from 'esbuild'
 import type { NetworkCall } from './network-daemon.ts'
 
@@ -39,7 +40,8 @@ export interface TestNetwork {
   outside: Namespace
   /** Namespaces as an OCI runtime leaves them: one loopback device, down. */
   sandbox(): Promise<Namespace>
-  network(instanceId: string): Promise<NetworkProcess>
+  /** `rules`: of sandboxes that an earlier process left. */
+  network(instanceId: string, rules?: Record<string, NetworkRules>): Promise<NetworkProcess>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -63,8 +65,8 @@ export async function startTestNetwork(): Promise<TestNetwork> {
     host,
     outside,
     sandbox: () => open('true'),
-    network: async (instanceId) => {
-      const network = await startNetwork(host, { daemon, instanceId })
+    network: async (instanceId, rules = {}) => {
+      const network = await startNetwork(host, { daemon, instanceId, rules })
       ends.push(network.kill)
       return network
     },
@@ -112,12 +114,14 @@ export async function openNamespace(prepare: string): Promise<Namespace> {
 
 async function startNetwork(
   host: Namespace,
-  { daemon, instanceId }: { daemon: string; instanceId: string },
+  { daemon, instanceId, rules }: { daemon: string; instanceId: string; rules: Record<string, NetworkRules> },
 ): Promise<NetworkProcess> {
-  const argv = ['-t', String(host.pid), '-n', '-m', process.execPath, daemon, instanceId]
+  const argv = ['-t', String(host.pid), '-n', '-m', process.execPath, daemon, instanceId, JSON.stringify(rules)]
   const child = spawn('/usr/bin/nsenter', argv, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
+  // Each reply that is waited for listens for the process's end, too.
+  child.setMaxListeners(0)
   const { value } = await reply(child)
   return {
     ...(value as Pick<NetworkProcess, 'limitation' | 'reachesOutside'>),
@@ -177,11 +181,22 @@ const SERVER = `
     udp.bind(tcp.address().port, process.argv[1], () => console.log(tcp.address().port))
   })`
 
-/** Time after which a probe counts as unanswered; long enough that one that would be answered is. */
-const PROBE_MS = 600
+/** What is silent for so long on the paths of a test counts as unreached. */
+const SILENCE_MS = 600
+/** For what answers: a busy machine may take long to do it. */
+const ANSWER_DEADLINE_MS = 15_000
 
 /** Tries TCP and UDP to all targets at once; for each what came back, or `nothing`, or why it was refused. */
-export async function probe(namespace: Namespace, ...targets: string[]): Promise<Record<string, string>> {
+export function probe(namespace: Namespace, ...targets: string[]): Promise<Record<string, string>> {
+  return runProbe(namespace, targets, SILENCE_MS)
+}
+
+/** As `probe`, of targets that shall answer: done when all have, and patient until then. */
+export function probeAnswering(namespace: Namespace, ...targets: string[]): Promise<Record<string, string>> {
+  return runProbe(namespace, targets, ANSWER_DEADLINE_MS)
+}
+
+async function runProbe(namespace: Namespace, targets: string[], waitMs: number): Promise<Record<string, string>> {
   const script = `
     const [waitMs, ...targets] = process.argv.slice(1)
     const results = {}
@@ -200,7 +215,7 @@ export async function probe(namespace: Namespace, ...targets: string[]): Promise
     function done() { if (!Object.values(results).includes('nothing')) finish() }
     function finish() { console.log(JSON.stringify(results)); process.exit() }
     setTimeout(finish, Number(waitMs))`
-  const output = await namespace.run(process.execPath, '-e', script, String(PROBE_MS), ...targets)
+  const output = await namespace.run(process.execPath, '-e', script, String(waitMs), ...targets)
   return JSON.parse(output) as Record<string, string>
 }
 

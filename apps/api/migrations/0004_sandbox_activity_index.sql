@@ -1,0 +1,1 @@
+CREATE INDEX "sandboxes_activity_index" ON "sandboxes" USING btree ("organization_id","last_activity_at" DESC NULLS FIRST,"id" DESC NULLS FIRST) WHERE "sandboxes"."state" <> 'destroyed';

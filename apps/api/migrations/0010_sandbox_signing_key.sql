@@ -1,0 +1,1 @@
+ALTER TABLE "sandboxes" ADD COLUMN "signing_key" text DEFAULT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');

@@ -1,0 +1,2 @@
+ALTER TABLE "sandboxes" ADD COLUMN "forked_from_id" uuid;--> statement-breakpoint
+CREATE INDEX "sandboxes_forked_from_index" ON "sandboxes" USING btree ("forked_from_id") WHERE "sandboxes"."forked_from_id" is not null;

@@ -1,0 +1,102 @@
+import type { ApiKeyList, ApiKeyResponse, CreateApiKey } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import { requireAccess } from '../auth/authorizer.ts'
+import { parsePermissions, toPermissions } from '../auth/permission.ts'
+import type { Principal } from '../auth/principal.ts'
+import { generateApiKey, hashApiKey, shownParts } from './api-key.ts'
+import type { ApiKeyFilter, ApiKeyRow, ApiKeyStore } from './api-key-store.ts'
+
+const MASK = '*'.repeat(20)
+
+/** Makes, shows and ends API keys. A caller sees the keys of the organization of the call only. */
+export interface ApiKeyService {
+  /** Throws FORBIDDEN for a permission that the caller lacks, VALIDATION_FAILED, API_KEY_NAME_TAKEN. */
+  create(caller: Principal, wanted: CreateApiKey): Promise<ApiKeyResponse>
+  /** The caller's own keys, or everybody's: used last first. */
+  list(caller: Principal, whose: 'own' | 'all'): Promise<ApiKeyList[]>
+  /** The key that was presented. Throws FORBIDDEN when it was none. */
+  current(caller: Principal): Promise<ApiKeyList>
+  /** Throws API_KEY_NOT_FOUND. */
+  get(caller: Principal, name: string): Promise<ApiKeyList>
+  /**
+   * Ends a key, from this moment on every replica. Throws API_KEY_NOT_FOUND, and FORBIDDEN to a key that may do less than
+   * the one it is to end, unless it is that key itself or manages keys.
+   */
+  delete(caller: Principal, key: { userId: string; name: string }): Promise<void>
+}
+
+export function createApiKeyService({ store }: { store: ApiKeyStore }): ApiKeyService {
+  async function find(filter: ApiKeyFilter, what: string): Promise<ApiKeyList> {
+    const [row] = await store.list(filter)
+    if (row === undefined) throw notFound(what)
+    return toListed(row)
+  }
+
+  return {
+    async create(caller, wanted) {
+      const allowed = parsePermissions(wanted.permissions)
+      for (const permission of allowed) requireAccess(caller, permission)
+      const value = generateApiKey()
+      const { userId, organizationId } = caller
+      const row = await store.insertIfNew({
+        ...{ userId, organizationId, name: wanted.name, permissions: allowed },
+        keyHash: hashApiKey(value),
+        ...shownParts(value),
+        expiresAt: toTime(wanted.expiresAt),
+      })
+      if (row === undefined) throw new AppError('API_KEY_NAME_TAKEN', `API key with name ${wanted.name} already exists`)
+      const { name, createdAt, permissions: stored, expiresAt } = toListed(row)
+      return { name, value, createdAt, permissions: stored, expiresAt }
+    },
+    async list({ userId, organizationId }, whose) {
+      const rows = await store.list(whose === 'all' ? { organizationId } : { organizationId, userId })
+      return rows.map(toListed)
+    },
+    async current({ apiKeyId, organizationId }) {
+      if (apiKeyId === undefined) throw new AppError('FORBIDDEN', 'The credential of this call is no API key')
+      return await find({ organizationId, apiKeyId }, apiKeyId)
+    },
+    get: ({ userId, organizationId }, name) => find({ organizationId, userId, name }, name),
+    async delete(caller, { userId, name }) {
+      const { organizationId } = caller
+      const [row] = await store.list({ organizationId, userId, name })
+      if (row === undefined) throw notFound(name)
+      requireDeletable(caller, row)
+      // By its id: another that took the name meanwhile may do more.
+      if (!(await store.delete({ organizationId, apiKeyId: row.id }))) throw notFound(name)
+    },
+  }
+}
+
+/** A key that leaks must not be able to end what may do more than itself. */
+function requireDeletable({ kind, apiKeyId, systemRole, permissions }: Principal, row: ApiKeyRow): void {
+  if (kind !== 'apiKey' || systemRole === 'admin' || apiKeyId === row.id) return
+  if (permissions.has('manage:api_keys')) return
+  const missing = [...toPermissions(row.permissions)].find((permission) => !permissions.has(permission))
+  if (missing === undefined) return
+  throw new AppError('FORBIDDEN', `This API key cannot delete one that may do more: it lacks ${missing}`)
+}
+
+function toTime(text: string | null | undefined): Date | null {
+  if (text === null || text === undefined) return null
+  const time = new Date(text)
+  if (!Number.isNaN(time.getTime())) return time
+  throw new AppError('VALIDATION_FAILED', 'body.expiresAt must be a time that exists')
+}
+
+function toListed(row: ApiKeyRow): ApiKeyList {
+  return {
+    name: row.name,
+    value: row.keyPrefix + MASK + row.keySuffix,
+    createdAt: row.createdAt.toISOString(),
+    permissions: row.permissions,
+    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+    expiresAt: row.expiresAt?.toISOString() ?? null,
+    userId: row.userId,
+    organizationId: row.organizationId,
+  }
+}
+
+function notFound(name: string): AppError {
+  return new AppError('API_KEY_NOT_FOUND', `API key ${name} not found`)
+}

@@ -1,0 +1,31 @@
+import { AuditLogPage, AuditScenarios, ListAuditLogs } from '@atoll/protocol'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import type { AuditReader } from './audit-reader.ts'
+
+const tags = ['audit']
+
+/** The audit log (§20.1 of the contract). */
+export const auditRoutes: FastifyPluginAsyncTypebox<{ auditReader: AuditReader }> = async (app, { auditReader }) => {
+  app.get(
+    '/audit/organizations/:organizationId',
+    {
+      config: { access: 'read:audit_logs' },
+      schema: {
+        ...{ tags, summary: 'List what was changed in an organization, newest first' },
+        params: Type.Object({ organizationId: Type.String() }),
+        ...{ querystring: ListAuditLogs, response: { 200: AuditLogPage } },
+      },
+    },
+    ({ principal, query }) => auditReader.page(principal.organizationId, query),
+  )
+}
+
+/** What can be in the log: clients ask without a credential. */
+export const auditScenarioRoutes: FastifyPluginAsyncTypebox<{ auditReader: AuditReader }> = async (app, options) => {
+  app.get(
+    '/audit/scenarios',
+    { schema: { tags, summary: 'List what can be in the audit log', response: { 200: AuditScenarios } } },
+    async () => options.auditReader.scenarios(),
+  )
+}

@@ -1,0 +1,195 @@
+import { setTimeout } from 'node:timers/promises'
+import { ErrorBody } from '@atoll/protocol'
+import * as fc from 'fast-check'
+import type { InjectOptions } from 'fastify'
+import { Value } from 'typebox/value'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { AccessWorld, Place } from '../testing/access-world.ts'
+import { createAccessWorld } from '../testing/access-world.ts'
+import type { Shape } from '../testing/schema-values.ts'
+import {
+  fieldsIn,
+  fittingValue,
+  oddValue,
+  requiredValue,
+  toJson,
+  withAt,
+  wrongTypes,
+} from '../testing/schema-values.ts'
+import type { Route } from './unservable-requests.ts'
+
+/** Calls of each route, by each caller. */
+const RUNS = 16
+/** After it a call counts as accepted: it waits for a runner that never comes. */
+const PATIENCE_MS = 4_000
+/** What may stand in a path for a name or an id. */
+const ODD_SEGMENTS = ['%00', '%ED%A0%80', '%F0%9F%92%A5', '__proto__', "';--", '-1', '1e99', 'x'.repeat(600)]
+/** What §2 of the contract has a server say that cannot do it now. */
+const UNAVAILABLE = new Set([502, 503, 504])
+/** HEAD is GET without an answer's body, and what is below `/toolbox` the toolbox checks. */
+const ELSEWHERE = /^HEAD |^\w+ \/api\/toolbox\//
+const UNKNOWN_FIELD = 'zzUnknown'
+
+/** What a route takes: a body or a query, and who calls with it. */
+interface Input {
+  readonly route: Route
+  readonly part: 'body' | 'querystring'
+  readonly shape: Shape
+  readonly path: string
+  readonly place: Place
+  /** Of the place's owner, who calls. */
+  readonly systemRole: 'admin' | 'user'
+}
+
+interface Answer {
+  status: number
+  message: string
+}
+
+let access: AccessWorld
+let inputs: Input[]
+let calls = 0
+
+beforeAll(async () => {
+  access = await createAccessWorld()
+  inputs = await findInputs()
+})
+afterAll(() => access[Symbol.asyncDispose]())
+
+test('a field of a wrong type is named by a 400, and so is one that is missing', async () => {
+  const silent: string[] = []
+  for (const input of inputs) {
+    const [fitting] = fc.sample(requiredValue(input.shape), { numRuns: 1, seed: 1 })
+    for (const { value, names } of broken(input, fitting)) {
+      const { status, message } = await call(input, value)
+      if (status === 403 && input.systemRole === 'user') continue
+      if (status !== 400 || !message.includes(names)) silent.push(`${nameOf(input)} ${names}: ${status} ${message}`)
+    }
+  }
+  expect(silent).toEqual([])
+})
+
+test('whatever a body or a query holds is answered below 500, and no unknown field is refused', async () => {
+  for (const input of inputs) {
+    const given = fc.oneof(fittingValue(input.shape), oddValue(input.shape))
+    await fc.assert(
+      fc.asyncProperty(given, async (value) => {
+        const answer = await call(input, withUnknown(value))
+        // Refused, it changed nothing: it must be refused without the unknown field as well.
+        if (answer.status === 400) expect((await call(input, value)).status, answer.message).toBe(400)
+      }),
+      { numRuns: RUNS, endOnFailure: true },
+    )
+  }
+})
+
+test('whatever a path holds is answered below 500', async () => {
+  const place = await createPlace('admin')
+  for (const { method, url } of routes()) {
+    const path = await access.pathIn(url, place)
+    for (const [position, part] of url.split('/').entries()) {
+      if (!part.startsWith(':')) continue
+      for (const odd of ODD_SEGMENTS) {
+        await request({ method, url: path.split('/').with(position, odd).join('/') }, place)
+      }
+    }
+  }
+})
+
+/** Of every route, by an administrator in an organization of their own and by the owner of another. */
+async function findInputs(): Promise<Input[]> {
+  const all: Input[] = []
+  for (const route of routes()) {
+    for (const part of ['body', 'querystring'] as const) {
+      const shape = route.schema?.[part] as Shape | undefined
+      if (shape === undefined) continue
+      for (const systemRole of ['admin', 'user'] as const) {
+        const place = await createPlace(systemRole)
+        all.push({ route, part, shape, systemRole, place, path: await access.pathIn(route.url, place) })
+      }
+    }
+  }
+  return all
+}
+
+function routes(): Route[] {
+  return access.world.api.routes.filter(({ method, url }) => !ELSEWHERE.test(`${method} ${url}`))
+}
+
+/** An organization whose owner has a role. */
+async function createPlace(systemRole: 'admin' | 'user'): Promise<Place> {
+  const { world } = access
+  const owner = await world.createOrganization(await world.createUser({ systemRole }))
+  return { owner, member: await world.join(owner.organizationId, await world.createUser(), 'member') }
+}
+
+function call({ route, part, path, place }: Input, value: unknown): Promise<Answer> {
+  return part === 'body'
+    ? request({ method: route.method, url: path, payload: toJson(value) }, place)
+    : request({ method: route.method, url: `${path}?${queryOf(value)}` }, place)
+}
+
+/** Calls as the place's owner. Fails when the answer is no error of the contract, or one that there must not be. */
+async function request(
+  call: { method: string; url: string; payload?: string | undefined },
+  place: Place,
+): Promise<Answer> {
+  calls += 1
+  const options = {
+    ...call,
+    headers: { ...place.owner.headers, 'content-type': 'application/json' },
+    // Each from elsewhere: an address that shows many wrong passwords is not listened to for a while.
+    remoteAddress: `10.${calls >> 16}.${(calls >> 8) & 255}.${calls & 255}`,
+  } as InjectOptions
+  const answered = new AbortController()
+  const patience = setTimeout(PATIENCE_MS, undefined, { signal: answered.signal }).catch(() => undefined)
+  const answer = await Promise.race([access.world.api.app.inject(options), patience])
+  answered.abort()
+  if (call.url.endsWith('/suspend')) await access.world.api.database.sql`update organizations set suspended = false`
+  if (answer === undefined || answer.statusCode < 400) return { status: 202, message: '' }
+  const { statusCode: status, body } = answer
+  const what = `${call.method} ${call.url}: ${body}`
+  if (!UNAVAILABLE.has(status)) expect(status, what).toBeLessThan(500)
+  const told = JSON.parse(body) as ErrorBody
+  expect(Value.Errors(ErrorBody, told), what).toEqual([])
+  return { status, message: told.message }
+}
+
+function withUnknown(value: unknown): unknown {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? Object.fromEntries([...Object.entries(value), [UNKNOWN_FIELD, '\ud800\0']]) : value
+}
+
+/** Everything as text, a list as a field for each item. */
+function queryOf(value: unknown): URLSearchParams {
+  const fields = typeof value === 'object' && value !== null ? Object.entries(value) : []
+  return new URLSearchParams(
+    fields.flatMap(([name, field]) => [field].flat().map((one): [string, string] => [name, textOf(one)])),
+  )
+}
+
+function textOf(value: unknown): string {
+  return (typeof value === 'object' ? toJson(value) : undefined) ?? String(value)
+}
+
+/** Each field in turn made wrong or left out, with what the answer must name. */
+function* broken({ shape, part }: Input, fitting: unknown): Generator<{ value: unknown; names: string }> {
+  for (const [path, field] of fieldsIn(shape)) {
+    const wrongs = part === 'body' ? wrongTypes(field) : wrongTexts(field)
+    for (const wrong of wrongs) yield { value: withAt(fitting, path, wrong), names: [part, ...path].join('.') }
+  }
+  for (const name of shape.required ?? []) {
+    if (shape.properties?.[name] !== undefined && 'default' in shape.properties[name]) continue
+    const { [name]: _left, ...rest } = fitting as Readonly<Record<string, unknown>>
+    yield { value: rest, names: name }
+  }
+}
+
+/** In a query any text is a string. */
+function wrongTexts(field: Shape): unknown[] {
+  return ['integer', 'number', 'boolean'].includes(field.type ?? '') || field.enum !== undefined ? ['x y'] : []
+}
+
+function nameOf({ route, part }: Input): string {
+  return `${route.method} ${route.url} ${part}`
+}

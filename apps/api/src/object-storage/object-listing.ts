@@ -1,0 +1,105 @@
+import { AppError } from '@atoll/protocol'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+import type { Queryable } from '../database/database.ts'
+import { firstBehind, isNameable } from './object-key.ts'
+import type { ListOptions, ObjectFacts, ObjectPage } from './object-store.ts'
+import type { KeyBound } from './stored-object-store.ts'
+import { storedObjectStore } from './stored-object-store.ts'
+
+/** Rows read at once where most may vanish in common prefixes. */
+const ROWS_WITH_DELIMITER = 100
+
+const CursorContent = Type.Union([Type.Object({ from: Type.String() }), Type.Object({ behind: Type.String() })])
+
+export interface LocalListOptions extends ListOptions {
+  /** Only keys behind this one; a cursor comes before it. */
+  startAfter?: string
+  /** What all keys begin with as well, without a part in what common prefixes are. */
+  within?: string
+}
+
+/** One page of objects; rows within a common prefix are skipped, not read. Throws BAD_REQUEST for a foreign cursor. */
+export async function listObjects(db: Queryable, options: LocalListOptions): Promise<ObjectPage> {
+  const { delimiter = '', limit, within = '' } = options
+  const prefix = options.prefix.startsWith(within) ? options.prefix : within
+  const page = new GrowingPage(options)
+  // No key begins with both.
+  if (!isNameable(prefix) || !prefix.startsWith(options.prefix)) return page.done()
+  const batch = delimiter === '' ? limit + 1 : Math.min(limit + 1, ROWS_WITH_DELIMITER)
+  for (;;) {
+    const rows = await storedObjectStore.list(db, { prefix, bound: page.bound }, batch)
+    for (const row of rows) if (!page.take(row)) return page.full()
+    if (rows.length < batch) return page.done()
+  }
+}
+
+class GrowingPage {
+  /** Where the page after what was taken begins. */
+  bound: KeyBound | undefined
+  private readonly options: LocalListOptions
+  private readonly objects: ObjectFacts[] = []
+  private readonly commonPrefixes: string[] = []
+
+  constructor(options: LocalListOptions) {
+    this.options = options
+    this.bound = firstBound(options)
+  }
+
+  /** False for what is behind the end of the page. */
+  take(row: ObjectFacts): boolean {
+    const last = this.commonPrefixes.at(-1)
+    if (last !== undefined && row.key.startsWith(last)) return true
+    if (this.objects.length + this.commonPrefixes.length === this.options.limit) return false
+    const common = commonPrefixOf(row.key, this.options)
+    if (common === undefined) {
+      this.objects.push(row)
+      this.bound = { behind: row.key }
+    } else {
+      this.commonPrefixes.push(common)
+      this.bound = boundBehind(common)
+    }
+    return true
+  }
+
+  full(): ObjectPage {
+    return { ...this.done(), nextCursor: this.bound && toCursor(this.bound) }
+  }
+
+  done(): ObjectPage {
+    return { objects: this.objects, commonPrefixes: this.commonPrefixes, nextCursor: undefined }
+  }
+}
+
+/** The key up to the first delimiter behind the prefix. */
+function commonPrefixOf(key: string, { prefix, delimiter = '' }: LocalListOptions): string | undefined {
+  if (delimiter === '') return undefined
+  const at = key.indexOf(delimiter, prefix.length)
+  return at === -1 ? undefined : key.slice(0, at + delimiter.length)
+}
+
+/** Behind the last text of all there is nothing, so that a bound behind it finds no row. */
+function boundBehind(common: string): KeyBound {
+  const from = firstBehind(common)
+  return from === undefined ? { behind: '\u{10ffff}'.repeat(256) } : { from }
+}
+
+function firstBound({ cursor, startAfter = '' }: LocalListOptions): KeyBound | undefined {
+  if (cursor !== undefined) return fromCursor(cursor)
+  return startAfter === '' || !isNameable(startAfter) ? undefined : { behind: startAfter }
+}
+
+function toCursor(bound: KeyBound): string {
+  return Buffer.from(JSON.stringify(bound)).toString('base64url')
+}
+
+function fromCursor(cursor: string): KeyBound {
+  try {
+    const content: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+    if (Value.Check(CursorContent, content) && isNameable('from' in content ? content.from : content.behind))
+      return content
+  } catch {
+    // Refused below, as what is valid JSON and no cursor.
+  }
+  throw new AppError('BAD_REQUEST', 'The continuation token was not made here')
+}

@@ -1,0 +1,122 @@
+import { AppError } from '@atoll/protocol'
+import { and, asc, count, eq, gte, lt, sql } from 'drizzle-orm'
+import type { Queryable } from '../database/database.ts'
+import { objectFilesStore } from './object-files-store.ts'
+import { firstBehind, scopeOf } from './object-key.ts'
+import type { ObjectUploadPartRow } from './stored-object-table.ts'
+import { objectUploadParts, objectUploads } from './stored-object-table.ts'
+
+/** Multipart uploads of one scope that are under way. */
+export const MAX_UPLOADS = 1_000
+
+export interface NewUpload {
+  key: string
+  contentType: string
+  headers: Record<string, string>
+}
+
+/** Multipart uploads that are under way. All that change something run in a transaction. */
+export const objectUploadStore = {
+  /** Throws OBJECT_QUOTA_EXCEEDED above MAX_UPLOADS. */
+  async insert(tx: Queryable, upload: NewUpload): Promise<string> {
+    const prefix = `${scopeOf(upload.key)}/`
+    const [pending] = await tx
+      .select({ total: count() })
+      .from(objectUploads)
+      .where(and(gte(objectUploads.key, prefix), lt(objectUploads.key, firstBehind(prefix) ?? '')))
+    if ((pending?.total ?? 0) >= MAX_UPLOADS) {
+      throw new AppError('OBJECT_QUOTA_EXCEEDED', `At most ${MAX_UPLOADS} multipart uploads may be under way`)
+    }
+    const [row] = await tx.insert(objectUploads).values(upload).returning({ id: objectUploads.id })
+    if (row === undefined) throw new Error('the new upload was not returned')
+    return row.id
+  },
+
+  /** Throws OBJECT_UPLOAD_NOT_FOUND. */
+  async check(db: Queryable, id: string, key: string): Promise<void> {
+    found(await db.select().from(objectUploads).where(isUpload(id, key)))
+  },
+
+  /**
+   * Nobody else changes it until the transaction ends. Whoever also counts files does that first: two transactions that
+   * did it the other way round would wait for each other. Throws OBJECT_UPLOAD_NOT_FOUND.
+   */
+  async lock(tx: Queryable, id: string, key: string) {
+    return found(await tx.select().from(objectUploads).where(isUpload(id, key)).for('update'))
+  },
+
+  /** Answers the file that nothing needs now, if another had this number. */
+  async putPart(tx: Queryable, part: ObjectUploadPartRow): Promise<string[]> {
+    const { uploadId, number, ...columns } = part
+    const same = and(eq(objectUploadParts.uploadId, uploadId), eq(objectUploadParts.number, number))
+    const replaced = await tx.select({ file: objectUploadParts.file }).from(objectUploadParts).where(same)
+    await tx
+      .insert(objectUploadParts)
+      .values(part)
+      .onConflictDoUpdate({ target: [objectUploadParts.uploadId, objectUploadParts.number], set: columns })
+    await tx.update(objectUploads).set({ usedAt: sql`now()` }).where(eq(objectUploads.id, uploadId))
+    const released = replaced.map(({ file }) => file)
+    await objectFilesStore.release(tx, released)
+    return released
+  },
+
+  /** In the order of their numbers. */
+  async listParts(tx: Queryable, uploadId: string): Promise<ObjectUploadPartRow[]> {
+    return await tx
+      .select()
+      .from(objectUploadParts)
+      .where(eq(objectUploadParts.uploadId, uploadId))
+      .orderBy(asc(objectUploadParts.number))
+  },
+
+  /** Answers the files that nothing needs now: all but those to keep. */
+  async delete(tx: Queryable, uploadId: string, keep: ReadonlySet<string>): Promise<string[]> {
+    const parts = await objectUploadStore.listParts(tx, uploadId)
+    await tx.delete(objectUploads).where(eq(objectUploads.id, uploadId))
+    const released = parts.map(({ file }) => file).filter((file) => !keep.has(file))
+    await objectFilesStore.release(tx, released)
+    return released
+  },
+
+  /** Those to one key. */
+  async findOf(db: Queryable, key: string): Promise<string[]> {
+    const rows = await db.select({ id: objectUploads.id }).from(objectUploads).where(eq(objectUploads.key, key))
+    return rows.map(({ id }) => id)
+  },
+
+  /** Those that are under way below a prefix, oldest first. */
+  async list(db: Queryable, prefix: string, limit: number) {
+    const end = firstBehind(prefix)
+    return await db
+      .select({ id: objectUploads.id, key: objectUploads.key })
+      .from(objectUploads)
+      .where(and(gte(objectUploads.key, prefix), end === undefined ? undefined : lt(objectUploads.key, end)))
+      .orderBy(asc(objectUploads.key), asc(objectUploads.usedAt))
+      .limit(limit)
+  },
+
+  /** Those not used since `before`, and those of the scope when one is given. */
+  async findAbandoned(db: Queryable, { before, scope }: { before?: Date; scope?: string }, limit: number) {
+    const prefix = scope === undefined ? undefined : `${scope}/`
+    return await db
+      .select({ id: objectUploads.id, key: objectUploads.key })
+      .from(objectUploads)
+      .where(
+        and(
+          before === undefined ? undefined : lt(objectUploads.usedAt, before),
+          prefix === undefined ? undefined : gte(objectUploads.key, prefix),
+          prefix === undefined ? undefined : lt(objectUploads.key, firstBehind(prefix) ?? ''),
+        ),
+      )
+      .limit(limit)
+  },
+}
+
+function isUpload(id: string, key: string) {
+  return and(eq(objectUploads.id, id), eq(objectUploads.key, key))
+}
+
+function found<Row>([row]: Row[]): Row {
+  if (row === undefined) throw new AppError('OBJECT_UPLOAD_NOT_FOUND', 'There is no such multipart upload')
+  return row
+}

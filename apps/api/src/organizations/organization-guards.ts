@@ -1,0 +1,46 @@
+import { AppError } from '@atoll/protocol'
+import { actsAsOwner, organizationNotFound } from '../auth/authorizer.ts'
+import type { Caller } from '../auth/principal.ts'
+import { isPrincipal } from '../auth/principal.ts'
+import type { Queryable } from '../database/database.ts'
+import { isUuid } from '../database/uuid.ts'
+import { createOrganizationStore } from './organization-store.ts'
+import type { OrganizationRow } from './organization-table.ts'
+import { createRoleStore } from './role-store.ts'
+
+/** Locks the organization, so that its members, roles and invitations change one after the other. */
+export async function lockOrganization(tx: Queryable, organizationId: string): Promise<OrganizationRow> {
+  const row = await createOrganizationStore(tx).lock(organizationId)
+  if (row === undefined) throw organizationNotFound(organizationId)
+  return row
+}
+
+/**
+ * What concerns users themselves and no organization takes their access token, or a key that may do everything in an
+ * organization that they own: others were made for one organization only. Throws FORBIDDEN.
+ */
+export function requireAccount(caller: Caller): void {
+  if (!isPrincipal(caller) || caller.kind !== 'apiKey' || actsAsOwner(caller)) return
+  throw new AppError('FORBIDDEN', 'This API key acts in its organization only')
+}
+
+/** The ids, each once. Throws VALIDATION_FAILED for a role that the organization cannot assign. */
+export async function requireRoles(
+  tx: Queryable,
+  organizationId: string,
+  { field, ids }: { field: string; ids: readonly string[] },
+): Promise<string[]> {
+  const wanted = [...new Set(ids.map((id) => id.toLowerCase()))]
+  const found = await createRoleStore(tx).findMany(organizationId, wanted.filter(isUuid))
+  const known = found.map(({ id }) => id)
+  const unknown = wanted.find((id) => !known.includes(id))
+  if (unknown === undefined) return known
+  throw new AppError('VALIDATION_FAILED', `${field} holds the unknown role ${JSON.stringify(unknown)}`)
+}
+
+/** Throws VALIDATION_FAILED for a text that names no moment, such as one within a leap second. */
+export function parseTime(field: string, text: string): Date {
+  const time = new Date(text)
+  if (Number.isNaN(time.getTime())) throw new AppError('VALIDATION_FAILED', `${field} is not a time`)
+  return time
+}

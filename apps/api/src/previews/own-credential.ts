@@ -1,0 +1,41 @@
+import { isApiKey } from '../api-keys/api-key.ts'
+
+/** Whoever signs access tokens for this Atoll. */
+export interface OwnIssuer {
+  /** `iss` of its tokens, with or without a slash at its end. */
+  readonly issuer: string
+  /** `aud` of those that are for Atoll. Another program may take other tokens of the same issuer. */
+  readonly audience: string
+}
+
+/** Whether an `Authorization` header holds a credential for Atoll's API. */
+export type IsOwnCredential = (authorization: string) => boolean
+
+const BEARER = /^bearer +(\S+) *$/i
+const JWT = /^[\w-]+\.([\w-]+)\.[\w-]*$/
+
+/** Goes by what a credential says, not by whether it is valid: an expired key is no sandbox's business either. */
+export function createIsOwnCredential(issuers: readonly OwnIssuer[]): IsOwnCredential {
+  return (authorization) => {
+    const bearer = BEARER.exec(authorization)?.[1]
+    if (bearer === undefined) return false
+    if (isApiKey(bearer)) return true
+    const { iss, aud } = claimsOf(bearer)
+    return issuers.some(({ issuer, audience }) => trim(issuer) === trim(iss) && [aud].flat().includes(audience))
+  }
+}
+
+/** Unchecked, and empty for what is no JSON Web Token. */
+function claimsOf(token: string): { iss?: unknown; aud?: unknown } {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(JWT.exec(token)?.[1] ?? '', 'base64url').toString('utf8'))
+    return typeof claims === 'object' && claims !== null ? claims : {}
+  } catch {
+    // No JSON is no claim.
+    return {}
+  }
+}
+
+function trim(issuer: unknown): string {
+  return typeof issuer === 'string' ? issuer.replace(/\/+$/, '') : ''
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import type { CreateRegion, CreateRegionResponse, Region, UpdateRegion } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import type { Principal } from '../auth/principal.ts'
+import type { RegionStore } from './region-store.ts'
+import type { RegionRow } from './region-table.ts'
+
+/** Regions: those that everybody may use, and those of an organization. Another's is unknown. */
+export interface RegionService {
+  listShared(): Promise<Region[]>
+  /** What the organization may use: the shared ones, then its own. */
+  list(caller: Principal): Promise<Region[]>
+  /** Throws REGION_NOT_FOUND. */
+  get(caller: Principal, id: string): Promise<Region>
+  /** Throws CONFLICT when the organization may use one of that name already. */
+  create(caller: Principal, body: CreateRegion): Promise<CreateRegionResponse>
+  /** Changes a region of the organization's own. Throws REGION_NOT_FOUND, and FORBIDDEN for a shared one. */
+  update(caller: Principal, id: string, changes: UpdateRegion): Promise<void>
+  /** Likewise; throws CONFLICT while a runner or a sandbox is there. */
+  delete(caller: Principal, id: string): Promise<void>
+  /** The id of the region that an organization, or one yet to be made, means by its id or name. Throws TARGET_NOT_FOUND. */
+  resolve(target: string, organizationId: string | undefined): Promise<string>
+  /** The region with this id, whoever's. */
+  find(id: string): Promise<Region | undefined>
+}
+
+export function createRegionService({ store }: { store: RegionStore }): RegionService {
+  async function findUsable(id: string, organizationId: string): Promise<RegionRow> {
+    const row = (await store.listUsable(organizationId)).find((region) => region.id === id)
+    if (row === undefined) throw new AppError('REGION_NOT_FOUND', `Region with ID ${id} not found`)
+    return row
+  }
+
+  async function findOwn(id: string, organizationId: string): Promise<RegionRow> {
+    const row = await findUsable(id, organizationId)
+    if (row.organizationId === null) throw new AppError('FORBIDDEN', 'A shared region cannot be changed')
+    return row
+  }
+
+  return {
+    listShared: async () => (await store.listShared()).map(toRegion),
+    list: async ({ organizationId }) => (await store.listUsable(organizationId)).map(toRegion),
+    get: async ({ organizationId }, id) => toRegion(await findUsable(id, organizationId)),
+    async create({ organizationId }, body) {
+      const taken = (await store.listUsable(organizationId)).some(({ name }) => name === body.name)
+      const id = randomUUID()
+      const row = taken ? undefined : await store.insert({ ...body, id, organizationId })
+      if (row === undefined) throw new AppError('CONFLICT', `Region with name ${body.name} already exists`)
+      // Nothing of Atoll's runs in a region but runners, which have tokens of their own.
+      const none = { proxyApiKey: null, sshGatewayApiKey: null }
+      return { id, ...none, snapshotManagerUsername: null, snapshotManagerPassword: null }
+    },
+    async update({ organizationId }, id, changes) {
+      await findOwn(id, organizationId)
+      await store.update(id, organizationId, changes)
+    },
+    async delete({ organizationId }, id) {
+      await findOwn(id, organizationId)
+      if ((await store.remove(id, organizationId)) === 'in use') {
+        throw new AppError('CONFLICT', 'The region has runners or sandboxes')
+      }
+    },
+    async resolve(target, organizationId) {
+      const usable = organizationId === undefined ? await store.listShared() : await store.listUsable(organizationId)
+      const found = usable.find(({ id }) => id === target) ?? usable.find(({ name }) => name === target)
+      if (found !== undefined) return found.id
+      const names = usable.map(({ name }) => name).join(', ')
+      throw new AppError('TARGET_NOT_FOUND', `Target ${target} not found; there is ${names}`)
+    },
+    async find(id) {
+      const row = await store.find(id)
+      return row && toRegion(row)
+    },
+  }
+}
+
+function toRegion(row: RegionRow): Region {
+  const { createdAt, updatedAt, ...facts } = row
+  return { ...facts, createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() }
+}

@@ -1,0 +1,37 @@
+import { sql } from 'drizzle-orm'
+import { check, foreignKey, pgTable, text, timestamp, unique, uuid } from 'drizzle-orm/pg-core'
+import { organizations } from '../organizations/organization-table.ts'
+
+/** Where sandboxes may be asked for. A shared one is everybody's, and its id is its name. */
+export const regions = pgTable(
+  'regions',
+  {
+    id: text('id').primaryKey(),
+    name: text('name').notNull(),
+    /** Null: everybody's. */
+    organizationId: uuid('organization_id'),
+    regionType: text('region_type', { enum: ['shared', 'dedicated', 'custom'] }).notNull(),
+    /** Where an organization's own parts of it are; Atoll only says so to who asks. */
+    proxyUrl: text('proxy_url'),
+    sshGatewayUrl: text('ssh_gateway_url'),
+    snapshotManagerUrl: text('snapshot_manager_url'),
+    otelEndpoint: text('otel_endpoint'),
+    createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
+    updatedAt: timestamp('updated_at', { withTimezone: true }).notNull().defaultNow(),
+  },
+  (table) => [
+    foreignKey({
+      name: 'regions_organization_fk',
+      columns: [table.organizationId],
+      foreignColumns: [organizations.id],
+    }).onDelete('cascade'),
+    unique('regions_name_unique').on(table.organizationId, table.name).nullsNotDistinct(),
+    check(
+      'regions_type_check',
+      sql`${table.regionType} in ('shared', 'dedicated', 'custom')
+        and (${table.regionType} = 'shared') = (${table.organizationId} is null)`,
+    ),
+  ],
+)
+
+export type RegionRow = typeof regions.$inferSelect

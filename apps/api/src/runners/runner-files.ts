@@ -1,0 +1,62 @@
+import type { Duplex, Readable } from 'node:stream'
+import { addAbortSignal } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { TunnelPeer } from '@atoll/tunnel'
+import { openDuplex } from '@atoll/tunnel'
+import { RunnerCallError, readAnswer } from './runner-answer.ts'
+
+/** Longest answer to an upload, or failure of a download, in bytes. */
+const MAX_ANSWER_BYTES = 64 * 1024
+
+interface Transfer {
+  path: string
+  /** Ends the transfer at any time. */
+  signal: AbortSignal
+}
+
+/**
+ * The body of a GET, which fails with TunnelError when the runner breaks it off. Throws RunnerCallError. Whoever takes it
+ * reads it to its end or destroys it.
+ */
+export async function openDownload(peer: TunnelPeer, { path, signal }: Transfer): Promise<Readable> {
+  signal.throwIfAborted()
+  const { duplex, response } = openDuplex(peer, { method: 'GET', path, headers: {} })
+  // Whoever reads it learns of a failure there; before that the response's head fails.
+  duplex.on('error', () => undefined)
+  addAbortSignal(signal, duplex)
+  duplex.end()
+  const head = await response
+  if (head.status === 200) return duplex
+  readAnswer(head.status, await readText(duplex))
+  throw new RunnerCallError(head.status, `status ${head.status}`)
+}
+
+/** PUTs all of `source` and answers what the runner does. Throws RunnerCallError, and what `source` fails with. */
+export async function upload(peer: TunnelPeer, transfer: Transfer & { source: Readable }): Promise<unknown> {
+  const { path, source, signal } = transfer
+  signal.throwIfAborted()
+  const { duplex, response } = openDuplex(peer, { method: 'PUT', path, headers: {} })
+  const sent = pipeline(source, duplex, { signal })
+  const answered = response.then(async ({ status }) => readAnswer(status, await readText(duplex)))
+  // Of the two that fail together one is thrown below.
+  for (const outcome of [sent, answered]) outcome.catch(() => undefined)
+  try {
+    // A runner that takes no more answers before all is sent.
+    await Promise.race([sent, answered])
+    return await answered
+  } finally {
+    duplex.destroy()
+  }
+}
+
+async function readText(duplex: Duplex): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of duplex) {
+    const part = Buffer.from(chunk)
+    bytes += part.length
+    if (bytes > MAX_ANSWER_BYTES) throw new RunnerCallError(0, 'the runner answered with something unexpected')
+    chunks.push(part)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

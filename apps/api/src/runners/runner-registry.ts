@@ -1,0 +1,121 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { CreatedRunner, CreateRunner, Runner, RunnerFull, RunnerSnapshotRef } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import { isUuid } from '../database/uuid.ts'
+import type { RegionService } from '../regions/region-service.ts'
+import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
+import { toRunner } from './runner-dto.ts'
+import type { RunnerFlags, RunnerQuery, RunnerRegistryStore, RunnerWithUse } from './runner-registry-store.ts'
+import { silenceAt } from './runner-silence.ts'
+
+const TOKEN_BYTES = 32
+
+const SANDBOXES_LOST =
+  'Sandboxes live on this runner, which is lost: with force=true those that have a backup are archived, and the others lost'
+
+export interface RunnerRegistryOptions {
+  store: RunnerRegistryStore
+  holdings: Pick<SnapshotRunnerStore, 'withSnapshot'>
+  regions: Pick<RegionService, 'find'>
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** Silence after which a runner is lost, in milliseconds. */
+  lostAfterMs: number
+}
+
+/** The list of runners, for those who run Atoll. */
+export interface RunnerRegistry {
+  /** Registers a runner and shows its token, this once. Throws BAD_REQUEST for an unknown region, and CONFLICT. */
+  register(body: CreateRunner): Promise<CreatedRunner>
+  list(query: Pick<RunnerQuery, 'region'>): Promise<Runner[]>
+  /** Throws RUNNER_NOT_FOUND. */
+  get(id: string): Promise<Runner>
+  getFull(id: string): Promise<RunnerFull>
+  /** Takes it out of placement, or back. Throws RUNNER_NOT_FOUND. */
+  setFlags(id: string, flags: RunnerFlags): Promise<Runner>
+  /**
+   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox lives there; `force` gives up what lives on a lost one: what has a
+   * backup is archived, and the rest is in error. Its connection ends within seconds.
+   */
+  remove(id: string, options?: { force: boolean }): Promise<void>
+  /** The runner of a sandbox, whoever's that is. Throws SANDBOX_NOT_FOUND. */
+  ofSandbox(sandboxId: string): Promise<Runner>
+  withSnapshot(ref: string): Promise<RunnerSnapshotRef[]>
+}
+
+export function createRunnerRegistry(options: RunnerRegistryOptions): RunnerRegistry {
+  const { store, holdings, regions, now } = options
+
+  async function find(id: string): Promise<RunnerWithUse> {
+    const [found] = isUuid(id) ? await store.list({ id }) : []
+    if (found === undefined) throw runnerNotFound(id)
+    return found
+  }
+
+  const get = async (id: string) => toRunner(await find(id), now())
+
+  return {
+    get,
+    async register(body) {
+      const region = body.regionId ?? body.region
+      if (region === undefined) throw new AppError('VALIDATION_FAILED', 'body.regionId is required')
+      if ((await regions.find(region)) === undefined)
+        throw new AppError('TARGET_NOT_FOUND', `Region ${region} not found`)
+      const token = body.apiKey ?? randomBytes(TOKEN_BYTES).toString('hex')
+      const name = body.name ?? body.domain
+      if (name === undefined) throw new AppError('VALIDATION_FAILED', 'body.name is required')
+      const id = await store.insert({ ...columnsOf(body), name, region, tokenHash: hash(token) })
+      if (id === undefined) throw new AppError('CONFLICT', `A runner of the name ${name} or with this token exists`)
+      return { ...(await get(id)), apiKey: token }
+    },
+    list: async (query) => (await store.list(query)).map((found) => toRunner(found, now())),
+    async getFull(id) {
+      const runner = await get(id)
+      const region = await regions.find(runner.region)
+      return { ...runner, ...(region === undefined ? {} : { regionType: region.regionType }) }
+    },
+    async setFlags(id, flags) {
+      if (!isUuid(id) || !(await store.setFlags(id, flags))) throw runnerNotFound(id)
+      return await get(id)
+    },
+    async remove(id, { force } = { force: false }) {
+      // Nobody has a token with this hash.
+      const tokenHash = hash(randomBytes(TOKEN_BYTES).toString('hex'))
+      const silence = silenceAt(now(), options.lostAfterMs)
+      const outcome = isUuid(id) ? await store.remove(id, { tokenHash, silence, force }) : 'unknown'
+      if (outcome === 'unknown') throw runnerNotFound(id)
+      if (outcome === 'lost') throw new AppError('CONFLICT', SANDBOXES_LOST)
+      if (outcome === 'in use') throw new AppError('CONFLICT', 'Sandboxes live on this runner')
+    },
+    async ofSandbox(sandboxId) {
+      const id = isUuid(sandboxId) ? await store.runnerOf(sandboxId) : undefined
+      if (id === undefined) throw new AppError('SANDBOX_NOT_FOUND', `Sandbox with ID ${sandboxId} not found`)
+      return await get(id)
+    },
+    async withSnapshot(ref) {
+      const [held, listed] = await Promise.all([holdings.withSnapshot(ref), store.list({})])
+      return held.flatMap(({ id, runnerId }) => {
+        const holder = listed.find(({ runner }) => runner.id === runnerId)?.runner
+        if (holder === undefined) return []
+        return [{ runnerSnapshotId: id, runnerId, runnerDomain: holder.domain ?? holder.name }]
+      })
+    },
+  }
+}
+
+function columnsOf(body: CreateRunner) {
+  const { domain, apiUrl, proxyUrl, gpuType, class: takes, capacity, gpu, tags, cpu, memory, disk } = body
+  return {
+    ...{ domain, apiUrl, proxyUrl, gpuType, class: takes, capacity, cpu, memoryGib: memory, diskGib: disk },
+    ...(gpu === undefined ? {} : { gpu }),
+    ...(tags === undefined ? {} : { tags }),
+  }
+}
+
+function runnerNotFound(id: string): AppError {
+  return new AppError('RUNNER_NOT_FOUND', `Runner with ID ${id} not found`)
+}
+
+function hash(token: string): string {
+  return createHash('sha256').update(token).digest('hex')
+}

@@ -1,0 +1,41 @@
+import type { SQL } from 'drizzle-orm'
+import { and, eq, isNull, lt, or, sql } from 'drizzle-orm'
+import type { Queryable } from '../database/database.ts'
+import { SILENCE_LIMIT_MS } from './runner-session.ts'
+import { runners } from './runner-table.ts'
+
+/** A runner that nothing was heard of for so long is lost, unless configured otherwise. In milliseconds. */
+export const RUNNER_LOST_AFTER_MS = 120_000
+
+/** Before when a runner must have been heard of last to be lost. */
+export interface Silence {
+  heardBefore: Date
+  /** The same for a connection that may have died with its replica. */
+  seenBefore: Date
+}
+
+/** At `now` (milliseconds since the epoch). */
+export function silenceAt(now: number, lostAfterMs: number): Silence {
+  return { heardBefore: new Date(now - lostAfterMs), seenBefore: new Date(now - SILENCE_LIMIT_MS) }
+}
+
+/** The condition that a runner is lost: silent, or removed for good. */
+export function isLostSince({ heardBefore, seenBefore }: Silence): SQL {
+  // What was there before it was noted when runners are heard of had its last connection then.
+  const heardAt = sql`coalesce(${runners.heardAt}, ${runners.updatedAt})`
+  const silent = and(
+    sql`${heardAt} < ${heardBefore.toISOString()}::timestamptz`,
+    or(isNull(runners.lastSeenAt), lt(runners.lastSeenAt, seenBefore)),
+  )
+  return sql`(${runners.removedAt} is not null or (${silent}))`
+}
+
+/** Whether a runner is lost, which it stays until the transaction ends: its next connection waits for that. */
+export async function lockLost(tx: Queryable, id: string, silence: Silence): Promise<boolean> {
+  const rows = await tx
+    .select({ id: runners.id })
+    .from(runners)
+    .where(and(eq(runners.id, id), isLostSince(silence)))
+    .for('share')
+  return rows.length > 0
+}

@@ -1,0 +1,135 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { until } from '../../testing/until.ts'
+
+let world: ReconciledSandboxes
+
+beforeEach(async () => {
+  world = await createReconciledSandboxes()
+})
+afterEach(() => world[Symbol.asyncDispose]())
+
+const request = (id: string) => world.backups.request(id, world.organizationId)
+
+function untilBackup(id: string, state: string): Promise<void> {
+  return until(`the backup is ${state}`, async () => (await world.read(id)).backupState === state)
+}
+
+function contents(id: string): (string | undefined)[] {
+  return world.objects.filesOf(id)
+}
+
+describe('a backup', () => {
+  it('copies the files of a sandbox that goes on running', async () => {
+    world.startReplica()
+    const id = await world.started()
+    world.runner.get(id).files = 'now'
+    expect(await request(id)).toMatchObject({ backupState: 'Pending' })
+    await untilBackup(id, 'Completed')
+    expect(await world.read(id)).toMatchObject({ state: 'started', desiredState: 'started' })
+    expect((await world.read(id)).backupCreatedAt).not.toBeNull()
+    expect(contents(id)).toEqual(['now'])
+  })
+
+  it('takes the place of the one before', async () => {
+    world.startReplica()
+    const id = await world.stopped('now')
+    await request(id)
+    await untilBackup(id, 'Completed')
+    world.runner.get(id).files = 'later'
+    await request(id)
+    await untilBackup(id, 'Completed')
+    await world.untilSwept()
+    expect(contents(id)).toEqual(['later'])
+  })
+
+  it('is refused while one is on its way', async () => {
+    const replica = world.startReplica()
+    const id = await world.started()
+    const trap = world.runner.trap('export', 'before')
+    await request(id)
+    replica.keeper.wake()
+    await trap.reached
+    expect((await world.read(id)).backupState).toBe('InProgress')
+    await expect(request(id)).rejects.toMatchObject({
+      code: 'SANDBOX_STATE_CONFLICT',
+      message: 'Backup already in progress',
+    })
+    trap.spring()
+    await untilBackup(id, 'Completed')
+  })
+
+  it('of two asked for at once is one', async () => {
+    world.startReplica()
+    const id = await world.started()
+    const answers = await Promise.allSettled([request(id), request(id), request(id)])
+    expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected'])
+  })
+
+  it('R12: is given up when the sandbox is stopped, which does not wait', async () => {
+    world.startReplica()
+    const id = await world.started()
+    const trap = world.runner.trap('export', 'before')
+    await request(id)
+    await trap.reached
+    await world.command(id, 'stop')
+    await world.untilSettled(id, 'stopped')
+    expect((await world.read(id)).backupState).toBe('None')
+    trap.spring()
+    await world.untilSettled(id, 'stopped')
+    expect((await world.read(id)).backupState).toBe('None')
+    await request(id)
+    await untilBackup(id, 'Completed')
+  })
+
+  it('R2: is made by another replica when one dies', async () => {
+    const first = world.startReplica()
+    const id = await world.stopped('all')
+    const trap = world.runner.trap('export', 'after')
+    await request(id)
+    await trap.reached
+    await first.die()
+    world.startReplica()
+    await untilBackup(id, 'Completed')
+    trap.spring()
+    await world.untilSwept()
+    expect(contents(id)).toEqual(['all'])
+  })
+
+  it('is tried again, and after the last try shows that it failed and keeps the one before', async () => {
+    world.startReplica()
+    const id = await world.stopped('all')
+    await request(id)
+    await untilBackup(id, 'Completed')
+    const { backupId } = await world.read(id)
+    world.objects.failures = 5
+    await request(id)
+    await untilBackup(id, 'Error')
+    expect((await world.read(id)).backupId).toBe(backupId)
+    expect(contents(id)).toEqual(['all'])
+    world.objects.failures = 1
+    await request(id)
+    await untilBackup(id, 'Completed')
+  })
+
+  it('is not to be had of what has no files on a runner', async () => {
+    world.startReplica()
+    const id = await world.stopped('all')
+    await world.command(id, 'archive')
+    await world.untilSettled(id, 'archived')
+    await expect(request(id)).rejects.toMatchObject({ code: 'SANDBOX_STATE_CONFLICT' })
+    expect(await world.backups.request(id, '00000000-0000-4000-8000-000000000000')).toBeUndefined()
+  })
+
+  it('goes with its sandbox', async () => {
+    world.startReplica()
+    const id = await world.stopped('all')
+    await request(id)
+    await untilBackup(id, 'Completed')
+    await world.command(id, 'delete')
+    await world.untilSettled(id, 'destroyed')
+    await world.untilSwept()
+    expect(contents(id)).toEqual([])
+  })
+})

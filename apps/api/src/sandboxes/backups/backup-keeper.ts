@@ -1,0 +1,166 @@
+import type { Logger } from '@atoll/service'
+import type {
+  LeaseJob,
+  LeaseLoopLimits,
+  LeaseRequest,
+  LeaseWork,
+  RetryLimits,
+} from '../../reconciliation/lease-loop.ts'
+import { LeaseLoop, LeaseLostError, retryDelayMs } from '../../reconciliation/lease-loop.ts'
+import type { RunnerClient } from '../../runners/runner-client.ts'
+import { createDeadline } from '../deadline.ts'
+import type { SandboxChanges } from '../sandbox-changes.ts'
+import { verdictOn } from '../step-failure.ts'
+import type { BackupObjects } from './backup-objects.ts'
+import { backupKey } from './backup-objects.ts'
+import type { BackupJob, BackupStore } from './backup-store.ts'
+import { TRANSFER_DEADLINE_MS } from './sandbox-files.ts'
+import { saveFiles } from './save-files.ts'
+import type { UploadStore } from './upload-store.ts'
+
+/** Bounds of keeping backups; times in milliseconds. */
+export interface BackupKeeperLimits extends LeaseLoopLimits, RetryLimits {
+  /** Tries before a backup is given up. */
+  maxAttempts: number
+  /** Objects deleted in one go. */
+  maxDeletions: number
+}
+
+export const backupKeeperLimits: Readonly<BackupKeeperLimits> = Object.freeze({
+  maxJobs: 2,
+  leaseMs: 30_000,
+  pollMs: 5_000,
+  maxAttempts: 5,
+  retryMinMs: 1_000,
+  retryMaxMs: 30_000,
+  maxDeletions: 100,
+})
+
+export interface BackupKeeperOptions {
+  store: BackupStore
+  uploads: UploadStore
+  objects: BackupObjects
+  runners: {
+    /** Runners that this replica can call now. */
+    readyIds(): string[]
+    client(runnerId: string): RunnerClient | undefined
+  }
+  changes: SandboxChanges
+  log: Logger
+  limits?: Partial<BackupKeeperLimits>
+}
+
+/** Makes the backups that are wanted, and deletes the objects of those that nobody wants any more. */
+export interface BackupKeeper extends AsyncDisposable {
+  start(): void
+  /** Looks for work now. */
+  wake(): void
+}
+
+/** Works from `start` until disposed, which cuts short what is on its way and gives its leases back. */
+export function createBackupKeeper(options: BackupKeeperOptions): BackupKeeper {
+  return new Keeper(options)
+}
+
+/** One backup being made. */
+interface Making extends LeaseJob {
+  sandboxId: string
+}
+
+class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
+  readonly what = 'backups'
+  readonly leases: BackupStore
+  private readonly options: BackupKeeperOptions
+  private readonly limits: BackupKeeperLimits
+  private readonly loop: LeaseLoop<BackupJob, Making>
+  private unsubscribe: () => void = () => undefined
+
+  constructor(options: BackupKeeperOptions) {
+    this.options = options
+    this.leases = options.store
+    this.limits = { ...backupKeeperLimits, ...options.limits }
+    this.loop = new LeaseLoop({ work: this, limits: this.limits, log: options.log })
+  }
+
+  start(): void {
+    // Whatever else is wanted of a sandbox does not wait for its backup.
+    this.unsubscribe = this.options.changes.subscribe((change) => {
+      if (change === 'all' || change.state === change.desiredState) return
+      const making = this.loop.jobs().find(({ sandboxId }) => sandboxId === change.id)
+      making?.controller.abort(new LeaseLostError())
+    })
+    this.loop.start()
+  }
+
+  wake(): void {
+    this.loop.wake()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.unsubscribe()
+    await this.loop[Symbol.asyncDispose]()
+  }
+
+  async lease(request: LeaseRequest): Promise<BackupJob[]> {
+    const runnerIds = this.options.runners.readyIds()
+    return runnerIds.length === 0 ? [] : await this.options.store.lease({ ...request, runnerIds })
+  }
+
+  begin({ sandbox }: BackupJob): Making {
+    return { controller: new AbortController(), sandboxId: sandbox.id }
+  }
+
+  async drive(job: BackupJob, { controller }: Making): Promise<void> {
+    const { store, uploads, log, runners, objects } = this.options
+    const { id, sandbox } = job
+    try {
+      using deadline = createDeadline(controller.signal, TRANSFER_DEADLINE_MS)
+      const runner = sandbox.runnerId === null ? undefined : runners.client(sandbox.runnerId)
+      if (runner === undefined || this.loop.closed) return await store.release(id, this.loop.owner)
+      const backup = { id, sandboxId: sandbox.id, owner: this.loop.owner }
+      const sum = await saveFiles({ runner, objects, uploads, signal: deadline.signal }, backup)
+      if (await store.keep(id, this.loop.owner, sum))
+        log.info({ sandboxId: sandbox.id, ...sum }, 'a sandbox was backed up')
+      await this.discardStaged({ ...backup, runnerId: sandbox.runnerId }, deadline.signal)
+    } catch (error) {
+      await this.afterFailure(job, error, controller.signal.aborted)
+    }
+  }
+
+  /** What it took the place of is to be deleted. */
+  isMore(): boolean {
+    return true
+  }
+
+  async tidy(): Promise<void> {
+    const { store, objects } = this.options
+    for (const backup of await store.discarded(this.limits.maxDeletions)) {
+      if (this.loop.closed) return
+      await objects.remove(backupKey(backup))
+      await this.discardStaged(backup)
+      await store.forget(backup.id)
+    }
+  }
+
+  private async afterFailure({ id, sandbox, attempts }: BackupJob, error: unknown, aborted: boolean): Promise<void> {
+    const { store, log } = this.options
+    const verdict = verdictOn(error)
+    if (aborted || verdict === 'away') return await store.release(id, this.loop.owner)
+    log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts + 1 }, 'a backup failed')
+    const last = verdict === 'permanent' || attempts + 1 >= this.limits.maxAttempts
+    await store.fail(id, this.loop.owner, { delayMs: retryDelayMs(attempts, this.limits), last })
+  }
+
+  /** Its runner needs the archive no longer. What stays there for now goes by itself after a day. */
+  private async discardStaged(
+    backup: { id: string; sandboxId: string; runnerId: string | null },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { runners, log } = this.options
+    const runner = backup.runnerId === null ? undefined : runners.client(backup.runnerId)
+    const archive = { sandboxId: backup.sandboxId, archiveId: backup.id }
+    await runner?.archives.discard(archive, signal).catch((error: unknown) => {
+      log.debug({ err: error, ...archive }, 'a runner keeps an archive for now')
+    })
+  }
+}

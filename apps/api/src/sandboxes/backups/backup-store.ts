@@ -1,0 +1,286 @@
+import { randomUUID } from 'node:crypto'
+import { AppError, phaseOf } from '@atoll/protocol'
+import type { SQL } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm'
+import type { Database, Queryable } from '../../database/database.ts'
+import { heldBy } from '../sandbox-change-store.ts'
+import type { SandboxRow } from '../sandbox-table.ts'
+import { sandboxes } from '../sandbox-table.ts'
+import type { BackupRow } from './backup-table.ts'
+import { sandboxBackups } from './backup-table.ts'
+import { discardBackups, isUnfinished } from './discard-backups.ts'
+
+/** What there is to say of a whole object. */
+export interface BackupSum {
+  bytes: number
+  sha256: string
+}
+
+/** A whole backup. */
+export interface KeptBackup extends BackupSum {
+  id: string
+  ofChange: Date
+  /** Null for one that was written in one piece. */
+  partBytes: number | null
+}
+
+/** One backup being made, and of what. */
+export interface BackupJob {
+  id: string
+  sandbox: SandboxRow
+  /** Failures so far. */
+  attempts: number
+}
+
+export interface JobRequest {
+  owner: string
+  /** Only of sandboxes on these runners. */
+  runnerIds: readonly string[]
+  limit: number
+  leaseMs: number
+}
+
+/** The SQL of backups. Leases run on the database's clock; writes fail softly when a lease is no longer the owner's. */
+export interface BackupStore {
+  /** Notes that a backup is wanted; undefined for an unknown sandbox. Throws SANDBOX_STATE_CONFLICT. */
+  request(sandboxId: string, organizationId: string): Promise<SandboxRow | undefined>
+  /** Leases backups that are wanted and that nobody makes. */
+  lease(request: JobRequest): Promise<BackupJob[]>
+  renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
+  /** Counts a failure and gives the lease back; `last`: the backup is given up. */
+  fail(id: string, owner: string, retry: { delayMs: number; last: boolean }): Promise<void>
+  /** Gives a lease back: nothing is written under it any more. */
+  release(id: string, owner: string): Promise<void>
+  /** Records that a wanted backup is whole, and lets the one before go; false when nobody wants it any more. */
+  keep(id: string, owner: string, sum: BackupSum): Promise<boolean>
+
+  /**
+   * Begins the backup that an archive needs, or takes over the one that was begun for this change of state, for whoever holds
+   * the sandbox's lease as `owner`; answers its id, undefined when the lease is lost.
+   */
+  beginArchive(row: SandboxRow, owner: string, backup: { id: string; leaseMs: number }): Promise<string | undefined>
+  /** Records that it is whole: from now on the sandbox's files may go. */
+  keepForArchive(row: SandboxRow, owner: string, backup: BackupSum & { id: string }): Promise<boolean>
+  /** The whole backup that `row` has; undefined when there is none. */
+  kept(row: SandboxRow): Promise<KeptBackup | undefined>
+
+  /** Backups whose objects are to be deleted, and where the sandbox is. */
+  discarded(limit: number): Promise<(Pick<BackupRow, 'id' | 'sandboxId'> & Pick<SandboxRow, 'runnerId'>)[]>
+  /** Forgets one whose object is deleted, unless somebody may still be writing it. */
+  forget(id: string): Promise<void>
+}
+
+type BackupStoreOptions = Pick<Database, 'db' | 'transaction'> & {
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
+export function createBackupStore({ db, transaction, now }: BackupStoreOptions): BackupStore {
+  return {
+    request: (sandboxId, organizationId) =>
+      transaction((tx) => request(tx, { sandboxId, organizationId, at: new Date(now()) })),
+    lease: (request) => transaction((tx) => lease(tx, request)),
+    async renew(owner, ids, leaseMs) {
+      if (ids.length === 0) return
+      await db
+        .update(sandboxBackups)
+        .set({ leaseExpiresAt: inMs(leaseMs) })
+        .where(and(inArray(sandboxBackups.id, [...ids]), isHeldBy(owner)))
+    },
+    fail: (id, owner, retry) => transaction((tx) => fail(tx, { id, owner, ...retry })),
+    async release(id, owner) {
+      const mine = and(eq(sandboxBackups.id, id), eq(sandboxBackups.leaseOwner, owner))
+      await db.update(sandboxBackups).set(noLease).where(mine)
+    },
+    keep: (id, owner, sum) =>
+      transaction(async (tx) => {
+        const sandbox = await lockJob(tx, id, owner)
+        if (sandbox === undefined) return false
+        await keep(tx, sandbox, { id, at: new Date(now()), ...sum })
+        return true
+      }),
+
+    beginArchive: (row, owner, backup) =>
+      transaction((tx) => beginArchive(tx, row, { owner, at: new Date(now()), ...backup })),
+    keepForArchive: (row, owner, { id, bytes, sha256 }) =>
+      transaction(async (tx) => {
+        if (!(await lockArchiving(tx, row, owner))) return false
+        const [writing] = await tx.select().from(sandboxBackups).where(eq(sandboxBackups.id, id)).for('update')
+        if (writing?.state !== 'writing') return false
+        await keep(tx, row, { id, bytes, sha256, at: new Date(now()) })
+        return true
+      }),
+    async kept({ backupId }) {
+      if (backupId === null) return undefined
+      const [row] = await db
+        .select()
+        .from(sandboxBackups)
+        .where(and(eq(sandboxBackups.id, backupId), eq(sandboxBackups.state, 'kept')))
+      if (row?.bytes == null || row.sha256 === null) return undefined
+      const { id, ofChange, bytes, sha256, partBytes } = row
+      return { id, ofChange, bytes, sha256, partBytes }
+    },
+
+    async discarded(limit) {
+      const { id, sandboxId, state } = sandboxBackups
+      return await db
+        .select({ id, sandboxId, runnerId: sandboxes.runnerId })
+        .from(sandboxBackups)
+        .innerJoin(sandboxes, eq(sandboxes.id, sandboxId))
+        .where(eq(state, 'discarded'))
+        .limit(limit)
+    },
+    async forget(id) {
+      await db
+        .delete(sandboxBackups)
+        .where(and(eq(sandboxBackups.id, id), eq(sandboxBackups.state, 'discarded'), leaseIsOver()))
+    },
+  }
+}
+
+interface NewArchive {
+  owner: string
+  id: string
+  leaseMs: number
+  at: Date
+}
+
+async function beginArchive(tx: Queryable, row: SandboxRow, archive: NewArchive): Promise<string | undefined> {
+  const { owner, id, leaseMs, at } = archive
+  if (!(await lockArchiving(tx, row, owner))) return undefined
+  const lease = { leaseOwner: owner, leaseExpiresAt: inMs(leaseMs) }
+  const ofThisChange = and(
+    ...[eq(sandboxBackups.sandboxId, row.id), eq(sandboxBackups.state, 'writing')],
+    eq(sandboxBackups.ofChange, row.changedAt),
+  )
+  const [begun] = await tx.update(sandboxBackups).set(lease).where(ofThisChange).returning({ id: sandboxBackups.id })
+  if (begun !== undefined) return begun.id
+  await discardBackups(tx, and(eq(sandboxBackups.sandboxId, row.id), isUnfinished))
+  const columns = { id, sandboxId: row.id, ofChange: row.changedAt, createdAt: at, ...lease }
+  await tx.insert(sandboxBackups).values({ ...columns, state: 'writing' })
+  return id
+}
+
+interface Wish {
+  sandboxId: string
+  organizationId: string
+  at: Date
+}
+
+async function request(tx: Queryable, { sandboxId, organizationId, at }: Wish): Promise<SandboxRow | undefined> {
+  const mine = and(eq(sandboxes.id, sandboxId), eq(sandboxes.organizationId, organizationId))
+  const [row] = await tx.select().from(sandboxes).where(mine).for('update')
+  if (row === undefined) return undefined
+  checkBackupCanBegin(row)
+  const id = randomUUID()
+  await tx.insert(sandboxBackups).values({ id, sandboxId, state: 'pending', ofChange: row.changedAt, createdAt: at })
+  const wanted = { backupState: 'Pending' as const }
+  const [changed] = await tx.update(sandboxes).set(wanted).where(eq(sandboxes.id, sandboxId)).returning()
+  return changed
+}
+
+function checkBackupCanBegin(row: SandboxRow): void {
+  const phase = phaseOf(row)
+  const refusal = (message: string) => new AppError('SANDBOX_STATE_CONFLICT', message)
+  if (phase !== 'started' && phase !== 'stopped') throw refusal('Sandbox is not in valid state')
+  if (row.backupState === 'Pending' || row.backupState === 'InProgress') throw refusal('Backup already in progress')
+}
+
+const noLease = { leaseOwner: null, leaseExpiresAt: null }
+
+async function keep(
+  tx: Queryable,
+  sandbox: Pick<SandboxRow, 'id' | 'backupId'>,
+  { id, bytes, sha256, at }: BackupSum & { id: string; at: Date },
+): Promise<void> {
+  await tx
+    .update(sandboxBackups)
+    .set({ state: 'kept', bytes, sha256, ...noLease })
+    .where(eq(sandboxBackups.id, id))
+  await tx
+    .update(sandboxes)
+    .set({ backupState: 'Completed', backupId: id, backupCreatedAt: at })
+    .where(eq(sandboxes.id, sandbox.id))
+  if (sandbox.backupId !== null) await discardBackups(tx, eq(sandboxBackups.id, sandbox.backupId))
+}
+
+async function lease(tx: Queryable, { owner, runnerIds, limit, leaseMs }: JobRequest): Promise<BackupJob[]> {
+  const rows = await tx
+    .select({ backup: sandboxBackups, sandbox: sandboxes })
+    .from(sandboxBackups)
+    .innerJoin(sandboxes, eq(sandboxes.id, sandboxBackups.sandboxId))
+    .where(
+      and(
+        isUnfinished,
+        // What an archive writes is its reconciler's.
+        eq(sandboxes.state, sandboxes.desiredState),
+        inArray(sandboxes.runnerId, [...runnerIds]),
+        leaseIsOver(),
+        or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`)),
+      ),
+    )
+    .orderBy(asc(sandboxBackups.createdAt))
+    .limit(limit)
+    .for('update', { skipLocked: true })
+  const ids = rows.map(({ backup }) => backup.id)
+  if (ids.length === 0) return []
+  await tx
+    .update(sandboxBackups)
+    .set({ state: 'writing', leaseOwner: owner, leaseExpiresAt: inMs(leaseMs) })
+    .where(inArray(sandboxBackups.id, ids))
+  const sandboxIds = rows.map(({ sandbox }) => sandbox.id)
+  await tx.update(sandboxes).set({ backupState: 'InProgress' }).where(inArray(sandboxes.id, sandboxIds))
+  return rows.map(({ backup, sandbox }) => ({ id: backup.id, sandbox, attempts: backup.attempts }))
+}
+
+interface Failure {
+  id: string
+  owner: string
+  delayMs: number
+  last: boolean
+}
+
+async function fail(tx: Queryable, { id, owner, delayMs, last }: Failure): Promise<void> {
+  const sandbox = await lockJob(tx, id, owner)
+  if (sandbox === undefined) return
+  await tx
+    .update(sandboxBackups)
+    .set({
+      ...{ attempts: sql`${sandboxBackups.attempts} + 1`, nextAttemptAt: inMs(delayMs), ...noLease },
+      ...(last ? { state: 'discarded' as const } : {}),
+    })
+    .where(eq(sandboxBackups.id, id))
+  if (last) await tx.update(sandboxes).set({ backupState: 'Error' }).where(eq(sandboxes.id, sandbox.id))
+}
+
+/** Locks a backup that `owner` makes, and its sandbox: that one first, as whatever changes a sandbox does. */
+async function lockJob(tx: Queryable, id: string, owner: string): Promise<SandboxRow | undefined> {
+  const [found] = await tx.select().from(sandboxBackups).where(held(id, owner))
+  if (found === undefined) return undefined
+  const [sandbox] = await tx.select().from(sandboxes).where(eq(sandboxes.id, found.sandboxId)).for('update')
+  const still = await tx.select({ id: sandboxBackups.id }).from(sandboxBackups).where(held(id, owner)).for('update')
+  return still.length === 0 ? undefined : sandbox
+}
+
+/** Locks the sandbox while it is being archived by `owner`, still the same time. */
+async function lockArchiving(tx: Queryable, row: SandboxRow, owner: string): Promise<boolean> {
+  const same = and(eq(sandboxes.id, row.id), eq(sandboxes.changedAt, row.changedAt), heldBy(owner))
+  const rows = await tx.select({ id: sandboxes.id }).from(sandboxes).where(same).for('update')
+  return rows.length > 0
+}
+
+function held(id: string, owner: string): SQL | undefined {
+  return and(eq(sandboxBackups.id, id), eq(sandboxBackups.state, 'writing'), isHeldBy(owner))
+}
+
+function isHeldBy(owner: string): SQL | undefined {
+  return and(eq(sandboxBackups.leaseOwner, owner), gt(sandboxBackups.leaseExpiresAt, sql`now()`))
+}
+
+function leaseIsOver(): SQL | undefined {
+  return or(isNull(sandboxBackups.leaseExpiresAt), lt(sandboxBackups.leaseExpiresAt, sql`now()`))
+}
+
+function inMs(milliseconds: number): SQL {
+  return sql`now() + ${milliseconds} * interval '1 millisecond'`
+}

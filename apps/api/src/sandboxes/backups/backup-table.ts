@@ -1,0 +1,94 @@
+import { sql } from 'drizzle-orm'
+import {
+  bigint,
+  check,
+  foreignKey,
+  index,
+  integer,
+  pgTable,
+  // biome-ignore lint/suspicious/noDeprecatedImports: only one overload of primaryKey is deprecated, not the one used
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core'
+import { sandboxes } from '../sandbox-table.ts'
+
+/**
+ * Copies of sandboxes' files in the object store, whole or not. A row is there before its object and goes after it, so
+ * that no object is ever without one.
+ */
+export const sandboxBackups = pgTable(
+  'sandbox_backups',
+  {
+    id: uuid('id').primaryKey(),
+    sandboxId: uuid('sandbox_id').notNull(),
+    /** `pending`: asked for. `writing`: on its way. `kept`: whole and checked. `discarded`: its object is deleted. */
+    state: text('state', { enum: ['pending', 'writing', 'kept', 'discarded'] }).notNull(),
+    /** The sandbox's `changedAt` when it was made: whether anything may have changed since. */
+    ofChange: timestamp('of_change', { withTimezone: true }).notNull(),
+    /** Of the object, once that is known. */
+    bytes: bigint('bytes', { mode: 'number' }),
+    /** Of the object, in hexadecimal. */
+    sha256: text('sha256'),
+    /** How the archive in the object is packed. */
+    format: text('format', { enum: ['tar', 'tar+gzip', 'tar+zstd'] })
+      .notNull()
+      .default('tar'),
+    /** The upload that the parts belong to, while it is written. */
+    uploadId: text('upload_id'),
+    /** Of all parts but the last; null for an object that has none of them recorded. */
+    partBytes: bigint('part_bytes', { mode: 'number' }),
+    /** Failures so far. */
+    attempts: integer('attempts').notNull().default(0),
+    nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
+    /** Who may be writing the object. */
+    leaseOwner: uuid('lease_owner'),
+    leaseExpiresAt: timestamp('lease_expires_at', { withTimezone: true }),
+    createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
+  },
+  (table) => [
+    foreignKey({
+      name: 'sandbox_backups_sandbox_fk',
+      columns: [table.sandboxId],
+      foreignColumns: [sandboxes.id],
+    }),
+    index('sandbox_backups_sandbox_index').on(table.sandboxId),
+    uniqueIndex('sandbox_backups_unfinished_unique')
+      .on(table.sandboxId)
+      .where(sql`${table.state} in ('pending', 'writing')`),
+    // What a keeper looks for: few rows, however many backups there are.
+    index('sandbox_backups_work_index').on(table.createdAt).where(sql`${table.state} <> 'kept'`),
+    check('sandbox_backups_state_check', sql`${table.state} in ('pending', 'writing', 'kept', 'discarded')`),
+    check('sandbox_backups_format_check', sql`${table.format} in ('tar', 'tar+gzip', 'tar+zstd')`),
+    check(
+      'sandbox_backups_kept_check',
+      sql`${table.state} <> 'kept' or (${table.bytes} is not null and ${table.sha256} ~ '^[0-9a-f]{64}$')`,
+    ),
+  ],
+)
+
+/** Parts of backups' objects that are in the object store: what a copy goes on from, and how damage is found. */
+export const sandboxBackupParts = pgTable(
+  'sandbox_backup_parts',
+  {
+    backupId: uuid('backup_id').notNull(),
+    /** From 1 on. */
+    number: integer('number').notNull(),
+    etag: text('etag').notNull(),
+    /** In hexadecimal. */
+    sha256: text('sha256').notNull(),
+  },
+  (table) => [
+    primaryKey({ name: 'sandbox_backup_parts_pk', columns: [table.backupId, table.number] }),
+    foreignKey({
+      name: 'sandbox_backup_parts_backup_fk',
+      columns: [table.backupId],
+      foreignColumns: [sandboxBackups.id],
+    }).onDelete('cascade'),
+    check('sandbox_backup_parts_sha256_check', sql`${table.sha256} ~ '^[0-9a-f]{64}$'`),
+  ],
+)
+
+export type BackupRow = typeof sandboxBackups.$inferSelect

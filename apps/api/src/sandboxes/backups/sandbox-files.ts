@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import type { RunnerClient } from '../../runners/runner-client.ts'
+import type { SandboxRow } from '../sandbox-table.ts'
+import type { BackupObjects } from './backup-objects.ts'
+import type { BackupStore } from './backup-store.ts'
+import { BackupNotWantedError } from './backup-transfer.ts'
+import { restoreFiles } from './restore-files.ts'
+import { saveFiles } from './save-files.ts'
+import type { UploadStore } from './upload-store.ts'
+
+/** A copy to or from the object store that takes longer is given up and begun anew, in milliseconds. */
+export const TRANSFER_DEADLINE_MS = 2 * 60 * 60 * 1000
+
+export interface FilesMove {
+  runner: RunnerClient
+  row: SandboxRow
+  /** Who holds the sandbox's lease. */
+  leaseOwner: string
+  signal: AbortSignal
+}
+
+/** Moves sandboxes' files between runners and the object store. Every call may be repeated after a crash inside it. */
+export interface SandboxFiles {
+  /** From its runner, where nothing is left of it then; false when the lease was lost. */
+  archive(move: FilesMove): Promise<boolean>
+  /** Into a sandbox that is made on its runner and has not been started. */
+  restore(move: Omit<FilesMove, 'leaseOwner'>): Promise<void>
+}
+
+export interface SandboxFilesOptions {
+  store: BackupStore
+  uploads: UploadStore
+  objects: BackupObjects
+}
+
+export function createSandboxFiles(options: SandboxFilesOptions): SandboxFiles {
+  const { store, uploads, objects } = options
+  return {
+    async archive(move) {
+      const { runner, row, signal } = move
+      const kept = await store.kept(row)
+      // One of an earlier attempt: its files may be gone from the runner already.
+      const isSaved = kept?.ofChange.getTime() === row.changedAt.getTime()
+      if (!isSaved && !(await saveForArchive(options, move))) return false
+      await runner.remove(row.id, signal)
+      return true
+    },
+    async restore({ runner, row, signal }) {
+      const kept = await store.kept(row)
+      if (kept === undefined) throw new Error(`sandbox ${row.id} is archived without a backup`)
+      const parts = await uploads.parts(kept.id)
+      await restoreFiles({ runner, objects, signal }, { ...kept, parts, sandboxId: row.id })
+    },
+  }
+}
+
+/** False when the lease was lost. */
+async function saveForArchive({ store, uploads, objects }: SandboxFilesOptions, move: FilesMove): Promise<boolean> {
+  const { runner, row, leaseOwner, signal } = move
+  const id = await store.beginArchive(row, leaseOwner, { id: randomUUID(), leaseMs: TRANSFER_DEADLINE_MS })
+  if (id === undefined) return false
+  try {
+    const backup = { id, sandboxId: row.id, owner: leaseOwner }
+    const sum = await saveFiles({ runner, objects, uploads, signal }, backup)
+    return await store.keepForArchive(row, leaseOwner, { id, ...sum })
+  } catch (error) {
+    if (error instanceof BackupNotWantedError) return false
+    throw error
+  } finally {
+    await store.release(id, leaseOwner)
+  }
+}

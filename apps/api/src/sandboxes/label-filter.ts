@@ -1,0 +1,22 @@
+import { AppError } from '@atoll/protocol'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+
+const Labels = Type.Record(Type.String(), Type.String())
+
+/** Reads the labels that a list is to be narrowed to; absent or empty is none. Throws VALIDATION_FAILED. */
+export function parseLabels(text: string | undefined): Record<string, string> {
+  if (text === undefined || text === '') return {}
+  const labels = parseJson(text)
+  if (Value.Check(Labels, labels)) return labels
+  throw new AppError('VALIDATION_FAILED', 'querystring.labels must be a JSON object of strings')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Not JSON is as wrong as JSON that is something else.
+    return undefined
+  }
+}

@@ -1,0 +1,175 @@
+import type { SandboxVolume } from '@atoll/protocol'
+import { AppError, DEFAULT_TARGET } from '@atoll/protocol'
+import type { Queryable } from '../database/database.ts'
+import type { Quotas } from '../organizations/quotas.ts'
+import type { Resources } from '../runners/placement.ts'
+import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
+import type { SnapshotService } from '../snapshots/snapshot-service.ts'
+import type { SnapshotStore } from '../snapshots/snapshot-store.ts'
+import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
+import type { VolumeService } from '../volumes/volume-service.ts'
+import type { Mount } from '../volumes/volume-store.ts'
+import type { SandboxPlan } from './sandbox-plan.ts'
+import type { NewSandboxRow, SandboxRow } from './sandbox-table.ts'
+
+export interface SandboxOriginsOptions {
+  snapshots: Pick<SnapshotService, 'ensureBuild'>
+  store: Pick<SnapshotStore, 'find' | 'lockUsable' | 'setUsed' | 'emit'>
+  holdings: Pick<SnapshotRunnerStore, 'holdersOf'>
+  volumes: Pick<VolumeService, 'planMounts' | 'attach' | 'runnerOf'>
+  quotas: Pick<Quotas, 'requireActive'>
+}
+
+/** On which runners a sandbox may be. */
+export interface Places {
+  /** Those that have its snapshot. */
+  holders: readonly string[]
+  /** Whether others may be taken, to which the snapshot is brought first. */
+  canTravel: boolean
+  /** The one that has its volumes, if it has any. */
+  only: string | undefined
+}
+
+/** What a new sandbox is made from, and what follows from that. */
+export interface SandboxOrigin {
+  /** Its region: the organization's own where none is asked for. */
+  target: string
+  size: Resources
+  places: Places
+  /** The state in which it begins on that runner. */
+  stateOn(runnerId: string): NewSandboxRow['state']
+  columns: Pick<
+    NewSandboxRow,
+    'snapshot' | 'snapshotId' | 'snapshotRef' | 'buildInfo' | 'entrypoint' | 'volumes' | 'cpu' | 'memoryGib' | 'diskGib'
+  >
+  /** Writes down what belongs to the sandbox, once there is one. */
+  attach(tx: Queryable, sandboxId: string): Promise<void>
+  /** Wakes whoever is to make the snapshot, once the transaction is through. */
+  announce(): void
+}
+
+/** Finds out what sandboxes are made from. */
+export interface SandboxOrigins {
+  /**
+   * What a plan's snapshot is, before anything is locked; undefined where the plan brings a build of its own. Throws
+   * SNAPSHOT_NOT_FOUND and SNAPSHOT_NOT_ACTIVE.
+   */
+  choose(organizationId: string, plan: SandboxPlan): Promise<SnapshotRow | undefined>
+  /** The rest, in the transaction that makes the sandbox. Throws the same, and BAD_REQUEST for volumes that cannot be had. */
+  settle(tx: Queryable, plan: SandboxPlan, chosen: Chosen): Promise<SandboxOrigin>
+  /** Where a sandbox that is on no runner could be. */
+  placesOf(tx: Queryable, row: SandboxRow): Promise<Places>
+}
+
+export interface Chosen {
+  organizationId: string
+  snapshot: SnapshotRow | undefined
+}
+
+export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOrigins {
+  const { snapshots, store, holdings, volumes, quotas } = options
+
+  async function snapshotFor(
+    tx: Queryable,
+    plan: SandboxPlan & { target: string },
+    chosen: Chosen,
+  ): Promise<SnapshotRow> {
+    const { organizationId, snapshot } = chosen
+    if (snapshot !== undefined) {
+      // It may have been deleted since.
+      const usable = await store.lockUsable(tx, snapshot.id)
+      if (usable === undefined) throw notFound(plan.snapshot)
+      return requireActive(usable, plan.snapshot)
+    }
+    const info = plan.asked.buildInfo
+    if (info === undefined) throw notFound(plan.snapshot)
+    return await snapshots.ensureBuild(tx, { organizationId, info, region: plan.target })
+  }
+
+  return {
+    async choose(organizationId, plan) {
+      if (plan.asked.buildInfo !== undefined) return undefined
+      const row = await store.find(organizationId, plan.snapshot)
+      if (row === undefined) throw notFound(plan.snapshot)
+      return requireActive(row, plan.snapshot)
+    },
+
+    async settle(tx, plan, chosen) {
+      const { organizationId } = chosen
+      // First of all locks, for everybody.
+      const { defaultRegionId } = await quotas.requireActive(tx, organizationId)
+      const target = plan.target ?? defaultRegionId ?? DEFAULT_TARGET
+      const snapshot = await snapshotFor(tx, { ...plan, target }, chosen)
+      const { mounts, runnerId } = await volumes.planMounts(tx, organizationId, plan.asked.volumes)
+      const held = await holdings.holdersOf(tx, snapshot.ref)
+      const isUnderWay = snapshot.state !== 'active'
+      const holders = isUnderWay && snapshot.runnerId !== null ? [...held, snapshot.runnerId] : held
+      const size = sizeOf(plan, snapshot)
+      return {
+        target,
+        size,
+        places: { holders, canTravel: snapshot.kind !== 'builtin', only: runnerId },
+        stateOn: (id) => firstState(snapshot, held.includes(id)),
+        columns: { ...size, ...columnsOf(snapshot, { plan, mounts }) },
+        async attach(tx2, sandboxId) {
+          await volumes.attach(tx2, sandboxId, mounts)
+          await store.setUsed(tx2, snapshot.id)
+        },
+        announce() {
+          if (isUnderWay) store.emit(snapshot)
+        },
+      }
+    },
+
+    async placesOf(tx, row) {
+      const holders = await holdings.holdersOf(tx, row.snapshotRef ?? row.snapshot)
+      const only = await volumes.runnerOf(
+        tx,
+        row.volumes.map(({ volumeId }) => volumeId),
+      )
+      return { holders, canTravel: false, only }
+    },
+  }
+}
+
+function requireActive(row: SnapshotRow, asked: string): SnapshotRow {
+  if (row.state !== 'active') throw new AppError('SNAPSHOT_NOT_ACTIVE', `Snapshot ${asked} is ${row.state}`)
+  if (!row.enabled) throw new AppError('SNAPSHOT_NOT_ACTIVE', `Snapshot ${asked} is disabled`)
+  return row
+}
+
+function notFound(asked: string): AppError {
+  return new AppError('SNAPSHOT_NOT_FOUND', `Snapshot ${asked} not found`)
+}
+
+/** What a sandbox has: what is asked for or, where nothing is, what its snapshot says. */
+export function sizeOf({ asked }: SandboxPlan, snapshot: SnapshotRow): Resources {
+  return {
+    cpu: asked.size.cpu || snapshot.cpu,
+    memoryGib: asked.size.memoryGib || snapshot.memoryGib,
+    diskGib: asked.size.diskGib || snapshot.diskGib,
+  }
+}
+
+function columnsOf(snapshot: SnapshotRow, { plan, mounts }: { plan: SandboxPlan; mounts: readonly Mount[] }) {
+  const isOwnBuild = plan.asked.buildInfo !== undefined
+  return {
+    snapshot: isOwnBuild ? (snapshot.buildInfo?.snapshotRef ?? snapshot.ref) : (snapshot.name ?? plan.snapshot),
+    snapshotId: snapshot.id,
+    snapshotRef: snapshot.ref,
+    buildInfo: isOwnBuild ? snapshot.buildInfo : null,
+    entrypoint: snapshot.entrypoint,
+    volumes: mounts.map(
+      ({ volumeId, mountPath, subpath }): SandboxVolume => ({
+        ...{ volumeId, mountPath },
+        ...(subpath === undefined ? {} : { subpath }),
+      }),
+    ),
+  }
+}
+
+function firstState({ state }: SnapshotRow, isHere: boolean): NewSandboxRow['state'] {
+  if (state === 'build_pending') return 'pending_build'
+  if (state !== 'active') return 'building_snapshot'
+  return isHere ? 'creating' : 'pulling_snapshot'
+}

@@ -1,0 +1,144 @@
+import { AppError } from '@atoll/protocol'
+import type { Queryable } from '../database/database.ts'
+import type { Quotas, SandboxDemand } from '../organizations/quotas.ts'
+import type { Resources } from '../runners/placement.ts'
+import { hasRoom, pickRunner } from '../runners/placement.ts'
+import type { RunnerService } from '../runners/runner-service.ts'
+import { ownerOf } from './owner-of.ts'
+import type { SandboxColumns } from './sandbox-change-store.ts'
+import type { Places, SandboxOrigins } from './sandbox-origins.ts'
+import type { SandboxStore } from './sandbox-store.ts'
+import type { SandboxRow } from './sandbox-table.ts'
+
+export interface SandboxRoomOptions {
+  store: Pick<SandboxStore, 'usage' | 'organizationUsage'>
+  quotas: Pick<Quotas, 'checkSandbox'>
+  runners: Pick<RunnerService, 'lockCandidates' | 'lockOne'>
+  /** Where a sandbox that is on no runner could be. */
+  placesOf: SandboxOrigins['placesOf']
+}
+
+/**
+ * Whether there is room for what a sandbox shall have, of its organization's quotas and of a runner, which both stay
+ * locked until the transaction ends. All throw NO_AVAILABLE_RUNNER and as the quotas.
+ */
+export interface SandboxRoom {
+  /** For a new one: answers its runner. */
+  forNew(tx: Queryable, organizationId: string, wanted: Wanted): Promise<string>
+  /** For the start of one that does not run; one that is on no runner, or on a lost one, gets another. */
+  forStart(tx: Queryable, row: SandboxRow): Promise<SandboxColumns | undefined>
+  /** For one that is to be elsewhere, of whatever it is counted already: answers that runner. */
+  elsewhere(tx: Queryable, row: SandboxRow): Promise<string>
+  /** For one in error that shall count again without running. */
+  forRecovery(tx: Queryable, row: SandboxRow): Promise<undefined>
+  /** For other resources than it has. */
+  forResize(tx: Queryable, row: SandboxRow, wanted: Resources): Promise<void>
+}
+
+/** Where a sandbox is to be, and what it shall have. */
+export interface Wanted extends Resources {
+  target: string
+  places: Places
+  class: SandboxRow['class']
+}
+
+const NOTHING: Resources = { cpu: 0, memoryGib: 0, diskGib: 0 }
+
+export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxRoomOptions): SandboxRoom {
+  const check = (tx: Queryable, organizationId: string, demand: Omit<SandboxDemand, 'usage'>) =>
+    quotas.checkSandbox(tx, organizationId, { ...demand, usage: () => store.organizationUsage(tx, organizationId) })
+
+  /** What has the snapshot comes before what it would have to be brought to. */
+  async function place(tx: Queryable, wanted: Wanted, except: string | null = null): Promise<string> {
+    const { target, places, class: size, ...need } = wanted
+    const { holders, canTravel, only } = places
+    const all = await runners.lockCandidates(tx, { region: target, class: size })
+    const candidates = all.filter(({ id }) => id !== except && (only === undefined || id === only))
+    const usage = await store.usage(
+      tx,
+      candidates.map(({ id }) => id),
+    )
+    const having = candidates.filter(({ id }) => holders.includes(id))
+    const among = (some: typeof candidates) => pickRunner({ candidates: some, usage, need, random: Math.random })
+    const runnerId = among(having) ?? (canTravel ? among(candidates) : undefined)
+    if (runnerId === undefined) throw noRunner()
+    return runnerId
+  }
+
+  async function checkRunner(tx: Queryable, id: string, need: Resources): Promise<void> {
+    const runner = await runners.lockOne(tx, id)
+    if (runner === undefined) throw noRunner()
+    const usage = await store.usage(tx, [runner.id])
+    if (!hasRoom(runner, usage.get(runner.id), need)) throw noRunner()
+  }
+
+  async function elsewhere(tx: Queryable, row: SandboxRow): Promise<string> {
+    // What a fork is to begin with is where its parent is.
+    if (row.state === 'creating' && row.forkedFromId !== null) throw noRunner()
+    const places = await placesOf(tx, row)
+    // What waits for its snapshot to come can wait for it elsewhere.
+    const canTravel = places.canTravel || row.state === 'pulling_snapshot'
+    return await place(tx, { ...row, places: { ...places, canTravel } }, row.runnerId)
+  }
+
+  return {
+    elsewhere,
+    async forNew(tx, organizationId, wanted) {
+      await check(tx, organizationId, {
+        size: wanted,
+        adds: { ...wanted, sandboxes: 1, running: 1 },
+      })
+      return await place(tx, wanted)
+    },
+
+    async forStart(tx, row) {
+      const { cpu, memoryGib, diskGib, runnerId } = row
+      const organizationId = ownerOf(row)
+      const isCounted = row.state !== 'error'
+      const isOnDisk = isCounted && row.state !== 'archived'
+      // One on a lost runner may run for all that is known, so it counts.
+      const runs = isCounted && row.lost && (row.state === 'started' || row.desiredState === 'started')
+      const adds = runs ? { cpu: 0, memoryGib: 0, running: 0 } : { cpu, memoryGib, running: 1 }
+      await check(tx, organizationId, {
+        adds: { ...adds, diskGib: isOnDisk ? 0 : diskGib, sandboxes: isCounted ? 0 : 1 },
+      })
+      if (runnerId === null || row.lost) return { runnerId: await elsewhere(tx, row) }
+      // Its disk is counted already; cpu and memory others may have by now.
+      await checkRunner(tx, runnerId, { cpu, memoryGib, diskGib: 0 })
+      return undefined
+    },
+
+    async forRecovery(tx, row) {
+      const { runnerId, diskGib, state, lost } = row
+      const organizationId = ownerOf(row)
+      const adds = { diskGib: runnerId === null || lost ? 0 : diskGib, sandboxes: state === 'error' ? 1 : 0 }
+      await check(tx, organizationId, {
+        adds: { ...NOTHING, ...adds, running: 0 },
+      })
+      return undefined
+    },
+
+    async forResize(tx, row, wanted) {
+      const organizationId = ownerOf(row)
+      const more =
+        row.state === 'started' ? difference(wanted, row) : { ...NOTHING, diskGib: wanted.diskGib - row.diskGib }
+      await check(tx, organizationId, {
+        size: wanted,
+        adds: { ...more, sandboxes: 0, running: 0 },
+      })
+      if (row.runnerId !== null) await checkRunner(tx, row.runnerId, more)
+    },
+  }
+}
+
+function difference(wanted: Resources, had: Resources): Resources {
+  return {
+    cpu: wanted.cpu - had.cpu,
+    memoryGib: wanted.memoryGib - had.memoryGib,
+    diskGib: wanted.diskGib - had.diskGib,
+  }
+}
+
+function noRunner(): AppError {
+  return new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
+}

@@ -1,0 +1,121 @@
+import type { SandboxReport } from '@atoll/protocol'
+import { SNAPSHOT_PULL_LIMIT_MS } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
+import type { SnapshotChanges } from '../snapshots/snapshot-changes.ts'
+import type { SnapshotTransfers } from '../snapshots/snapshot-transfers.ts'
+import type { SandboxSnapshotStore, WaitingSandbox } from './sandbox-snapshot-store.ts'
+import type { SandboxStore } from './sandbox-store.ts'
+
+/** How often it is looked whether somebody waits. In milliseconds. */
+const POLL_MS = 1_000
+
+export interface SnapshotFollowerOptions {
+  store: Pick<SandboxStore, 'change'>
+  links: Pick<SandboxSnapshotStore, 'waiting' | 'endSnapshots'>
+  transfers: SnapshotTransfers
+  runners: { readyIds(): string[] }
+  snapshotChanges: SnapshotChanges
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+  pollMs?: number | undefined
+}
+
+/** Tells sandboxes what has become of the snapshots that they wait for. Works from `start` until disposed. */
+export interface SnapshotFollower extends AsyncDisposable {
+  start(): void
+  /** Looks now. */
+  wake(): void
+}
+
+export function createSnapshotFollower(options: SnapshotFollowerOptions): SnapshotFollower {
+  const { store, links, transfers, runners, log, now } = options
+  let running: Promise<void> | undefined
+  let again = false
+  let closed = false
+  let timer: NodeJS.Timeout | undefined
+  let unsubscribe: () => void = () => undefined
+
+  async function follow(waiting: WaitingSandbox): Promise<void> {
+    const news = newsFor(waiting)
+    if (news === undefined) return
+    const { id } = waiting.sandbox
+    await store.change({ id, actor: { kind: 'reconciler' }, ...news })
+  }
+
+  function newsFor(waiting: WaitingSandbox): News | undefined {
+    const { sandbox, snapshot } = waiting
+    if (sandbox.state !== 'pulling_snapshot') return newsOfBuild(waiting)
+    if (snapshot.state === 'removing' || snapshot.state === 'removed') return { event: 'failed', reason: DELETED }
+    if (waiting.isHere) return { event: 'pulled' }
+    if (now() - sandbox.changedAt.getTime() > SNAPSHOT_PULL_LIMIT_MS) return { event: 'failed', reason: TOO_LONG }
+    // Whoever has its runner brings it.
+    if (sandbox.runnerId === null || !runners.readyIds().includes(sandbox.runnerId)) return undefined
+    const transfer = transfers.bring(sandbox.runnerId, snapshot)
+    if (transfer.kind !== 'failed') return undefined
+    return { event: 'failed', reason: `The snapshot could not be brought to its runner: ${transfer.reason}` }
+  }
+
+  async function look(): Promise<void> {
+    await links.endSnapshots()
+    for (const waiting of await links.waiting()) await follow(waiting)
+  }
+
+  async function run(): Promise<void> {
+    do {
+      again = false
+      await look()
+    } while (again && !closed)
+  }
+
+  function wake(): void {
+    again = true
+    if (closed) return
+    running ??= run()
+      .catch((error: unknown) => log.error({ err: error }, 'following snapshots failed; it is tried again'))
+      .finally(() => {
+        running = undefined
+      })
+  }
+
+  return {
+    start() {
+      unsubscribe = options.snapshotChanges.subscribe(wake)
+      timer = setInterval(wake, options.pollMs ?? POLL_MS)
+    },
+    wake,
+    async [Symbol.asyncDispose]() {
+      closed = true
+      clearInterval(timer)
+      unsubscribe()
+      await running
+    },
+  }
+}
+
+const DELETED = 'The snapshot was deleted'
+const TOO_LONG = 'The snapshot was not brought to its runner within 15 minutes'
+
+interface News {
+  event: SandboxReport
+  reason?: string
+}
+
+/** What a sandbox that waits for a build is told. */
+function newsOfBuild({ sandbox, snapshot }: WaitingSandbox): News | undefined {
+  switch (snapshot.state) {
+    case 'build_pending':
+      return undefined
+    case 'active':
+    case 'inactive':
+      return { event: 'built' }
+    case 'error':
+    case 'build_failed':
+      return { event: 'buildFailed', reason: snapshot.errorReason ?? 'The build failed' }
+    case 'removing':
+    case 'removed':
+      return { event: 'buildFailed', reason: DELETED }
+    default:
+      return sandbox.state === 'pending_build' ? { event: 'buildBegun' } : undefined
+  }
+}

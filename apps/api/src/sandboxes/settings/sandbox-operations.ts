@@ -1,0 +1,117 @@
+import type { UpdateNetworkSettings, UpdateResources, UpdateWorkspaceResources } from '@atoll/protocol'
+import { AppError, shownState } from '@atoll/protocol'
+import type { Principal } from '../../auth/principal.ts'
+import type { Queryable } from '../../database/database.ts'
+import type { Resources } from '../../runners/placement.ts'
+import type { RunnerService } from '../../runners/runner-service.ts'
+import type { BackupStore } from '../backups/backup-store.ts'
+import type { SandboxColumns } from '../sandbox-change-store.ts'
+import type { Command, SandboxCommands } from '../sandbox-commands.ts'
+import { sandboxNotFound } from '../sandbox-commands.ts'
+import type { SandboxFacts } from '../sandbox-dto.ts'
+import { toFacts } from '../sandbox-dto.ts'
+import type { SandboxRoom } from '../sandbox-room.ts'
+import type { SandboxRow } from '../sandbox-table.ts'
+import type { StateWaiter } from '../state-waiter.ts'
+import { planNetworkChange } from './network-settings.ts'
+import { planResize } from './resize-rules.ts'
+
+export interface SandboxOperationsOptions {
+  commands: SandboxCommands
+  room: SandboxRoom
+  runners: Pick<RunnerService, 'lockLost'>
+  backups: Pick<BackupStore, 'request'>
+  /** Somebody is to look for backups to make. */
+  wakeBackups: () => void
+  wait: StateWaiter
+}
+
+/** What changes a sandbox as a whole. All but one return at once. Throw SANDBOX_NOT_FOUND and SANDBOX_STATE_CONFLICT. */
+export interface SandboxOperations {
+  /** Of a stopped sandbox: its files go to the object store, and its runner is free. */
+  archive(caller: Principal, idOrName: string): Promise<SandboxFacts>
+  /** Of one that is started or stopped: a copy of its files goes to the object store. */
+  backUp(caller: Principal, idOrName: string): Promise<SandboxFacts>
+  /** Throws BAD_REQUEST for what cannot be, NO_AVAILABLE_RUNNER and as the quotas. */
+  resize(caller: Principal, idOrName: string, resources: UpdateResources): Promise<SandboxFacts>
+  /** The same for the workspace generation; throws FORBIDDEN for a GPU. */
+  resizeWorkspace(caller: Principal, idOrName: string, resources: UpdateWorkspaceResources): Promise<SandboxFacts>
+  /**
+   * From an error that left its files; and from a lost runner to the files of its backup, which loses what changed since.
+   * Throws NO_AVAILABLE_RUNNER and as the quotas.
+   */
+  recover(caller: Principal, idOrName: string, options: { start: boolean }): Promise<SandboxFacts>
+  /** Waits until it is in force, or half a minute: then it shows as resizing still. Throws VALIDATION_FAILED. */
+  setNetwork(
+    caller: Principal,
+    idOrName: string,
+    change: { settings: UpdateNetworkSettings; signal: AbortSignal },
+  ): Promise<SandboxFacts>
+}
+
+export function createSandboxOperations(options: SandboxOperationsOptions): SandboxOperations {
+  const { commands, room, runners, backups } = options
+
+  async function resize(caller: Principal, idOrName: string, resources: UpdateResources): Promise<SandboxFacts> {
+    const before = async (tx: Queryable, row: SandboxRow): Promise<SandboxColumns> => {
+      const wanted = planResize(row, resources)
+      await room.forResize(tx, row, wanted)
+      return resizeTo(wanted)
+    }
+    return toFacts(await commands.give(caller, idOrName, { event: 'resize', before }))
+  }
+
+  /** L5: nothing is taken from a runner that has just been heard of. */
+  function afterLoss(before: NonNullable<Command['before']>): NonNullable<Command['before']> {
+    return async (tx, row) => {
+      if (row.lost && row.runnerId !== null && !(await runners.lockLost(tx, row.runnerId))) {
+        throw new AppError('SANDBOX_STATE_CONFLICT', 'Sandbox state change in progress: its runner is returning')
+      }
+      return await before(tx, row)
+    }
+  }
+
+  return {
+    resize,
+    async archive(caller, idOrName) {
+      return toFacts(await commands.give(caller, idOrName, { event: 'archive' }))
+    },
+
+    async backUp(caller, idOrName) {
+      const { id } = await commands.find(caller, idOrName)
+      const row = await backups.request(id, caller.organizationId)
+      if (row === undefined) throw sandboxNotFound(idOrName)
+      options.wakeBackups()
+      return toFacts(row)
+    },
+
+    async resizeWorkspace(caller, idOrName, { gpu = 0, ...resources }) {
+      if (gpu !== 0) throw new AppError('FORBIDDEN', 'No runner has a GPU')
+      return await resize(caller, idOrName, resources)
+    },
+
+    async recover(caller, idOrName, { start }) {
+      return toFacts(
+        start
+          ? await commands.give(caller, idOrName, { event: 'recover', before: afterLoss(room.forStart) })
+          : await commands.give(caller, idOrName, { event: 'recoverStopped', before: afterLoss(room.forRecovery) }),
+      )
+    },
+
+    async setNetwork(caller, idOrName, { settings, signal }) {
+      if (Object.values(settings).every((setting) => setting === undefined)) {
+        throw new AppError('VALIDATION_FAILED', 'Give one of networkBlockAll, networkAllowList and domainAllowList')
+      }
+      const before = async (_tx: Queryable, row: SandboxRow): Promise<SandboxColumns> => {
+        return { ...resizeTo(row), ...planNetworkChange(row, settings) }
+      }
+      const row = await commands.give(caller, idOrName, { event: 'resize', before, reason: 'network settings' })
+      const settled = await options.wait(row.id, (lifecycle) => shownState(lifecycle) === 'resizing', signal)
+      return toFacts(settled ?? row)
+    },
+  }
+}
+
+function resizeTo({ cpu, memoryGib, diskGib }: Resources): SandboxColumns {
+  return { resizeCpu: cpu, resizeMemoryGib: memoryGib, resizeDiskGib: diskGib }
+}

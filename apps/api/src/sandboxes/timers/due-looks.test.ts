@@ -1,0 +1,113 @@
+import { createLogger } from '@atoll/service'
+import { beforeEach, expect, it } from 'vitest'
+import type { DueLooks } from './due-looks.ts'
+import { createDueLooks } from './due-looks.ts'
+
+let clock: number
+let timers: { at: number; call: () => void }[]
+let looks: number[]
+/** What the next look tells of when the next is due. */
+let due: number | undefined
+let fails: boolean
+
+beforeEach(() => {
+  clock = 1_000_000
+  timers = []
+  looks = []
+  due = undefined
+  fails = false
+})
+
+function createLooks(): DueLooks {
+  return createDueLooks({
+    async look() {
+      looks.push(clock)
+      if (fails) throw new Error('planned')
+      return due
+    },
+    log: createLogger('test', 'silent'),
+    now: () => clock,
+    after(delayMs, call) {
+      const timer = { at: clock + delayMs, call }
+      timers.push(timer)
+      return () => {
+        timers = timers.filter((other) => other !== timer)
+      }
+    },
+  })
+}
+
+/** Lets `ms` pass, and what falls due happen at its time. */
+async function advance(ms: number): Promise<void> {
+  const until = clock + ms
+  for (;;) {
+    const next = timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0]
+    if (next === undefined) break
+    timers = timers.filter((other) => other !== next)
+    clock = next.at
+    next.call()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  clock = until
+}
+
+it('looks at the millisecond at which something is due', async () => {
+  await using made = createLooks()
+  due = clock + 4_321
+  made.start()
+  await advance(0)
+  due = undefined
+  await advance(4_320)
+  expect(looks).toEqual([1_000_000])
+  await advance(1)
+  expect(looks).toEqual([1_000_000, 1_004_321])
+})
+
+it('looks every ten seconds where nothing is due, or only later', async () => {
+  await using made = createLooks()
+  due = clock + 60_000
+  made.start()
+  await advance(35_000)
+  expect(looks).toEqual([1_000_000, 1_010_000, 1_020_000, 1_030_000])
+})
+
+it('looks twice a second at most, though all the time something is due or asked for', async () => {
+  await using made = createLooks()
+  due = 0
+  made.start()
+  await advance(2_000)
+  for (let call = 0; call < 10; call += 1) made.wake()
+  await advance(499)
+  expect(looks).toEqual([1_000_000, 1_000_500, 1_001_000, 1_001_500, 1_002_000])
+})
+
+it('looks at once when it is woken, also in a look', async () => {
+  await using made = createLooks()
+  made.wake()
+  await advance(1_000)
+  expect(looks).toEqual([])
+  made.start()
+  await advance(1_234)
+  made.wake()
+  await advance(0)
+  expect(looks).toEqual([1_001_000, 1_002_234])
+  await advance(9_999)
+  expect(looks).toHaveLength(2)
+  timers[0]?.call()
+  made.wake()
+  await new Promise((resolve) => setImmediate(resolve))
+  await advance(500)
+  expect(looks).toHaveLength(4)
+})
+
+it('goes on after a look that failed, and ends when it is disposed', async () => {
+  const made = createLooks()
+  fails = true
+  made.start()
+  await advance(10_000)
+  expect(looks).toEqual([1_000_000, 1_010_000])
+  await made[Symbol.asyncDispose]()
+  made.wake()
+  await advance(60_000)
+  expect(looks).toHaveLength(2)
+})

@@ -1,0 +1,212 @@
+import { createLogger } from '@atoll/service'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import type { SandboxRow } from '../sandbox-table.ts'
+import type { SandboxTimers } from './sandbox-timers.ts'
+import { createSandboxTimers } from './sandbox-timers.ts'
+import { createTimerStore, dueQuery, isDue, timers as kinds, nextQuery } from './timer-store.ts'
+
+const MINUTE_MS = 60_000
+
+let clock: number
+let world: ReconciledSandboxes
+
+beforeEach(async () => {
+  clock = Date.parse('2026-01-01T00:00:00Z')
+  world = await createReconciledSandboxes(() => clock)
+  world.startReplica()
+})
+afterEach(() => world[Symbol.asyncDispose]())
+
+function createTimers(flushActivity: () => Promise<void> = async () => undefined): SandboxTimers {
+  const { database, store } = world
+  const log = createLogger('test', 'silent')
+  const changes = { subscribe: () => () => undefined }
+  const timers = createTimerStore(database)
+  return createSandboxTimers({ timers, store, changes, flushActivity, log, now: () => clock })
+}
+
+/** Whether it has been asked to change by `minutes` and one pass, and not a millisecond before. */
+async function changesAfter(id: string, minutes: number): Promise<SandboxRow> {
+  const timers = createTimers()
+  const begin = clock
+  clock = begin + minutes * MINUTE_MS - 1
+  await timers.pass()
+  const before = await world.read(id)
+  expect([before.desiredState, before.updatedAt.getTime() <= begin]).toEqual([before.state, true])
+  clock += 1
+  await timers.pass()
+  return await world.read(id)
+}
+
+const off = { autoStopMinutes: 0, autoArchiveMinutes: 43_200, autoDeleteMinutes: -1 }
+
+describe('autostop', () => {
+  it('stops what was not used for its interval, to the millisecond', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 15 })
+    expect((await changesAfter(id, 15)).desiredState).toBe('stopped')
+    await world.untilSettled(id, 'stopped')
+    expect((await world.store.events(id)).find(({ event }) => event === 'stop')).toMatchObject({
+      ...{ actorKind: 'reconciler', reason: 'not used for its auto-stop interval', durationMs: 15 * MINUTE_MS },
+    })
+  })
+
+  it('counts from the last use, also one that is not written down yet', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 1 })
+    clock += 5 * MINUTE_MS
+    const used = clock
+    await createTimers(() => world.store.touch(new Map([[id, used]]))).pass()
+    expect((await world.read(id)).desiredState).toBe('started')
+    expect((await changesAfter(id, 1)).desiredState).toBe('stopped')
+  })
+
+  it('is never with 0, and takes up a new interval at once', async () => {
+    const id = await world.started(off)
+    clock += 1_000_000 * MINUTE_MS
+    await createTimers().pass()
+    expect((await world.read(id)).desiredState).toBe('started')
+    await world.store.set(id, world.organizationId, { autoStopMinutes: 1_000_000 })
+    await createTimers().pass()
+    expect((await world.read(id)).desiredState).toBe('stopped')
+  })
+
+  it('deletes what is to be deleted when it stops', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 15, autoDeleteMinutes: 0 })
+    expect((await changesAfter(id, 15)).desiredState).toBe('destroyed')
+    await world.untilSettled(id, 'destroyed')
+  })
+})
+
+describe('autoarchive', () => {
+  it('archives what was stopped for its interval', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10_080 })
+    expect((await changesAfter(id, 10_080)).desiredState).toBe('archived')
+    await world.untilSettled(id, 'archived')
+  })
+
+  it('is not put off by resizing, and begins anew with each stop', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10 })
+    clock += 6 * MINUTE_MS
+    await world.command(id, 'resize', { resizeCpu: 2, resizeMemoryGib: 1, resizeDiskGib: 3 })
+    await world.untilSettled(id, 'stopped')
+    expect(await world.read(id)).toMatchObject({ cpu: 2, stoppedAt: new Date(clock - 6 * MINUTE_MS) })
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
+    clock += 60 * MINUTE_MS
+    await world.command(id, 'stop')
+    await world.untilSettled(id, 'stopped')
+    expect((await changesAfter(id, 10)).desiredState).toBe('archived')
+  })
+})
+
+describe('autodelete', () => {
+  it('deletes what was stopped for its interval, archived meanwhile or not', async () => {
+    const columns = { ...off, autoArchiveMinutes: 10, autoDeleteMinutes: 20 }
+    const id = await world.stopped('all', columns)
+    clock += 15 * MINUTE_MS
+    await createTimers().pass()
+    await world.untilSettled(id, 'archived')
+    clock += 5 * MINUTE_MS
+    await createTimers().pass()
+    await world.untilSettled(id, 'destroyed')
+    await world.untilSwept()
+    expect(world.objects.keysOf(id)).toEqual([])
+  })
+
+  it('goes before archiving when both are due', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 5, autoDeleteMinutes: 5 })
+    expect((await changesAfter(id, 5)).desiredState).toBe('destroyed')
+  })
+
+  it('with 0 deletes what had ended by itself', async () => {
+    const id = await world.stopped('all', off)
+    await world.store.set(id, world.organizationId, { autoDeleteMinutes: 0 })
+    await createTimers().pass()
+    await world.untilSettled(id, 'destroyed')
+  })
+})
+
+it('a time to live ends what is started, stopped, archived or in error alike', async () => {
+  const autoDestroyAt = new Date(clock + 90 * MINUTE_MS)
+  const columns = { ...off, autoDestroyAt }
+  const ids = [await world.started(columns), await world.stopped('b', columns), await world.stopped('c', columns)]
+  await world.command(ids[2] ?? '', 'archive')
+  await world.untilSettled(ids[2] ?? '', 'archived')
+  const failed = await world.started(columns)
+  await world.database.sql`update sandboxes set state = 'error', error_reason = 'x' where id = ${failed}`
+  ids.push(failed)
+  clock = autoDestroyAt.getTime() - 1
+  await createTimers().pass()
+  for (const id of ids) expect((await world.read(id)).desiredState).not.toBe('destroyed')
+  clock += 1
+  await createTimers().pass()
+  for (const id of ids) await world.untilSettled(id, 'destroyed')
+})
+
+it('passes of many replicas at once do everything once', async () => {
+  const ids = await Promise.all(Array.from({ length: 30 }, () => world.started({ ...off, autoStopMinutes: 15 })))
+  clock += 15 * MINUTE_MS
+  await Promise.all(Array.from({ length: 5 }, () => createTimers().pass()))
+  for (const id of ids) {
+    await world.untilSettled(id, 'stopped')
+    expect((await world.store.events(id)).filter(({ event }) => event === 'stop')).toHaveLength(1)
+  }
+})
+
+it('one that cannot be changed does not keep the others', async () => {
+  const ids = [await world.started({ ...off, autoStopMinutes: 1 }), await world.started({ ...off, autoStopMinutes: 2 })]
+  const { change } = world.store
+  world.store.change = (request) => (request.id === ids[0] ? Promise.reject(new Error('planned')) : change(request))
+  clock += 2 * MINUTE_MS
+  await createTimers().pass()
+  expect((await world.read(ids[1] ?? '')).desiredState).toBe('stopped')
+})
+
+it('what the queries find is due by the rows, whatever the settings', async () => {
+  const { database, store, organizationId } = world
+  const intervals = [-1, 0, 1, 60, 2_147_483_647]
+  const id = await world.stopped('all', off)
+  for (const minutes of intervals) {
+    const positive = Math.max(0, minutes)
+    const columns = { autoStopMinutes: positive, autoArchiveMinutes: positive, autoDeleteMinutes: minutes }
+    await store.set(id, organizationId, { ...columns, autoDestroyAt: minutes < 0 ? null : new Date(clock + minutes) })
+    const row = await world.read(id)
+    for (const offset of [-1, 0, 1, 60 * MINUTE_MS]) {
+      for (const kind of kinds) {
+        const found = await createTimerStore(database).due(kind, new Date(clock + offset), 10)
+        expect(found.includes(id), `${kind} ${minutes} ${offset}`).toBe(isDue(row, kind, clock + offset))
+      }
+    }
+  }
+})
+
+it('knows when the next is due, to the millisecond, and nothing of what is due already', async () => {
+  const timers = createTimerStore(world.database)
+  expect(await timers.next(new Date(clock))).toBeUndefined()
+  await world.started({ ...off, autoStopMinutes: 15 })
+  expect(await timers.next(new Date(clock))).toBe(clock + 15 * MINUTE_MS)
+  await world.started({ ...off, autoDestroyAt: new Date(clock + 61_234) })
+  expect(await timers.next(new Date(clock))).toBe(clock + 61_234)
+  await world.stopped('all', { ...off, autoArchiveMinutes: 10, autoDeleteMinutes: 1 })
+  expect(await timers.next(new Date(clock))).toBe(clock + MINUTE_MS)
+  expect(await timers.next(new Date(clock + MINUTE_MS))).toBe(clock + 61_234)
+  expect(await timers.next(new Date(clock + 61_234))).toBe(clock + 10 * MINUTE_MS)
+  expect(await timers.next(new Date(clock + 15 * MINUTE_MS))).toBeUndefined()
+})
+
+it.each(kinds)('%s looks at an index alone', async (kind) => {
+  const { db, sql } = world.database
+  const at = new Date(clock)
+  const name = kind.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)
+  for (const query of [dueQuery(db, kind, { now: at, limit: 10 }).toSQL(), nextQuery(db, kind, at).toSQL()]) {
+    const plan = await sql.begin(async (tx) => {
+      // A table as small as this would be read whole otherwise.
+      await tx`set local enable_seqscan = off`
+      // Nor does it matter here in which order an index is read.
+      await tx`set local enable_bitmapscan = off`
+      return await tx.unsafe(`explain ${query.sql}`, query.params as string[])
+    })
+    expect(JSON.stringify(plan)).toMatch(new RegExp(`Index (Only )?Scan using sandboxes_${name}_index`))
+  }
+})

@@ -1,0 +1,103 @@
+import type { SQL } from 'drizzle-orm'
+import { and, asc, gt, isNotNull, lte, ne, sql } from 'drizzle-orm'
+import type { Database, Queryable } from '../../database/database.ts'
+import type { SandboxRow } from '../sandbox-table.ts'
+import { dueAfter, sandboxes, sinceEpoch } from '../sandbox-table.ts'
+
+/** What may come due for a sandbox. */
+export const timers = ['autoDestroy', 'autoDelete', 'autoStop', 'autoArchive'] as const
+export type Timer = (typeof timers)[number]
+
+/** The SQL of timers, each query from an index of its own. */
+export interface TimerStore {
+  /** Ids of what `timer` is due for at `now`, longest due first. */
+  due(timer: Timer, now: Date, limit: number): Promise<string[]>
+  /** When something is due next after `now`, in milliseconds since the epoch; undefined when nothing will be. */
+  next(now: Date): Promise<number | undefined>
+}
+
+const { state, desiredState, lost } = sandboxes
+
+/** The conditions of the indexes in `sandbox-table.ts`, word for word. */
+const running = sql`${state} = 'started' and ${desiredState} = 'started' and not ${lost}
+  and ${sandboxes.autoStopMinutes} > 0`
+const stopped = sql`${state} = 'stopped' and ${desiredState} = 'stopped' and not ${lost}`
+const still = sql`${state} = ${desiredState} and ${state} in ('stopped', 'archived')
+  and ${sandboxes.autoDeleteMinutes} >= 0`
+
+const dueTimes: Record<Timer, { at: SQL; among: SQL | undefined }> = {
+  autoDestroy: {
+    at: sql`${sandboxes.autoDestroyAt}`,
+    among: and(isNotNull(sandboxes.autoDestroyAt), ne(desiredState, sql`'destroyed'`)),
+  },
+  autoDelete: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoDeleteMinutes), among: still },
+  autoStop: { at: dueAfter(sandboxes.lastActivityAt, sandboxes.autoStopMinutes), among: running },
+  autoArchive: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoArchiveMinutes), among: stopped },
+}
+
+export function createTimerStore({ db }: Pick<Database, 'db'>): TimerStore {
+  return {
+    async due(timer, now, limit) {
+      const rows = await dueQuery(db, timer, { now, limit })
+      return rows.map((row) => row.id)
+    },
+    async next(now) {
+      const rows = await Promise.all(timers.map((timer) => nextQuery(db, timer, now)))
+      const times = rows.flat().map(({ at }) => Math.ceil(at))
+      return times.length === 0 ? undefined : Math.min(...times)
+    },
+  }
+}
+
+/** The query behind `due`. */
+export function dueQuery(db: Queryable, timer: Timer, { now, limit }: { now: Date; limit: number }) {
+  const { at, among } = dueTimes[timer]
+  const time = sql`${now.toISOString()}::timestamptz`
+  return db
+    .select({ id: sandboxes.id })
+    .from(sandboxes)
+    .where(and(among, lte(at, timer === 'autoDestroy' ? time : sinceEpoch(time))))
+    .orderBy(asc(at))
+    .limit(limit)
+}
+
+/** The query behind `next`, for one timer: the first entry of the index after now. */
+export function nextQuery(db: Queryable, timer: Timer, now: Date) {
+  const { at, among } = dueTimes[timer]
+  const time = sql`${now.toISOString()}::timestamptz`
+  return db
+    .select({ at: sql<number>`(extract(epoch from ${at}) * 1000)::float8` })
+    .from(sandboxes)
+    .where(and(among, gt(at, timer === 'autoDestroy' ? time : sinceEpoch(time))))
+    .orderBy(asc(at))
+    .limit(1)
+}
+
+const MINUTE_MS = 60_000
+
+/** Whether `timer` is due for a row at `now` (milliseconds since the epoch): the same as the queries. */
+export function isDue(row: SandboxRow, timer: Timer, now: number): boolean {
+  const after = (since: Date | null, minutes: number) => since !== null && since.getTime() + minutes * MINUTE_MS <= now
+  const settled = row.state === row.desiredState
+  switch (timer) {
+    case 'autoDestroy':
+      return row.desiredState !== 'destroyed' && row.autoDestroyAt !== null && row.autoDestroyAt.getTime() <= now
+    case 'autoDelete':
+      return (
+        settled &&
+        (row.state === 'stopped' || row.state === 'archived') &&
+        row.autoDeleteMinutes >= 0 &&
+        after(row.stoppedAt, row.autoDeleteMinutes)
+      )
+    case 'autoStop':
+      return (
+        settled &&
+        row.state === 'started' &&
+        !row.lost &&
+        row.autoStopMinutes > 0 &&
+        after(row.lastActivityAt, row.autoStopMinutes)
+      )
+    case 'autoArchive':
+      return settled && row.state === 'stopped' && !row.lost && after(row.stoppedAt, row.autoArchiveMinutes)
+  }
+}

@@ -1,0 +1,42 @@
+import type { Sandbox, Workspace } from '@atoll/protocol'
+
+/** A sandbox as the workspace generation sees it (§8). */
+export function toWorkspace(sandbox: Sandbox): Workspace {
+  const { state, ...rest } = sandbox
+  const { name, snapshot, createdAt, backupState, backupCreatedAt } = rest
+  return {
+    ...rest,
+    ...(state === undefined ? {} : { state: workspaceState(state) }),
+    ...(backupState === undefined ? {} : { snapshotState: backupState }),
+    ...(backupCreatedAt === undefined ? {} : { snapshotCreatedAt: backupCreatedAt }),
+    ...(snapshot === undefined ? {} : { image: snapshot }),
+    ...(createdAt === undefined
+      ? {}
+      : { info: { name, created: createdAt, providerMetadata: JSON.stringify(providerMetadata(sandbox)) } }),
+  }
+}
+
+/** What clients of that generation read from a text of its own. */
+function providerMetadata(sandbox: Sandbox) {
+  const { state, target, updatedAt, cpu, gpu, memory, disk } = sandbox
+  const { autoStopInterval, autoArchiveInterval, backupCreatedAt } = sandbox
+  return {
+    ...{ state: state && workspaceState(state), region: target, class: sandbox.class, updatedAt },
+    ...{ cpu, gpu, memory, disk, autoStopInterval, autoArchiveInterval },
+    ...(backupCreatedAt === undefined ? {} : { lastSnapshot: backupCreatedAt }),
+  }
+}
+
+/** Two states have older names, and clients wait for ever for one that they do not know to be the end. */
+function workspaceState(state: NonNullable<Sandbox['state']>): NonNullable<Workspace['state']> {
+  switch (state) {
+    case 'building_snapshot':
+      return 'building_image'
+    case 'pulling_snapshot':
+      return 'pulling_image'
+    case 'build_failed':
+      return 'error'
+    default:
+      return state
+  }
+}

@@ -1,0 +1,32 @@
+import { desc, lt, sql } from 'drizzle-orm'
+import type { Queryable } from '../database/database.ts'
+import { signingKeys } from './signing-key-table.ts'
+
+export type SigningKeyRow = typeof signingKeys.$inferSelect
+
+/** Any number that nothing else locks. */
+const ROTATION_LOCK = 7_304_503
+
+export interface SigningKeyStore {
+  /** The newest first. */
+  list(): Promise<SigningKeyRow[]>
+  insert(key: SigningKeyRow): Promise<void>
+  deleteOlderThan(time: Date): Promise<void>
+  /** Holds the others off until the transaction ends. */
+  lock(): Promise<void>
+}
+
+export function createSigningKeyStore(db: Queryable): SigningKeyStore {
+  return {
+    list: () => db.select().from(signingKeys).orderBy(desc(signingKeys.createdAt), signingKeys.id),
+    async insert(key) {
+      await db.insert(signingKeys).values(key)
+    },
+    async deleteOlderThan(time) {
+      await db.delete(signingKeys).where(lt(signingKeys.createdAt, time))
+    },
+    async lock() {
+      await db.execute(sql`select pg_advisory_xact_lock(${ROTATION_LOCK})`)
+    },
+  }
+}

@@ -1,0 +1,57 @@
+import { Readable } from 'node:stream'
+import { finished, pipeline } from 'node:stream/promises'
+import { AppError } from '@atoll/protocol'
+import type { Pack } from 'tar-stream'
+import { extract, pack } from 'tar-stream'
+
+/** The folders that Dockerfiles copy from, as clients have uploaded them. */
+export interface BuildContexts {
+  /**
+   * All contexts of a build as one tar archive. Throws NOT_FOUND when one was never uploaded. The caller destroys the
+   * stream, which fails where a context cannot be read to its end.
+   */
+  open(organizationId: string, hashes: readonly string[], signal: AbortSignal): Promise<Readable>
+}
+
+/** Where clients upload to: `<organizationId>/<hash>/context.tar` (§11 of the contract). */
+export interface UploadedObjects {
+  get(key: string): Promise<{ body: Readable } | undefined>
+}
+
+export function createBuildContexts({ objects }: { objects: UploadedObjects }): BuildContexts {
+  async function openOne(organizationId: string, hash: string): Promise<Readable> {
+    const found = await objects.get(`${organizationId}/${hash}/context.tar`)
+    if (found === undefined) throw new AppError('NOT_FOUND', `The build context ${hash} was never uploaded`)
+    return found.body
+  }
+
+  return {
+    async open(organizationId, hashes, signal) {
+      const [only, ...others] = hashes
+      if (only !== undefined && others.length === 0) return await openOne(organizationId, only)
+      const all = pack()
+      const opened = await openOne(organizationId, only ?? '')
+      const append = async () => {
+        await addAll(all, opened, signal)
+        for (const hash of others) await addAll(all, await openOne(organizationId, hash), signal)
+        all.finalize()
+      }
+      append().catch((error: unknown) => all.destroy(error instanceof Error ? error : new Error('no context')))
+      return Readable.from(all, { objectMode: false })
+    },
+  }
+}
+
+/** Appends what an archive holds. Later files of a name replace earlier ones when it is unpacked. */
+async function addAll(target: Pack, archive: Readable, signal: AbortSignal): Promise<void> {
+  const entries = extract()
+  const reading = pipeline(archive, entries, { signal })
+  // A failure ends the iteration below as well.
+  reading.catch(() => undefined)
+  for await (const entry of entries) {
+    const written = target.entry(entry.header)
+    entry.pipe(written)
+    await finished(written, { signal })
+  }
+  await reading
+}

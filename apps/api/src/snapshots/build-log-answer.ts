@@ -1,0 +1,22 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isSdkAtLeast } from '../http/sdk-version.ts'
+import type { BuildLogs } from './build-logs.ts'
+import type { SnapshotRow } from './snapshot-table.ts'
+
+/** The first SDK that reads a stream in whatever pieces it comes. */
+const FIRST_CAREFUL_SDK = '0.27.0'
+
+/** Answers with the log of a build, until its end when the caller follows it. */
+export async function answerBuildLog(
+  request: FastifyRequest<{ Querystring: { follow?: boolean | undefined } }>,
+  reply: FastifyReply,
+  { logs, row }: { logs: BuildLogs; row: SnapshotRow },
+): Promise<FastifyReply> {
+  const gone = new AbortController()
+  const leave = () => gone.abort()
+  reply.raw.once('close', leave)
+  const follow = request.query.follow ?? false
+  const paced = !isSdkAtLeast(request, FIRST_CAREFUL_SDK)
+  const stream = await logs.open(row, { follow, paced, signal: gone.signal })
+  return reply.type('text/plain; charset=utf-8').send(stream)
+}

@@ -1,0 +1,163 @@
+import { and, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm'
+import type { Database, Queryable } from '../database/database.ts'
+import { runners } from '../runners/runner-table.ts'
+import type { SnapshotRunnerRow } from './snapshot-table.ts'
+import { snapshotRunners, snapshots } from './snapshot-table.ts'
+
+/** Most rows that one call deals with. */
+const SWEEP_LIMIT = 1_000
+
+/** A runner that could make a snapshot. */
+export interface MakerCandidate {
+  id: string
+  abilities: (typeof runners.$inferSelect)['abilities']
+}
+
+/** The SQL of which runner holds what. */
+export interface SnapshotRunnerStore {
+  /** Runners that hold `ref` for whoever needs it. */
+  holdersOf(db: Queryable, ref: string): Promise<string[]>
+  /** Who has what is called so: by a ref, by a snapshot's name, or by the contract's id of a build. */
+  withSnapshot(text: string): Promise<SnapshotRunnerRow[]>
+  setHeld(ref: string, runnerId: string): Promise<void>
+  /** What a runner really has, against what is written of it. Answers those of `refs` that were deleted for good. */
+  compare(runnerId: string, refs: readonly string[]): Promise<string[]>
+  /** Of `runnerIds`, those of a region, the ones with the fewest snapshots first. */
+  makers(runnerIds: readonly string[], region: string): Promise<MakerCandidate[]>
+  /**
+   * Marks what no snapshot and no sandbox of its runner needs any more: nothing new begins to use it. Answers what is
+   * marked on `runnerIds`.
+   */
+  markUnneeded(runnerIds: readonly string[]): Promise<SnapshotRunnerRow[]>
+  /**
+   * Marks what these organizations have inactive and can be pulled again just as it was, unless a sandbox of its runner
+   * needs it.
+   */
+  releaseInactive(organizationIds: readonly string[]): Promise<void>
+  /** Whether something is marked that has this ref. */
+  isBeingRemoved(ref: string): Promise<boolean>
+  /** It is gone from its runner, unless it was made there again meanwhile. */
+  forget(id: string): Promise<void>
+  /** Of the snapshots being removed, those that no runner has for anything but sandboxes made from them. */
+  removable(): Promise<string[]>
+}
+
+export function createSnapshotRunnerStore({ db }: Pick<Database, 'db'>): SnapshotRunnerStore {
+  return {
+    async holdersOf(queryable, ref) {
+      const rows = await queryable
+        .select({ runnerId: snapshotRunners.runnerId })
+        .from(snapshotRunners)
+        .where(and(eq(snapshotRunners.ref, ref), eq(snapshotRunners.state, 'active')))
+      return rows.map(({ runnerId }) => runnerId)
+    },
+    async withSnapshot(text) {
+      const named = sql`exists (select 1 from snapshots
+        where snapshots.ref = ${snapshotRunners.ref} and snapshots.state <> 'removed'
+          and (snapshots.name = ${text} or snapshots.build_info ->> 'snapshotRef' = ${text}))`
+      return await db
+        .select()
+        .from(snapshotRunners)
+        .where(and(eq(snapshotRunners.state, 'active'), sql`(${snapshotRunners.ref} = ${text} or ${named})`))
+        .orderBy(snapshotRunners.createdAt)
+        .limit(SWEEP_LIMIT)
+    },
+    setHeld: (ref, runnerId) => setHeld(db, ref, runnerId),
+    compare: (runnerId, refs) => compare(db, runnerId, refs),
+    async makers(runnerIds, region) {
+      if (runnerIds.length === 0) return []
+      const held = sql`(select count(*) from snapshot_runners where snapshot_runners.runner_id = ${runners.id})`
+      return await db
+        .select({ id: runners.id, abilities: runners.abilities })
+        .from(runners)
+        .where(and(inArray(runners.id, [...runnerIds]), eq(runners.region, region)))
+        .orderBy(held, runners.id)
+    },
+    markUnneeded: (runnerIds) => markUnneeded(db, runnerIds),
+    async releaseInactive(organizationIds) {
+      const theirs = and(inArray(snapshots.organizationId, [...organizationIds]), eq(snapshots.state, 'inactive'))
+      const pulled = and(eq(snapshots.kind, 'image'), isNotNull(snapshots.digest))
+      const refs = db.select({ ref: snapshots.ref }).from(snapshots).where(and(theirs, pulled))
+      await db
+        .update(snapshotRunners)
+        .set({ state: 'removing' })
+        .where(and(inArray(snapshotRunners.ref, refs), eq(snapshotRunners.state, 'active'), sql`not ${inUseThere}`))
+    },
+    async isBeingRemoved(ref) {
+      const marked = and(eq(snapshotRunners.ref, ref), eq(snapshotRunners.state, 'removing'))
+      return (await db.select({ id: snapshotRunners.id }).from(snapshotRunners).where(marked).limit(1)).length > 0
+    },
+    async forget(id) {
+      await db.delete(snapshotRunners).where(and(eq(snapshotRunners.id, id), eq(snapshotRunners.state, 'removing')))
+    },
+    removable: () => removable(db),
+  }
+}
+
+async function setHeld(db: Queryable, ref: string, runnerId: string): Promise<void> {
+  const unique = [snapshotRunners.ref, snapshotRunners.runnerId]
+  await db
+    .insert(snapshotRunners)
+    .values({ ref, runnerId, state: 'active' })
+    .onConflictDoUpdate({ target: unique, set: { state: 'active' } })
+}
+
+async function compare(db: Queryable, runnerId: string, refs: readonly string[]): Promise<string[]> {
+  const onIt = eq(snapshotRunners.runnerId, runnerId)
+  const known = refs.length === 0 ? [] : await statesOf(db, refs)
+  await db
+    .delete(snapshotRunners)
+    .where(refs.length === 0 ? onIt : and(onIt, notInArray(snapshotRunners.ref, [...refs])))
+  const live = known.filter(({ isRemoved }) => !isRemoved).map(({ ref }) => ref)
+  if (live.length > 0) {
+    await db
+      .insert(snapshotRunners)
+      .values(live.map((ref) => ({ ref, runnerId, state: 'active' as const })))
+      .onConflictDoNothing()
+  }
+  return known.filter(({ isRemoved }) => isRemoved).map(({ ref }) => ref)
+}
+
+async function statesOf(db: Queryable, refs: readonly string[]): Promise<{ ref: string; isRemoved: boolean }[]> {
+  return await db
+    .select({ ref: snapshots.ref, isRemoved: sql<boolean>`bool_and(${snapshots.state} = 'removed')` })
+    .from(snapshots)
+    .where(inArray(snapshots.ref, [...refs]))
+    .groupBy(snapshots.ref)
+}
+
+/** A sandbox of the holding's runner that was made from it, or one of no runner that may come back to any. */
+const inUseThere = sql`exists (select 1 from sandboxes
+  where (sandboxes.runner_id = ${snapshotRunners.runnerId} or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshotRunners.ref}
+    and sandboxes.state <> 'destroyed')`
+
+async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promise<SnapshotRunnerRow[]> {
+  if (runnerIds.length === 0) return []
+  const there = inArray(snapshotRunners.runnerId, [...runnerIds])
+  const wanted = sql`exists (select 1 from snapshots
+    where snapshots.ref = ${snapshotRunners.ref} and snapshots.state not in ('removing', 'removed'))`
+  await db
+    .update(snapshotRunners)
+    .set({ state: 'removing' })
+    .where(and(there, eq(snapshotRunners.state, 'active'), sql`not ${wanted}`, sql`not ${inUseThere}`))
+  return await db
+    .select()
+    .from(snapshotRunners)
+    .where(and(there, eq(snapshotRunners.state, 'removing')))
+    .limit(SWEEP_LIMIT)
+}
+
+async function removable(db: Queryable): Promise<string[]> {
+  const held = sql`exists (select 1 from snapshot_runners
+    where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes
+      where (sandboxes.runner_id = snapshot_runners.runner_id or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshots.ref}
+        and sandboxes.state <> 'destroyed'))`
+  const shared = sql`exists (select 1 from snapshots as other
+    where other.ref = ${snapshots.ref} and other.id <> ${snapshots.id} and other.state not in ('removing', 'removed'))`
+  const rows = await db
+    .select({ id: snapshots.id })
+    .from(snapshots)
+    .where(and(eq(snapshots.state, 'removing'), ne(snapshots.kind, 'builtin'), sql`(${shared} or not ${held})`))
+    .limit(SWEEP_LIMIT)
+  return rows.map(({ id }) => id)
+}

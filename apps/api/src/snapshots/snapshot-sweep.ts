@@ -1,0 +1,116 @@
+import { AppError, SNAPSHOT_UNUSED_MS, snapshotSteps, storedSnapshotStates } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
+import { RunnerCallError } from '../runners/runner-answer.ts'
+import type { RunnerClient } from '../runners/runner-client.ts'
+import type { SnapshotChanges } from './snapshot-changes.ts'
+import { limitOf, tooLong } from './snapshot-limits.ts'
+import type { SnapshotRunnerStore } from './snapshot-runner-store.ts'
+import type { SnapshotStore } from './snapshot-store.ts'
+import type { SnapshotRunnerRow } from './snapshot-table.ts'
+import type { SnapshotWatch } from './snapshot-watch.ts'
+
+/** How often it is looked for what can go. In milliseconds. */
+const SWEEP_MS = 10_000
+
+const UNDER_WAY = storedSnapshotStates.filter((state) => snapshotSteps[state] !== 'none')
+
+/** How long whoever works on a snapshot has to give it up. In milliseconds. */
+const GRACE_MS = 60_000
+
+export interface SnapshotSweepOptions {
+  store: Pick<SnapshotStore, 'change' | 'standing' | 'unused'>
+  holdings: SnapshotRunnerStore
+  runners: { readyIds(): string[]; client(runnerId: string): RunnerClient | undefined }
+  changes: SnapshotChanges
+  watch: SnapshotWatch
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+  sweepMs?: number | undefined
+}
+
+/** Takes deleted snapshots away from runners, retires unused ones, and gives up what takes too long. Works from `start` until disposed. */
+export interface SnapshotSweep extends AsyncDisposable {
+  start(): void
+  /** Resolves once a look that begins now is over. */
+  sweep(): Promise<void>
+}
+
+export function createSnapshotSweep(options: SnapshotSweepOptions): SnapshotSweep {
+  const { store, holdings, runners, log } = options
+  const closing = new AbortController()
+  let running: Promise<void> | undefined
+  let again = false
+  let timer: NodeJS.Timeout | undefined
+  let unsubscribe: () => void = () => undefined
+
+  async function removeFrom({ id, ref, runnerId }: SnapshotRunnerRow): Promise<void> {
+    try {
+      await runners.client(runnerId)?.snapshots.remove(ref, closing.signal)
+      await holdings.forget(id)
+      options.watch.ring(runnerId, ref)
+    } catch (error) {
+      // A sandbox that was begun there just before keeps it; the next look finds out when that is gone.
+      const isInUse = error instanceof RunnerCallError && error.code === 'SNAPSHOT_IN_USE'
+      if (!isInUse && !closing.signal.aborted) log.warn({ err: error, ref, runnerId }, 'a snapshot was not removed')
+    }
+  }
+
+  async function retire(): Promise<void> {
+    const before = new Date(options.now() - SNAPSHOT_UNUSED_MS)
+    for (const { id, name } of await store.unused(before)) {
+      await store.change({ id, event: name === null ? 'delete' : 'unused', reason: 'not used for long' })
+    }
+  }
+
+  /** Whoever has the lease gives up by itself; where the runner is away nobody has. */
+  async function giveUp(): Promise<void> {
+    for (const state of UNDER_WAY) {
+      const before = new Date(options.now() - limitOf(state) - GRACE_MS)
+      for (const { id } of await store.standing(state, before)) {
+        await store.change({ id, event: 'failed', reason: tooLong(state) })
+      }
+    }
+  }
+
+  async function look(): Promise<void> {
+    await giveUp()
+    await retire()
+    for (const holding of await holdings.markUnneeded(runners.readyIds())) await removeFrom(holding)
+    for (const id of await holdings.removable()) await store.change({ id, event: 'removed' })
+  }
+
+  async function run(): Promise<void> {
+    do {
+      again = false
+      await look()
+    } while (again && !closing.signal.aborted)
+  }
+
+  function sweep(): Promise<void> {
+    if (closing.signal.aborted) return Promise.resolve()
+    again = true
+    running ??= run()
+      .catch((error: unknown) => log.error({ err: error }, 'looking for snapshots to remove failed; it is tried again'))
+      .finally(() => {
+        running = undefined
+      })
+    return running
+  }
+
+  return {
+    start() {
+      unsubscribe = options.changes.subscribe((change) => {
+        if (change === 'all' || change.state === 'removing') void sweep()
+      })
+      timer = setInterval(() => void sweep(), options.sweepMs ?? SWEEP_MS)
+    },
+    sweep,
+    async [Symbol.asyncDispose]() {
+      closing.abort(new AppError('SERVICE_UNAVAILABLE', 'The server is shutting down'))
+      clearInterval(timer)
+      unsubscribe()
+      await running
+    },
+  }
+}

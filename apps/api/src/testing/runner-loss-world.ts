@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import { AppError } from '@atoll/protocol'
+import { createLogger } from '@atoll/service'
+import type { ConnectedRunner } from '../runners/runner-session.ts'
+import { createRunnerStore } from '../runners/runner-store.ts'
+import type { RunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
+import { createRunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
+import { createRunnerLossStore } from '../sandboxes/runner-loss/runner-loss-store.ts'
+import { createSandboxSync } from '../sandboxes/sandbox-sync.ts'
+import type { Trap } from './memory-runner.ts'
+import type { ReconciledSandboxes } from './reconciled-sandboxes.ts'
+import { createReconciledSandboxes } from './reconciled-sandboxes.ts'
+import { until } from './until.ts'
+
+export const LOST_AFTER_MS = 120_000
+/** Between two looks. */
+export const STEP_MS = 5_000
+const log = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent')
+
+/** Sandboxes on a runner that may vanish, and one more where they may go, under a clock that the test sets. */
+export interface RunnerLossWorld extends ReconciledSandboxes {
+  /** Milliseconds since the epoch. */
+  clock: number
+  /** The other runner, when there is one. */
+  otherId: string | undefined
+  /** The runner says that it is alive. */
+  hear(): Promise<void>
+  /** As its session does up to its comparison. */
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  /** Looks for lost runners when it is told to. */
+  watch(): RunnerLoss
+  /** Time passes while it is looked. */
+  pass(watching: RunnerLoss, timeMs: number): Promise<void>
+  /** The runner vanishes, in the middle of a call perhaps, and is lost. */
+  lose(trap?: Trap): Promise<void>
+  /** The runner is back, with all that it has, and is compared. */
+  comeBack(): Promise<void>
+  /** A stopped sandbox whose files are in a backup. */
+  withBackup(files: string): Promise<string>
+  shown(id: string): Promise<Record<string, unknown>>
+  formerPlacements(id: string): Promise<Record<string, unknown>[]>
+}
+
+export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
+  let clock = Date.now()
+  let connectionId = randomUUID()
+  const base = await createReconciledSandboxes(() => clock)
+  const { store, backups, database, changes, runner, runnerId } = base
+  const runners = createRunnerStore(database)
+  const losses = createRunnerLossStore(database, changes)
+  const sync = createSandboxSync({ database, store, log, now: () => clock })
+  const connection = () => ({ runnerId, connectionId, at: new Date(clock) })
+  const elsewhere = async () => {
+    if (world.otherId === undefined) throw new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
+    return world.otherId
+  }
+
+  const world: RunnerLossWorld = {
+    ...base,
+    get clock() {
+      return clock
+    },
+    set clock(at) {
+      clock = at
+    },
+    otherId: undefined,
+    hear: async () => void (await runners.setSeen(connection())),
+    async connect() {
+      connectionId = randomUUID()
+      await runners.claim(connection())
+      await world.hear()
+    },
+    disconnect: () => runners.setGone(connection()),
+    watch: () =>
+      createRunnerLoss({
+        ...{ store, backups, losses, room: { elsewhere }, log },
+        ...{ now: () => clock, lostAfterMs: LOST_AFTER_MS },
+      }),
+    async pass(watching, timeMs) {
+      for (const end = clock + timeMs; clock < end; clock += STEP_MS) await watching.pass()
+      await watching.pass()
+    },
+    async lose(trap) {
+      await world.disconnect()
+      world.runners.delete(runnerId)
+      trap?.cut()
+      await world.pass(world.watch(), LOST_AFTER_MS + STEP_MS)
+    },
+    async comeBack() {
+      await world.connect()
+      const connected = { id: runnerId, name: 'r', client: runner } as unknown as ConnectedRunner
+      await sync.compare(connected, await runner.list())
+      world.runners.set(runnerId, runner)
+    },
+    async withBackup(files) {
+      const id = await world.stopped(files)
+      await backups.request(id, world.organizationId)
+      await until('it is backed up', async () => (await world.read(id)).backupState === 'Completed')
+      return id
+    },
+    async shown(id) {
+      const { state, desiredState, lost, recoverableTo } = await world.read(id)
+      return { state, desiredState, lost, recoverableTo }
+    },
+    formerPlacements: (id) =>
+      database.sql`select runner_id, cleared_at from former_placements where sandbox_id = ${id}`,
+  }
+  await world.connect()
+  return world
+}

@@ -1,0 +1,140 @@
+import type { SQL } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNull, ne, notInArray, or, sql } from 'drizzle-orm'
+import type { Database, Queryable } from '../database/database.ts'
+import { runners } from '../runners/runner-table.ts'
+import { notifyOf } from '../sandboxes/sandbox-change-store.ts'
+import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
+import type { NewSandboxRow, SandboxRow } from '../sandboxes/sandbox-table.ts'
+import { sandboxEvents, sandboxes } from '../sandboxes/sandbox-table.ts'
+import { warmPools } from './warm-pool-table.ts'
+
+/** What a member must be to serve a create. */
+export interface WantedMember extends Pick<SandboxRow, 'cpu' | 'memoryGib' | 'diskGib'> {
+  organizationId: string
+  snapshotId: string
+  snapshotRef: string
+  target: string
+  /** On one of these, which this replica can call. */
+  runnerIds: readonly string[]
+  /** None of these. */
+  except: readonly string[]
+}
+
+export interface LockedMember {
+  id: string
+  /** Of its pool; null for the operator's. */
+  poolOrganizationId: string | null
+}
+
+/** What a claim writes over a member. */
+export type ClaimColumns = Pick<
+  NewSandboxRow,
+  | ('name' | 'env' | 'labels' | 'public' | 'autoDestroyAt')
+  | ('autoStopMinutes' | 'autoArchiveMinutes' | 'autoDeleteMinutes')
+> & { organizationId: string }
+
+/** The SQL of claims. */
+export interface WarmClaimStore {
+  /** A member that fits and that nobody else is claiming, locked: the organization's own before the operator's, older ones first. */
+  lockMember(tx: Queryable, wanted: WantedMember): Promise<LockedMember | undefined>
+  /** Whether something of the organization that is not destroyed has this name. */
+  isNameTaken(tx: Queryable, organizationId: string, name: string): Promise<boolean>
+  /** Makes a locked member somebody's, with new secrets and as if it had been made at `at` by that user. */
+  write(tx: Queryable, id: string, claim: { columns: ClaimColumns; userId: string; at: Date }): Promise<SandboxRow>
+  /** Those that were claimed, and whose toolboxes may not have heard of it, on these runners. */
+  pending(runnerIds: readonly string[], limit: number): Promise<string[]>
+  /** The row if it is one of them. */
+  findPending(id: string): Promise<SandboxRow | undefined>
+  /** Its toolbox has heard. Answers the row if that is news. */
+  setDelivered(id: string): Promise<SandboxRow | undefined>
+}
+
+export function createWarmClaimStore(options: {
+  database: Pick<Database, 'db'>
+  changes: Pick<SandboxChanges, 'payload'>
+}): WarmClaimStore {
+  const { db } = options.database
+  return {
+    async lockMember(tx, wanted) {
+      const [row] = await tx
+        .select({ id: sandboxes.id, poolOrganizationId: warmPools.organizationId })
+        .from(sandboxes)
+        .innerJoin(warmPools, eq(warmPools.id, sandboxes.warmPoolId))
+        .innerJoin(runners, eq(runners.id, sandboxes.runnerId))
+        .where(fits(wanted))
+        .orderBy(sql`${warmPools.organizationId} is null`, asc(sandboxes.createdAt))
+        .limit(1)
+        .for('update', { of: sandboxes, skipLocked: true })
+      return row
+    },
+    async isNameTaken(tx, organizationId, name) {
+      const same = and(eq(sandboxes.organizationId, organizationId), eq(sandboxes.name, name))
+      const [row] = await tx
+        .select({ id: sandboxes.id })
+        .from(sandboxes)
+        .where(and(same, ne(sandboxes.state, 'destroyed')))
+      return row !== undefined
+    },
+    async write(tx, id, { columns, userId, at }) {
+      const started = { id, state: 'started', desiredState: 'started', lost: false } as const
+      // Sent together: one way to the database and back.
+      const [rows] = await Promise.all([
+        tx
+          .update(sandboxes)
+          .set({
+            ...columns,
+            ...{ warmPoolId: null, warmRunnerVersion: null, claimPending: true },
+            ...{ authToken: sql`default`, signingKey: sql`default` },
+            ...{ changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at },
+          })
+          .where(eq(sandboxes.id, id))
+          .returning(),
+        tx.insert(sandboxEvents).values({
+          ...{ sandboxId: id, organizationId: columns.organizationId, actorKind: 'user', actorId: userId },
+          ...{ event: 'claim', toState: 'started', durationMs: 0, at },
+        }),
+        tx.execute(notifyOf(options.changes.payload(started))),
+      ])
+      const [row] = rows
+      if (row === undefined) throw new Error('a locked row is gone')
+      return row
+    },
+    async pending(runnerIds, limit) {
+      if (runnerIds.length === 0) return []
+      const there = inArray(sandboxes.runnerId, [...runnerIds])
+      const rows = await db
+        .select({ id: sandboxes.id })
+        .from(sandboxes)
+        .where(and(there, sql`${sandboxes.claimPending}`))
+        .limit(limit)
+      return rows.map((row) => row.id)
+    },
+    async findPending(id) {
+      const [row] = await db.select().from(sandboxes).where(isPending(id))
+      return row
+    },
+    async setDelivered(id) {
+      const [row] = await db.update(sandboxes).set({ claimPending: false }).where(isPending(id)).returning()
+      return row
+    },
+  }
+}
+
+function isPending(id: string): SQL | undefined {
+  return and(eq(sandboxes.id, id), sql`${sandboxes.claimPending}`)
+}
+
+function fits(wanted: WantedMember): SQL | undefined {
+  const { organizationId, snapshotId, snapshotRef, target, cpu, memoryGib, diskGib } = wanted
+  return and(
+    eq(warmPools.snapshotId, snapshotId),
+    eq(warmPools.target, target),
+    or(isNull(warmPools.organizationId), eq(warmPools.organizationId, organizationId)),
+    and(eq(sandboxes.state, 'started'), eq(sandboxes.desiredState, 'started'), eq(sandboxes.lost, false)),
+    eq(sandboxes.snapshotRef, snapshotRef),
+    and(eq(sandboxes.cpu, cpu), eq(sandboxes.memoryGib, memoryGib), eq(sandboxes.diskGib, diskGib)),
+    inArray(sandboxes.runnerId, [...wanted.runnerIds]),
+    and(eq(runners.unschedulable, false), eq(runners.draining, false)),
+    wanted.except.length === 0 ? undefined : notInArray(sandboxes.id, [...wanted.except]),
+  )
+}

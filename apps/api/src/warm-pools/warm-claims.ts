@@ -1,0 +1,116 @@
+import { AppError, DEFAULT_SANDBOX_USER, DEFAULT_TARGET, UNCLAIMABLE_VARIABLES } from '@atoll/protocol'
+import type { Principal } from '../auth/principal.ts'
+import type { Queryable } from '../database/database.ts'
+import type { Quotas } from '../organizations/quotas.ts'
+import type { RunnerService } from '../runners/runner-service.ts'
+import { sizeOf } from '../sandboxes/sandbox-origins.ts'
+import type { SandboxPlan } from '../sandboxes/sandbox-plan.ts'
+import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
+import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
+import { destroyAt } from '../sandboxes/settings/sandbox-settings.ts'
+import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
+import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
+import type { LockedMember, WantedMember, WarmClaimStore } from './warm-claim-store.ts'
+import type { WarmPoolDemand } from './warm-pool-demand.ts'
+
+/** Members that one create tries whose toolboxes turn out to be gone. */
+const MAX_TRIES = 4
+
+export interface WarmClaimsOptions {
+  store: WarmClaimStore
+  sandboxStore: Pick<SandboxStore, 'organizationUsage'>
+  quotas: Pick<Quotas, 'requireActive' | 'checkSandboxOf'>
+  runners: Pick<RunnerService, 'readyIds'>
+  tunnels: Pick<ToolboxTunnels, 'get'>
+  demand: Pick<WarmPoolDemand, 'record'>
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
+/** What a create asks for. */
+export interface ClaimRequest {
+  caller: Principal
+  /** With the region that its target means. */
+  plan: SandboxPlan
+  /** Undefined where the plan brings a build of its own. */
+  snapshot: SnapshotRow | undefined
+}
+
+export interface WarmClaims {
+  /**
+   * Makes a member of a warm pool the caller's own, in the transaction of their create; undefined when none fits. It is
+   * started, and its toolbox is told afterwards. Throws as the quotas do, and SANDBOX_NAME_TAKEN.
+   */
+  claim(tx: Queryable, request: ClaimRequest): Promise<SandboxRow | undefined>
+}
+
+export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
+  const { store, sandboxStore, quotas, now } = options
+
+  /** One whose toolbox is connected here. */
+  async function lockLive(tx: Queryable, wanted: Omit<WantedMember, 'except' | 'runnerIds'>) {
+    const runnerIds = options.runners.readyIds()
+    const except: string[] = []
+    for (let tries = 0; tries < MAX_TRIES && runnerIds.length > 0; tries += 1) {
+      const member = await store.lockMember(tx, { ...wanted, runnerIds, except })
+      if (member === undefined) return undefined
+      if (options.tunnels.get(member.id)?.closed === false) return member
+      except.push(member.id)
+    }
+    return undefined
+  }
+
+  async function take(tx: Queryable, { plan, caller }: ClaimRequest, member: LockedMember): Promise<SandboxRow> {
+    const { organizationId, userId } = caller
+    const { env, labels, autoStopMinutes, autoArchiveMinutes, autoDeleteMinutes } = plan
+    if (plan.name != null && (await store.isNameTaken(tx, organizationId, plan.name))) throw nameTaken(plan.name)
+    const at = new Date(now())
+    const columns = {
+      ...{ organizationId, name: plan.name ?? null, env, labels, public: plan.public },
+      ...{ autoStopMinutes, autoArchiveMinutes, autoDeleteMinutes },
+      autoDestroyAt: destroyAt(at.getTime(), plan.ttlMinutes),
+    }
+    return await store.write(tx, member.id, { columns, userId, at })
+  }
+
+  return {
+    async claim(tx, request) {
+      const { plan, caller, snapshot } = request
+      if (snapshot === undefined || !isClaimable(plan)) return undefined
+      const { organizationId } = caller
+      // First of all locks, for everybody. Where the region is known the next statement travels with it.
+      const locking = quotas.requireActive(tx, organizationId)
+      const target = plan.target ?? (await locking).defaultRegionId ?? DEFAULT_TARGET
+      const { id: snapshotId, ref: snapshotRef } = snapshot
+      const size = sizeOf(plan, snapshot)
+      const wanted = { organizationId, snapshotId, snapshotRef, target, ...size }
+      const [organization, member] = await Promise.all([locking, lockLive(tx, wanted)])
+      const isOwn = member !== undefined && member.poolOrganizationId !== null
+      if (!isOwn) options.demand.record({ snapshotId, target }, member === undefined ? 'misses' : 'claims')
+      if (member === undefined) return undefined
+      // W4: what waits in a pool of the organization's own counts for it already.
+      const adds = isOwn ? NOTHING : { ...size, sandboxes: 1, running: 1 }
+      const usage = () => sandboxStore.organizationUsage(tx, organizationId)
+      await quotas.checkSandboxOf(organization, { size, adds, usage })
+      return await take(tx, request, member)
+    },
+  }
+}
+
+const NOTHING = { cpu: 0, memoryGib: 0, diskGib: 0, sandboxes: 0, running: 0 }
+
+/** W3: whether a member can become what is asked for; all else is made anew. */
+function isClaimable(plan: SandboxPlan): boolean {
+  return (
+    plan.asked.volumes.length === 0 &&
+    plan.osUser === DEFAULT_SANDBOX_USER &&
+    plan.class === 'small' &&
+    !plan.networkBlockAll &&
+    (plan.networkAllowList ?? null) === null &&
+    !UNCLAIMABLE_VARIABLES.some((name) => Object.hasOwn(plan.env, name))
+  )
+}
+
+function nameTaken(name: string): AppError {
+  return new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${name} already exists`)
+}

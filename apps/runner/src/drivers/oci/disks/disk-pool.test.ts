@@ -1,0 +1,268 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, realpath, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { runCommand } from '../../../run-command.ts'
+import { IMAGE_FILE, MOUNT_DISK, repairDiskImage } from '../sandbox-disk.ts'
+import type { SandboxRecord } from '../sandbox-folder.ts'
+import { openDiskPool, POOL_FILE, POOL_FOLDER } from './disk-pool.ts'
+import type { DiskStore } from './disk-store.ts'
+import { MIN_FREE_BYTES } from './disk-store.ts'
+import type { OpenedDiskStore } from './open-disk-store.ts'
+import { openDiskStore } from './open-disk-store.ts'
+
+const run = promisify(execFile)
+const MIB = 1024 ** 2
+/** Mounted on the host, where sandboxes of others that are started meanwhile keep it for as long as they run. */
+const HOST_FILE = 'host.img'
+const UNTIL_DEADLINE_MS = 20_000
+const RECORD: SandboxRecord = {
+  spec: {
+    ...{ snapshot: 'host', user: 'root', network: 'none' },
+    limits: { cpu: 1, memoryGiB: 1, diskGiB: 1, pids: 16 },
+  },
+  disk: 'image',
+}
+
+let dataDir: string
+const opened: OpenedDiskStore[] = []
+beforeEach(async () => {
+  dataDir = await realpath(await mkdtemp(join(tmpdir(), 'atoll-pool-')))
+})
+afterEach(async () => {
+  for (const { disks } of opened.splice(0)) await disks[Symbol.asyncDispose]()
+  expect(await devices()).toEqual([])
+  await rm(dataDir, { recursive: true })
+})
+
+async function open(folder = dataDir): Promise<DiskStore> {
+  await mkdir(folder, { recursive: true })
+  const found = await openDiskStore({ dataDir: folder, instanceId: '0123abcd', hasImages: true, run: runCommand })
+  opened.push(found)
+  return found.disks
+}
+
+async function close(): Promise<void> {
+  await opened.pop()?.disks[Symbol.asyncDispose]()
+}
+
+/** What loop devices have below the data folder. */
+async function devices(): Promise<string[]> {
+  const { stdout } = await run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'])
+  const isOurs = (line: string) => line.includes(dataDir) || line.includes('/0123abcd-')
+  return stdout.split('\n').filter((line) => isOurs(line) && !line.includes(HOST_FILE))
+}
+
+async function folder(name: string): Promise<string> {
+  const path = join(dataDir, 'sandboxes', name)
+  await mkdir(join(path, 'mount'), { recursive: true })
+  return path
+}
+
+/** Runs a script in a sandbox's disk. */
+async function inDisk(disks: DiskStore, path: string, script: string): Promise<string> {
+  await using disk = await disks.attach(join(path, IMAGE_FILE))
+  const whole = `${MOUNT_DISK} set -eu; mount_disk "$1" "$2" discard; cd "$2"; ${script}`
+  const mount = ['sh', '-c', whole, 'sh', disk.source, join(path, 'mount')] as const
+  return (await runCommand(['unshare', '--mount', '--', ...mount])).stdout
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const giveUpAt = performance.now() + UNTIL_DEADLINE_MS
+  while (!(await condition())) {
+    if (performance.now() > giveUpAt) throw new Error('it does not come to pass')
+    await delay(20)
+  }
+}
+
+const usedBytes = async () => (await stat(join(dataDir, POOL_FILE))).blocks * 512
+/** What is free in the pool is given back with the next write of its log, every 30 s or when it is asked for. */
+const usedBytesAfterSync = async (disks: DiskStore) => {
+  await runCommand(['sync', '-f', disks.templates])
+  return usedBytes()
+}
+
+it('a clone takes no room, has what its origin has, and goes its own way', async () => {
+  const disks = await open()
+  const [first, second] = [await folder('first'), await folder('second')]
+  await disks.create(first, RECORD)
+  await inDisk(disks, first, 'dd if=/dev/urandom of=bulk bs=1M count=64 2>/dev/null; sha256sum bulk > sum')
+  const used = await usedBytes()
+  expect(await disks.clone(join(first, IMAGE_FILE), second)).toBe(true)
+  expect((await usedBytes()) - used).toBeLessThan(8 * MIB)
+  expect(await inDisk(disks, second, 'sha256sum -c sum; rm bulk; touch other; sync -f .')).toBe('bulk: OK\n')
+  expect(await inDisk(disks, first, 'sha256sum -c sum; ls')).toBe('bulk: OK\nbulk\nlost+found\nsum\n')
+  for (const path of [first, second]) {
+    const image = await disks.reach(join(path, IMAGE_FILE))
+    expect((await runCommand(['e2fsck', '-f', '-n', image])).code).toBe(0)
+  }
+})
+
+it('gives what a removed disk took, and what a sandbox deletes, back to the host', async () => {
+  const disks = await open()
+  const [first, second] = [await folder('first'), await folder('second')]
+  for (const path of [first, second]) {
+    await disks.create(path, RECORD)
+    await inDisk(disks, path, 'dd if=/dev/urandom of=bulk bs=1M count=64 2>/dev/null')
+  }
+  const used = await usedBytes()
+  expect(used).toBeGreaterThan(128 * MIB)
+  await disks.removeImage(first)
+  await until(async () => (await usedBytesAfterSync(disks)) < used - 60 * MIB)
+  await inDisk(disks, second, 'rm bulk; sync -f .')
+  await until(async () => (await usedBytesAfterSync(disks)) < used - 120 * MIB)
+})
+
+it('is found again with its disks, also where the last process left it mounted, on one loop device', async () => {
+  const disks = await open()
+  const path = await folder('first')
+  await disks.create(path, RECORD)
+  await inDisk(disks, path, 'echo kept > file')
+  // As after a kill -9 of a runner whose sandboxes run on: the first is still open.
+  const again = await open()
+  expect(await inDisk(again, path, 'cat file')).toBe('kept\n')
+  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+  await close()
+  await close()
+  expect(await devices()).toEqual([])
+  expect(await inDisk(await open(), path, 'cat file')).toBe('kept\n')
+})
+
+it('an image that is still mounted has no second device', async () => {
+  const disks = await open()
+  const path = await folder('first')
+  await disks.create(path, RECORD)
+  const image = join(path, IMAGE_FILE)
+  {
+    await using first = await disks.attach(image)
+    await using second = await disks.attach(image)
+    expect(second.source).toBe(first.source)
+    expect(await devices()).toHaveLength(2)
+  }
+  expect(await devices()).toHaveLength(1)
+})
+
+it('gives back a device that a killed runner left', async () => {
+  const disks = await open()
+  const path = await folder('first')
+  await disks.create(path, RECORD)
+  await disks.attach(join(path, IMAGE_FILE))
+  expect(await devices()).toHaveLength(2)
+  await close()
+  expect(await devices()).toHaveLength(2)
+  await open()
+  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+})
+
+it('two runners have two pools', async () => {
+  const [one, other] = [join(dataDir, 'one'), join(dataDir, 'other')]
+  const stores = [await open(one), await open(other)]
+  expect((await devices()).sort()).toEqual([join(one, POOL_FILE), join(other, POOL_FILE)])
+  expect(stores.every(({ canClone }) => canClone)).toBe(true)
+})
+
+it('is not seen on the host, keeps nothing of it mounted, and its folder there stays empty', async () => {
+  await using host = await mountHost(['mkfs.ext4'], 64)
+  await using pool = await openDiskPool(dataDir, '0123abcd', runCommand)
+  const { stdout: seen } = await runCommand(pool.seeing(['cat', '/proc/self/mounts']))
+  expect(seen).toContain(`${join(dataDir, POOL_FOLDER)} xfs`)
+  expect(seen).not.toContain(host.path)
+  expect((await run('cat', ['/proc/self/mounts'])).stdout).not.toContain(POOL_FOLDER)
+  expect(await readdir(join(dataDir, POOL_FOLDER))).toEqual([])
+})
+
+it('says that it is broken, and does not begin anew without the disks in it', async () => {
+  await open()
+  await close()
+  await writeFile(join(dataDir, POOL_FILE), Buffer.alloc(4096), { flag: 'r+' })
+  await expect(open()).rejects.toThrow(/^the pool of sandboxes' disks below \S+ cannot be used: mount: /)
+  expect(await devices()).toEqual([])
+})
+
+it('needs no pool where files of the data folder share blocks', async () => {
+  await using host = await mountHost(['mkfs.xfs'], 1024)
+  const disks = await open(join(host.path, 'data'))
+  expect(await readdir(join(host.path, 'data'))).toEqual([])
+  const [first, second] = [join(host.path, 'data/first'), join(host.path, 'data/second')]
+  for (const path of [first, second]) await mkdir(join(path, 'mount'), { recursive: true })
+  await disks.create(first, RECORD)
+  await inDisk(disks, first, 'dd if=/dev/urandom of=bulk bs=1M count=64 2>/dev/null; sha256sum bulk > sum')
+  const used = await host.used()
+  expect(await disks.clone(join(first, IMAGE_FILE), second)).toBe(true)
+  expect((await host.used()) - used).toBeLessThan(8 * MIB)
+  expect(await inDisk(disks, second, 'sha256sum -c sum')).toBe('bulk: OK\n')
+})
+
+it('makes nothing new on a host whose disk is nearly full, and outlives one that is full', async () => {
+  await using host = await mountHost(['mkfs.ext4', '-m', '0'], 4096)
+  const disks = await open(join(host.path, 'data'))
+  const paths = [join(host.path, 'data/first'), join(host.path, 'data/second')] as const
+  for (const path of paths) {
+    await mkdir(join(path, 'mount'), { recursive: true })
+    await disks.create(path, RECORD)
+    await inDisk(disks, path, 'echo kept > file')
+  }
+  await disks.assertRoom()
+  await host.fill(MIN_FREE_BYTES - 16 * MIB)
+  await expect(disks.assertRoom()).rejects.toMatchObject({ code: 'DISK_FULL' })
+  await host.fill(0)
+  const write = 'dd if=/dev/urandom of=bulk bs=1M count=64 conv=fsync 2>&1 || true; cat file'
+  for (const path of paths) expect(await inDisk(disks, path, write)).toMatch(/No space left(.*\n)*kept\n$/)
+  await host.free()
+  for (const path of paths) {
+    // What ext4 met it notes, and the next start looks after it.
+    await repairDiskImage(await disks.reach(join(path, IMAGE_FILE)), runCommand)
+    expect(
+      await inDisk(disks, path, 'dd if=/dev/urandom of=bulk bs=1M count=64 conv=fsync 2>/dev/null; cat file'),
+    ).toBe('kept\n')
+    expect((await runCommand(['e2fsck', '-f', '-n', await disks.reach(join(path, IMAGE_FILE))])).code).toBe(0)
+  }
+})
+
+it('gets larger with the room there is', async () => {
+  await open()
+  await close()
+  await rm(join(dataDir, POOL_FILE))
+  await truncateNew(join(dataDir, POOL_FILE), 1024 * MIB)
+  await runCommand(['mkfs.xfs', '-q', '-m', 'reflink=1', '-s', 'size=4096', join(dataDir, POOL_FILE)])
+  const disks = await open()
+  const { stdout } = await runCommand(['df', '--output=size', '--block-size=1M', disks.templates])
+  expect(Number(stdout.split('\n')[1])).toBeGreaterThan(4096)
+})
+
+/** A file system of its own below the data folder, of so many MiB; the last store that was opened is to be there. */
+async function mountHost(make: [string, ...string[]], mib: number) {
+  const [image, path] = [join(dataDir, HOST_FILE), join(dataDir, 'host')]
+  const ballast = join(path, 'ballast')
+  await truncateNew(image, mib * MIB)
+  await runCommand([...make, '-q', image])
+  await mkdir(path)
+  await runCommand(['mount', '-o', 'loop', image, path])
+  const stats = () => statfs(path)
+  return {
+    path,
+    used: async () => ((await stats()).blocks - (await stats()).bfree) * (await stats()).bsize,
+    async fill(leftBytes: number) {
+      await rm(ballast, { force: true })
+      const { bavail, bsize } = await stats()
+      await runCommand(['fallocate', '--length', String(bavail * bsize - leftBytes), ballast], { accept: [0, 1] })
+      // What it takes to know of the blocks has left some.
+      if (leftBytes === 0) await runCommand(['dd', 'if=/dev/zero', `of=${ballast}-rest`, 'bs=4k'], { accept: [1] })
+    },
+    free: async () => {
+      for (const file of [ballast, `${ballast}-rest`]) await rm(file, { force: true })
+    },
+    [Symbol.asyncDispose]: async () => {
+      await close()
+      await runCommand(['umount', path])
+    },
+  }
+}
+
+async function truncateNew(path: string, bytes: number): Promise<void> {
+  await writeFile(path, '')
+  await truncate(path, bytes)
+}

@@ -1,0 +1,173 @@
+import type { ChildProcessByStdio } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import type { FileHandle } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat, statfs, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { isThere } from '../../../files.ts'
+import type { RunCommand } from '../../../run-command.ts'
+import { commandEnvironment } from '../../../run-command.ts'
+import { detachLeftDevices, waitForRelease } from '../sandbox-disk.ts'
+
+const GIB = 1024 ** 3
+export const POOL_FILE = 'disk-pool.img'
+/** Empty for everybody but those in the pool's mount namespace. */
+export const POOL_FOLDER = 'disk-pool'
+/** What a pool leaves to the rest of the host when its size is picked: this share of its disk, but no less than so many bytes. */
+const HOST_SHARE = 0.05
+const MIN_HOST_BYTES = GIB
+/** Below it a pool is not worth its tables. */
+const MIN_POOL_BYTES = GIB
+/** A pool grows when the host has at least so many bytes more than when it got its size. */
+const MIN_GROWTH_BYTES = 4 * GIB
+/** Replayed at the first mount after a crash, which takes a second at most. */
+const LOG_SIZE = '64m'
+const MAKE_DEADLINE_MS = 60_000
+const MOUNT_DEADLINE_MS = 60_000
+/** Most characters of what mounting said that an error repeats. */
+const MAX_COMPLAINT_CHARACTERS = 1_000
+
+/**
+ * Mounts the pool and waits, so that its mount namespace can be opened by another process. A device that has the pool
+ * already is taken (--nooverlap), never a second one; --detach leaves it to its last user to give it back. Of the host's mounts
+ * only those stay that commands need: what is unmounted there later must not live on here.
+ */
+const MOUNT = `
+set -eu
+attach() { losetup --nooverlap --find --show --sector-size 4096 "$@" 2>/dev/null; }
+device=$(attach --direct-io=on "$1" || attach "$1")
+if [ "$3" = grown ]; then losetup --set-capacity "$device"; fi
+code=0
+mount -t xfs -o nouuid,discard,noatime,nosuid,nodev "$device" "$2" || code=$?
+losetup --detach "$device"
+[ "$code" = 0 ]
+if [ "$3" = grown ]; then xfs_growfs -d "$2" >/dev/null; fi
+others=
+while read -r _ _ _ _ point _; do
+  case $2/ in "\${point%/}"/*) continue ;; esac
+  case $point/ in /proc/* | /sys/* | /dev/* | /usr/* | /bin/* | /sbin/* | /lib*) continue ;; esac
+  others="$others $point"
+done </proc/self/mountinfo
+set -f
+if [ -n "$others" ]; then umount --lazy $others || true; fi
+echo ready
+read -r end || true
+`
+
+/** A file system that can share blocks between files, in a sparse file, mounted where only its users see it. */
+export interface DiskPool extends AsyncDisposable {
+  /** The command as one that sees the pool; its working folder is that of a host without. */
+  seeing(command: readonly [string, ...string[]]): [string, ...string[]]
+  /** The pool's folder, for this process and the commands it runs. */
+  readonly path: string
+}
+
+/** True when a data folder has a pool, which then holds disks of sandboxes. */
+export function hasDiskPool(dataDir: string): Promise<boolean> {
+  return isThere(join(dataDir, POOL_FILE))
+}
+
+/**
+ * Mounts the pool of a data folder, making it first where there is none. It is mounted in a mount namespace of its own that
+ * this process holds by a descriptor: it ends with this process and the last sandbox that has a disk in it, however they end,
+ * and the host's mount table never shows it. Throws an Error in one line when there can be no pool here.
+ */
+export async function openDiskPool(dataDir: string, instanceId: string, run: RunCommand): Promise<DiskPool> {
+  const [file, folder] = [join(dataDir, POOL_FILE), join(dataDir, POOL_FOLDER)]
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const isGrown = (await isThere(file)) ? await growFile(file, dataDir) : await makeFile(file, dataDir, run)
+  await detachLeftDevices(`/${instanceId}-`, run)
+  const place = await mountPool(file, folder, isGrown)
+  return {
+    seeing: (command) => ['nsenter', `--mount=/proc/${process.pid}/fd/${place.namespace.fd}`, '--', ...command],
+    path: `/proc/${process.pid}/fd/${place.root.fd}`,
+    [Symbol.asyncDispose]: async () => {
+      await place.root.close()
+      await place.namespace.close()
+      await waitForRelease(file)
+    },
+  }
+}
+
+/** Removes a pool that was only tried. */
+export async function removeDiskPool(dataDir: string): Promise<void> {
+  await rm(join(dataDir, POOL_FILE), { force: true })
+  await rm(join(dataDir, POOL_FOLDER), { recursive: true, force: true })
+}
+
+/** Makes a pool whole or not at all. */
+async function makeFile(file: string, dataDir: string, run: RunCommand): Promise<false> {
+  const bytes = await wantedBytes(dataDir)
+  if (bytes < MIN_POOL_BYTES) throw new Error('the host has too little room')
+  const draft = `${file}.draft`
+  try {
+    await using handle = await open(draft, 'w', 0o600)
+    await handle.truncate(bytes)
+    const options = ['-m', 'reflink=1', '-s', 'size=4096', '-l', `size=${LOG_SIZE}`]
+    await run(['mkfs.xfs', '-q', '-f', '-K', ...options, draft], { deadlineMs: MAKE_DEADLINE_MS })
+    await handle.sync()
+    await rename(draft, file)
+    return false
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+}
+
+/** True when it was made larger, as the host has more room by now. A pool does not get smaller. */
+async function growFile(file: string, dataDir: string): Promise<boolean> {
+  const { size, blocks } = await stat(file)
+  const bytes = (await wantedBytes(dataDir)) + blocks * 512
+  if (bytes < size + MIN_GROWTH_BYTES) return false
+  await truncate(file, bytes)
+  return true
+}
+
+/** What is free of the host's disk, without what is left to the host, in whole MiB. */
+async function wantedBytes(dataDir: string): Promise<number> {
+  const { bavail, blocks, bsize } = await statfs(dataDir)
+  const kept = Math.max(MIN_HOST_BYTES, blocks * bsize * HOST_SHARE)
+  return Math.floor((bavail * bsize - kept) / 1024 ** 2) * 1024 ** 2
+}
+
+async function mountPool(
+  file: string,
+  folder: string,
+  isGrown: boolean,
+): Promise<Record<'namespace' | 'root', FileHandle>> {
+  const call = ['--mount', '--', 'sh', '-c', MOUNT, 'pool', file, folder, isGrown ? 'grown' : 'as-it-was']
+  const child = spawn('unshare', call, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
+  const over = once(child, 'close')
+  // Waited for below; a rejection while something else fails first is no second failure.
+  over.catch(() => undefined)
+  const timer = setTimeout(() => child.kill('SIGKILL'), MOUNT_DEADLINE_MS)
+  try {
+    await untilReady(child)
+    const namespace = await open(`/proc/${child.pid}/ns/mnt`, 'r')
+    try {
+      return { namespace, root: await open(`/proc/${child.pid}/root${folder}`, 'r') }
+    } catch (error) {
+      await namespace.close()
+      throw error
+    }
+  } finally {
+    child.stdin.end()
+    await over
+    clearTimeout(timer)
+  }
+}
+
+/** Resolves when it says so; rejects with its complaint when it ends before. */
+function untilReady(child: ChildProcessByStdio<Writable, Readable, Readable>): Promise<void> {
+  let complaint = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(0, MAX_COMPLAINT_CHARACTERS)
+  })
+  child.stdin.on('error', () => undefined)
+  return new Promise((resolve, reject) => {
+    child.stdout.once('data', () => resolve())
+    child.once('error', reject)
+    child.once('close', () => reject(new Error(complaint.trim().replaceAll('\n', ' ') || 'cannot be mounted')))
+  })
+}

@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto'
+import { constants, copyFile, mkdir, open, readdir, readlink, rm, statfs, symlink } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
+import { AppError } from '@atoll/protocol'
+import type { RunCommand } from '../../../run-command.ts'
+import { createDiskImage, FILES_FOLDER, IMAGE_FILE } from '../sandbox-disk.ts'
+import type { SandboxRecord } from '../sandbox-folder.ts'
+import type { DiskPool } from './disk-pool.ts'
+import { POOL_FOLDER } from './disk-pool.ts'
+
+const GIB = 1024 ** 3
+/** Sizes of which a formatted image is kept to be cloned; a few MiB each. */
+const MAX_TEMPLATES = 64
+const TEMPLATE_PREFIX = 'template-'
+/** Free bytes of the host's disk below which no sandbox is made any more: those there are need room to go on. */
+export const MIN_FREE_BYTES = GIB / 2
+
+/** Where sandboxes' disks are, and how they are made, cloned and reached. */
+export interface DiskStore extends AsyncDisposable {
+  /** True where an image can be cloned at once, whatever it holds. */
+  readonly canClone: boolean
+  /** Folder of formatted images that new disks are clones of. */
+  readonly templates: string
+  /** The path under which this process, and a command that it runs, opens an image. */
+  reach(image: string): Promise<string>
+  /** Makes an image one that can be mounted, until the last of the mounts and this is over. */
+  attach(image: string): Promise<AttachedDisk>
+  /** Makes what will hold a sandbox's files, in its folder. */
+  create(folder: string, record: SandboxRecord): Promise<void>
+  /** Makes the disk in `folder` a clone of another; false, and nothing made, where that one shares no blocks. */
+  clone(image: string, folder: string): Promise<boolean>
+  /** Removes the image of a folder that is going to be removed. */
+  removeImage(folder: string): Promise<void>
+  /** Throws DISK_FULL where another sandbox would leave too little for those there are. */
+  assertRoom(): Promise<void>
+}
+
+export interface AttachedDisk extends AsyncDisposable {
+  /** What to mount: a loop device, or an image that mounting brings one for. */
+  source: string
+}
+
+export interface DiskStoreOptions {
+  dataDir: string
+  instanceId: string
+  /** Absent: images lie in the sandboxes' folders. */
+  pool?: DiskPool | undefined
+  /** Whether files of one folder can share blocks where images lie. */
+  canClone: boolean
+  run: RunCommand
+}
+
+/**
+ * In a pool an image has a name of its own, and a sandbox's folder a link to it, which is there before the image and goes
+ * after it: whoever removes the folder, now or after a crash, finds the image. Without a pool the folder holds the image.
+ */
+export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: DiskStoreOptions): DiskStore {
+  const templates = new Map<number, Promise<string>>()
+  const templateFolder = pool?.path ?? join(dataDir, 'disk-templates')
+
+  const reach = async (image: string): Promise<string> => {
+    if (pool === undefined) return image
+    // An image of an earlier version lies in its folder.
+    const target = await readlink(image).catch(() => undefined)
+    return target === undefined ? image : join(pool.path, basename(target))
+  }
+  /** The path of an image that is to be made for a folder. */
+  const placeFor = async (folder: string): Promise<string> => {
+    const image = join(folder, IMAGE_FILE)
+    if (pool === undefined) return image
+    const name = `${instanceId}-${randomUUID()}.img`
+    await symlink(join(relative(folder, join(dataDir, POOL_FOLDER)), name), image)
+    return join(pool.path, name)
+  }
+  /** A formatted image of this size to clone; undefined when there are enough of other sizes. */
+  const template = (diskGiB: number): Promise<string> | undefined => {
+    const known = templates.get(diskGiB)
+    if (known !== undefined || templates.size >= MAX_TEMPLATES) return known
+    const made = makeTemplate(templateFolder, diskGiB, run)
+    templates.set(diskGiB, made)
+    made.catch(() => templates.delete(diskGiB))
+    return made
+  }
+
+  return {
+    canClone,
+    templates: templateFolder,
+    reach,
+    async attach(image) {
+      const isPooled = pool !== undefined && (await reach(image)) !== image
+      return isPooled ? attachPooled(pool, image, run) : { source: image, [Symbol.asyncDispose]: async () => undefined }
+    },
+    async create(folder, { disk, spec }) {
+      if (disk === 'folder') return void (await mkdir(join(folder, FILES_FOLDER), { mode: 0o700 }))
+      const image = await placeFor(folder)
+      const formatted = canClone ? await template(spec.limits.diskGiB) : undefined
+      if (formatted === undefined) await createDiskImage(image, spec.limits.diskGiB, run)
+      else await cloneFile(formatted, image)
+    },
+    async clone(image, folder) {
+      const source = await reach(image)
+      if (!canClone || (pool !== undefined && source === image)) return false
+      const target = await placeFor(folder)
+      await cloneFile(source, target)
+      // Whoever is told of a clone has it after a power cut, too.
+      for (const path of [target, dirname(target)]) {
+        await using handle = await open(path, 'r')
+        await handle.sync()
+      }
+      return true
+    },
+    async removeImage(folder) {
+      const image = join(folder, IMAGE_FILE)
+      const path = await reach(image)
+      if (path !== image) await rm(path, { force: true })
+    },
+    async assertRoom() {
+      const { bavail, bsize } = await statfs(dataDir)
+      if (bavail * bsize >= MIN_FREE_BYTES) return
+      throw new AppError('DISK_FULL', `the runner's disk is full: less than ${MIN_FREE_BYTES / GIB} GiB is free`)
+    },
+    [Symbol.asyncDispose]: async () => pool?.[Symbol.asyncDispose](),
+  }
+}
+
+/** Throws where the file system cannot share blocks between two files of a folder. */
+export async function assertCanClone(folder: string): Promise<void> {
+  const [source, target] = [join(folder, `try-${randomUUID()}`), join(folder, `try-${randomUUID()}`)]
+  try {
+    {
+      await using file = await open(source, 'wx', 0o600)
+      await file.writeFile(Buffer.alloc(4096, 1))
+    }
+    await cloneFile(source, target)
+  } finally {
+    for (const path of [source, target]) await rm(path, { force: true })
+  }
+}
+
+/**
+ * Read and written past the host's cache, so that nothing is kept in memory twice; shared blocks can be written in whole blocks
+ * of the pool only. Detaching leaves the device to what is mounted of it, with which it goes. An image that the kernel has not yet
+ * let go of keeps its device (--nooverlap): two would be two disks that know nothing of each other.
+ */
+async function attachPooled(pool: DiskPool, image: string, run: RunCommand): Promise<AttachedDisk> {
+  const attach = [
+    'losetup',
+    '--nooverlap',
+    '--find',
+    '--show',
+    '--direct-io=on',
+    '--sector-size',
+    '4096',
+    image,
+  ] as const
+  const source = (await run(pool.seeing(attach))).stdout.trim()
+  return {
+    source,
+    // 1: another one that had it gave it back.
+    [Symbol.asyncDispose]: async () => void (await run(['losetup', '--detach', source], { accept: [0, 1] })),
+  }
+}
+
+function cloneFile(source: string, target: string): Promise<void> {
+  return copyFile(source, target, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)
+}
+
+/** Removes those of an earlier process, which may have made them in another way. */
+export async function removeTemplates(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith(TEMPLATE_PREFIX)) await rm(join(folder, name))
+  }
+}
+
+async function makeTemplate(folder: string, diskGiB: number, run: RunCommand): Promise<string> {
+  const path = join(folder, `${TEMPLATE_PREFIX}${diskGiB}.img`)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await rm(path, { force: true })
+  await createDiskImage(path, diskGiB, run)
+  return path
+}

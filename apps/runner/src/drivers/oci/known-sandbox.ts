@@ -1,0 +1,31 @@
+import type { SandboxStatus } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import type { LaunchedSandbox } from './launch-sandbox.ts'
+import type { SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
+
+/** Also part of a cgroup's, a folder's and a host's name. */
+const SANDBOX_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
+
+/** A sandbox of this runner. */
+export interface KnownSandbox {
+  readonly sandboxId: string
+  readonly folder: SandboxFolder
+  record: SandboxRecord
+  /** Its run, from its start until all that the run made is taken back. */
+  running: LaunchedSandbox | undefined
+  /** Its processes have ended, as was asked; what the run made is still being taken back. */
+  isHalted: boolean
+  /** A look at its process waits in the queue. */
+  isLookedAt: boolean
+}
+
+/** What the API is told of it. */
+export function statusOf({ sandboxId, running, isHalted, record }: KnownSandbox): SandboxStatus {
+  if (running && !isHalted) return { sandboxId, state: 'running' }
+  return { sandboxId, state: 'stopped', ...(record.reason === undefined ? {} : { reason: record.reason }) }
+}
+
+/** Throws BAD_REQUEST for what is no id of a sandbox. */
+export function assertSandboxId(sandboxId: string): void {
+  if (!SANDBOX_ID.test(sandboxId)) throw new AppError('BAD_REQUEST', 'a sandbox id is 1 to 63 letters, digits, - and _')
+}

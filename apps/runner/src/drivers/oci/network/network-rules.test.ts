@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Namespace, NetworkProcess, TestNetwork } from './testing/test-network.ts'
+import { METADATA, OUTSIDE, probe, probeAnswering, startTestNetwork } from './testing/test-network.ts'
+
+const OTHER_OUTSIDE = '203.0.113.7'
+
+let net: TestNetwork
+let network: NetworkProcess
+let one: Namespace
+let other: Namespace
+/** Two servers in the world outside. */
+let near: string
+let far: string
+
+beforeAll(async () => {
+  net = await startTestNetwork()
+  network = await net.network('first')
+  ;[one, other] = [await net.sandbox(), await net.sandbox()]
+  await network.call({ name: 'attach', sandboxId: 'one', pid: one.pid })
+  await network.call({ name: 'attach', sandboxId: 'other', pid: other.pid })
+  await net.outside.run('ip', 'address', 'add', `${OTHER_OUTSIDE}/32`, 'dev', 'lo')
+  near = await net.outside.serve(OUTSIDE)
+  far = await net.outside.serve(OTHER_OUTSIDE)
+})
+afterAll(() => net[Symbol.asyncDispose]())
+
+const restrict = (rules: { blockAll: boolean; allowList?: string[] }, sandboxId = 'one') =>
+  network.call({ name: 'restrict', sandboxId, rules })
+
+/** Which of the two servers a sandbox reaches. */
+async function reached(sandbox: Namespace): Promise<string[]> {
+  const answers = await probe(sandbox, near, far)
+  return [near, far].filter(
+    (server) => answers[`tcp ${server}`]?.includes('.') && answers[`udp ${server}`]?.includes('.'),
+  )
+}
+
+describe('the rules of a sandbox', () => {
+  it('let it reach what the list has and nothing else, and change at once', async () => {
+    expect(await reached(one)).toEqual([near, far])
+    await restrict({ blockAll: false, allowList: ['203.0.113.0/24'] })
+    expect(await reached(one)).toEqual([far])
+    expect(await reached(other)).toEqual([near, far])
+    await restrict({
+      blockAll: false,
+      allowList: [`${OUTSIDE}/32`, '198.51.100.0/24', '198.51.100.0/25', '10.0.0.0/8'],
+    })
+    expect(await reached(one)).toEqual([near])
+    await restrict({ blockAll: false, allowList: [] })
+    expect(await reached(one)).toEqual([])
+    await restrict({ blockAll: false })
+    expect(await reached(one)).toEqual([near, far])
+    await restrict({ blockAll: false, allowList: ['0.0.0.0/0'] })
+    expect(await reached(one)).toEqual([near, far])
+  })
+
+  it('cut connections that are open', async () => {
+    const [host = '', port = ''] = near.split(':')
+    // A server that answers after a while, to a sandbox that is blocked meanwhile.
+    const script = `
+      const socket = require('dgram').createSocket('udp4')
+      let answers = 0
+      socket.on('message', () => { answers += 1 })
+      const timer = setInterval(() => socket.send('?', ${port}, '${host}'), 50)
+      setTimeout(() => { console.log(answers); process.exit() }, 1500)`
+    await restrict({ blockAll: false })
+    const talking = one.run(process.execPath, '-e', script)
+    await restrict({ blockAll: true })
+    expect(Number(await talking)).toBeLessThan(15)
+    await restrict({ blockAll: false })
+  })
+
+  it("leave the host's nameserver reachable beside a list, and nothing when all is blocked", async () => {
+    const nameserver = `${OUTSIDE}:53`
+    const ask = async () => (await probe(one, nameserver))[`tcp ${nameserver}`]
+    await restrict({ blockAll: false, allowList: ['203.0.113.0/24'] })
+    // Nobody listens there, which is an answer.
+    expect(await ask()).toBe('ECONNREFUSED')
+    await restrict({ blockAll: true, allowList: ['203.0.113.0/24'] })
+    expect(await reached(one)).toEqual([])
+    expect(await ask()).toBe('nothing')
+    await restrict({ blockAll: false })
+  })
+
+  it('open nothing that is closed to every sandbox', async () => {
+    const metadata = await net.outside.serve(METADATA)
+    await restrict({ blockAll: false, allowList: ['169.254.0.0/16', '0.0.0.0/1', '128.0.0.0/1'] })
+    expect(Object.values(await probe(one, metadata))).toEqual(['nothing', 'nothing'])
+    await restrict({ blockAll: false })
+  })
+
+  it('are refused when a block is none', async () => {
+    for (const block of ['1.2.3', '1.2.3.4/33', '256.1.1.1', '', '::1', '1.2.3.4; flush ruleset']) {
+      await expect(restrict({ blockAll: false, allowList: [block] })).rejects.toThrow('not a block')
+    }
+  })
+
+  it('are not those of who had the address before', async () => {
+    await restrict({ blockAll: true }, 'other')
+    await network.call({ name: 'release', sandboxId: 'other' })
+    await network.call({ name: 'attach', sandboxId: 'other', pid: other.pid })
+    expect(await reached(other)).toEqual([near, far])
+  })
+
+  it('hold from the first packet, and over a killed runner', async () => {
+    const late = await net.sandbox()
+    const rules = { blockAll: false, allowList: ['203.0.113.7'] }
+    await network.call({ name: 'attach', sandboxId: 'late', pid: late.pid, rules })
+    expect(await reached(late)).toEqual([far])
+    await network.kill()
+    expect(await reached(late)).toEqual([far])
+    network = await net.network('first', { late: rules })
+    expect(network.limitation).toBeUndefined()
+    expect(await reached(late)).toEqual([far])
+    await restrict({ blockAll: false }, 'late')
+    expect(Object.values(await probeAnswering(late, near))).not.toContain('nothing')
+  })
+})

@@ -1,0 +1,108 @@
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AppError, StagedArchive } from '@atoll/protocol'
+import { Value } from 'typebox/value'
+import { writeFileWhole } from '../../../files.ts'
+import type { SandboxFolder } from '../sandbox-folder.ts'
+
+/** How long an archive is kept that nobody reads or goes on sending, in milliseconds: as long as its parts in the object store. */
+export const ARCHIVE_KEPT_MS = 24 * 60 * 60 * 1000
+/** What archives leave free of the disk that the data folder is on, in bytes: sandboxes' own disks grow into it. */
+export const RESERVED_BYTES = 1024 ** 3
+
+const DRAFT = 'draft'
+const OUTGOING = 'out-'
+const INCOMING = 'in-'
+const FACTS = '.json'
+const UNPACKED = '.unpacked'
+const SCRATCH = 'scratch-'
+
+/** The files of one archive, in its sandbox's folder: they go with the sandbox. */
+export interface ArchiveFiles {
+  /** What is being packed. */
+  draft: string
+  /** Packed; whole once `facts` is there. */
+  outgoing: string
+  facts: string
+  /** What has come of it. */
+  incoming: string
+  /** There once it was unpacked. */
+  unpacked: string
+}
+
+export function archiveFiles({ archives }: SandboxFolder, archiveId: string): ArchiveFiles {
+  const [outgoing, incoming] = [join(archives, OUTGOING + archiveId), join(archives, INCOMING + archiveId)]
+  return {
+    draft: join(archives, DRAFT),
+    ...{ outgoing, facts: outgoing + FACTS, incoming, unpacked: incoming + UNPACKED },
+  }
+}
+
+/** Makes room for an archive that goes out or comes in: one of each may be there at a time. */
+export async function makeWay(
+  { archives }: SandboxFolder,
+  direction: 'outgoing' | 'incoming',
+  archiveId: string,
+): Promise<void> {
+  await mkdir(archives, { recursive: true, mode: 0o700 })
+  const prefix = direction === 'outgoing' ? OUTGOING : INCOMING
+  for (const name of await readdir(archives)) {
+    if (name.startsWith(prefix) && !name.startsWith(prefix + archiveId)) await rm(join(archives, name), { force: true })
+  }
+}
+
+/** What was packed earlier; undefined unless it is whole. */
+export async function readFacts({ facts }: ArchiveFiles): Promise<StagedArchive | undefined> {
+  const text = await readFile(facts, 'utf8').catch(() => '')
+  const value = text === '' ? undefined : JSON.parse(text)
+  return Value.Check(StagedArchive, value) ? value : undefined
+}
+
+export async function writeFacts({ facts }: ArchiveFiles, staged: StagedArchive): Promise<void> {
+  await writeFileWhole(facts, JSON.stringify(staged))
+}
+
+/** Some empty folders for as long as something is packed or unpacked. */
+export interface Scratch extends AsyncDisposable {
+  /** Makes another. */
+  folder(name: string): Promise<string>
+}
+
+export async function makeScratch({ archives }: SandboxFolder): Promise<Scratch> {
+  await mkdir(archives, { recursive: true, mode: 0o700 })
+  const place = await mkdtemp(join(archives, SCRATCH))
+  return {
+    async folder(name) {
+      const path = join(place, name)
+      await mkdir(path, { mode: 0o700 })
+      return path
+    },
+    [Symbol.asyncDispose]: () => rm(place, { recursive: true, force: true }),
+  }
+}
+
+/** Removes what a crash has left half done, and what nobody wanted for ARCHIVE_KEPT_MS. `now`: milliseconds since the epoch. */
+export async function sweepArchives(
+  { archives }: Pick<SandboxFolder, 'archives'>,
+  { now, isBusy }: { now: number; isBusy: boolean },
+): Promise<void> {
+  for (const name of await readdir(archives).catch(() => [])) {
+    const path = join(archives, name)
+    const facts = await lstat(path).catch(() => undefined)
+    const isHalfDone = name.startsWith(DRAFT) || name.startsWith(SCRATCH) || name.includes('.draft-')
+    const isOver = isHalfDone ? !isBusy : (facts?.mtimeMs ?? now) < now - ARCHIVE_KEPT_MS
+    if (isOver) await rm(path, { recursive: true, force: true })
+  }
+}
+
+/** Throws SERVICE_UNAVAILABLE unless the disk has room for `bytes` more. */
+export async function checkRoom(path: string, bytes = 0): Promise<void> {
+  const disk = await statfs(path)
+  const free = disk.bavail * disk.bsize - RESERVED_BYTES
+  if (free < bytes) {
+    throw new AppError(
+      'SERVICE_UNAVAILABLE',
+      `the disk of this runner has no room for an archive: ${RESERVED_BYTES} bytes stay free`,
+    )
+  }
+}

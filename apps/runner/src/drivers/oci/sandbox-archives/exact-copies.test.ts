@@ -1,0 +1,182 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { walkTree } from '../../testing/walk-tree.ts'
+import { compress } from '../archive/compress.ts'
+import { decompress } from '../archive/decompress.ts'
+import { unpackLayer } from '../archive/unpack-layer.ts'
+import { packFiles } from '../snapshots/copy-files.ts'
+
+const { signal } = new AbortController()
+const DEADLINE_MS = 120_000
+
+let folder: string
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'atoll-exact-'))
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+/** Makes files as a line each says, in JSON: names are hexadecimal. */
+const MAKE = `
+import os, sys, json, stat
+root = os.fsencode(sys.argv[1])
+made, folders = [], []
+for line in sys.stdin:
+    f = json.loads(line)
+    path = os.path.join(root, bytes.fromhex(f["path"])) if f["path"] else root
+    kind = f["kind"]
+    if kind == "file":
+        with open(path, "wb") as out:
+            for at, size in f["data"]: out.seek(at); out.write(os.urandom(size))
+            out.truncate(f["size"])
+    elif kind == "folder" and f["path"]: os.mkdir(path)
+    elif kind == "link": os.symlink(bytes.fromhex(f["target"]), path)
+    elif kind == "pipe": os.mkfifo(path)
+    elif kind == "whiteout": os.mknod(path, stat.S_IFCHR, 0)
+    elif kind == "hard":
+        if made: os.link(made[f["of"] % len(made)], path, follow_symlinks=False)
+        continue
+    if kind in ("file", "link"): made.append(path)
+    os.chown(path, f["uid"], f["gid"], follow_symlinks=False)
+    if kind != "link": os.chmod(path, f["mode"])
+    if kind in ("file", "folder"):
+        for key, value in f["attributes"]:
+            os.setxattr(path, b"user." + bytes.fromhex(key), bytes.fromhex(value))
+        if kind == "file" and f["capability"]: os.setxattr(path, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+        if kind == "folder" and f["opaque"] and f["path"]: os.setxattr(path, "trusted.overlay.opaque", b"y")
+    folders.append((path, f["modified"]))
+for path, modified in reversed(folders): os.utime(path, ns=(0, modified), follow_symlinks=False)
+`
+
+interface Made {
+  kind: 'file' | 'folder' | 'link' | 'pipe' | 'whiteout' | 'hard'
+  path: string
+  uid: number
+  gid: number
+  mode: number
+  modified: number
+  data: [number, number][]
+  size: number
+  target: string
+  of: number
+  attributes: [string, string][]
+  capability: boolean
+  opaque: boolean
+}
+
+async function make(root: string, files: readonly Made[]): Promise<void> {
+  await mkdir(root)
+  const child = spawn('python3', ['-c', MAKE, root], { stdio: ['pipe', 'inherit', 'inherit'] })
+  child.stdin.end(files.map((file) => `${JSON.stringify(file)}\n`).join(''))
+  const [code] = await once(child, 'close')
+  expect(code).toBe(0)
+}
+
+/** As an archive does it: packed and unpacked again, elsewhere. */
+async function copy(from: string, to: string, hasZstd: boolean): Promise<void> {
+  const names = ['jail-1', 'jail-2', 'jail-3', 'empty-1', 'empty-2']
+  for (const name of names) await mkdir(join(folder, name), { recursive: true })
+  await mkdir(to)
+  const [first = '', second = '', third = '', empty = '', idle = ''] = names.map((name) => join(folder, name))
+  const { content } = compress(packFiles({ folder: from, signal }), { jail: first, scratch: empty, hasZstd, signal })
+  const plain = decompress(content, { jail: second, scratch: idle, hasZstd, signal })
+  const bounds = { maxBytes: Number.POSITIVE_INFINITY, maxEntries: 1_000_000 }
+  await unpackLayer(plain, { kind: 'layer', ...bounds, target: to, jail: third, signal })
+}
+
+const id = fc.oneof(fc.constantFrom(0, 1_000, 65_534), fc.integer({ min: 0, max: 0xff_ff_ff_fe }))
+const byte = fc.oneof(
+  fc.integer({ min: 0x61, max: 0x7a }),
+  fc.integer({ min: 1, max: 0xff }).filter((b) => b !== 0x2f),
+)
+const bytes = (maxLength: number) =>
+  fc.array(byte, { minLength: 1, maxLength }).map((all) => Buffer.from(all).toString('hex'))
+const name = fc.oneof(bytes(8), bytes(255)).filter((text) => text !== '2e' && text !== '2e2e')
+const piece = fc.tuple(fc.integer({ min: 0, max: 400_000 }), fc.integer({ min: 1, max: 9_000 }))
+/** Seconds from long before 1970 until after 2038, with nanoseconds a double can tell apart. */
+const modified = fc.tuple(fc.integer({ min: -2_000, max: 9_000 }), fc.integer({ min: 0, max: 999_999_999 }))
+
+interface Drawn extends Omit<Made, 'path' | 'data' | 'size'> {
+  name: string
+  parent: number
+  content: Pick<Made, 'data' | 'size'>
+}
+
+const made: fc.Arbitrary<Drawn> = fc.record({
+  kind: fc.constantFrom('file', 'file', 'file', 'folder', 'folder', 'link', 'pipe', 'whiteout', 'hard'),
+  ...{ name, parent: fc.nat(), uid: id, gid: id, mode: fc.integer({ min: 0, max: 0o7777 }) },
+  modified: modified.map(([kiloseconds, nano]) => kiloseconds * 1e12 + nano),
+  content: fc.oneof(
+    fc.nat({ max: 20_000 }).map((size) => ({ size, data: [[0, size]] as [number, number][] })),
+    // tar takes a hole for data where it is no larger than the block that holds the file's attributes.
+    fc.record({ size: fc.integer({ min: 100_000, max: 500_000 }), data: fc.array(piece, { maxLength: 3 }) }),
+  ),
+  target: fc.oneof(bytes(20), bytes(3_000)),
+  of: fc.nat(),
+  attributes: fc.array(fc.tuple(bytes(40), fc.oneof(bytes(20), bytes(1_000))), { maxLength: 2 }),
+  ...{ capability: fc.boolean(), opaque: fc.boolean() },
+})
+
+/** Gives each a place in a folder before it; one without a free place is left out. */
+function place([root, ...rest]: readonly Drawn[]): Made[] {
+  if (root === undefined) return []
+  const folders = ['']
+  const taken = new Set<string>()
+  return [
+    { ...root, ...root.content, kind: 'folder', path: '' },
+    ...rest.flatMap(({ name: own, parent, content, ...file }) => {
+      const above = folders[parent % folders.length] ?? ''
+      const path = above === '' ? own : `${above}2f${own}`
+      if (taken.has(path) || path.length > 2 * 3_500) return []
+      taken.add(path)
+      if (file.kind === 'folder') folders.push(path)
+      return [{ ...file, ...content, path }]
+    }),
+  ]
+}
+
+describe('A1: a copy has all there is to its files', () => {
+  it.each([true, false])(
+    'whatever they are (zstd: %s)',
+    async (hasZstd) => {
+      const trees = fc.sample(fc.array(made, { minLength: 1, maxLength: 40, size: 'max' }), {
+        numRuns: 12,
+        seed: 20_261_127,
+      })
+      for (const [index, tree] of trees.entries()) {
+        const [from, to] = [join(folder, `from-${index}`), join(folder, `to-${index}`)]
+        await make(from, place(tree))
+        await copy(from, to, hasZstd)
+        expect((await walkTree(to)).split('\n')).toEqual((await walkTree(from)).split('\n'))
+      }
+    },
+    DEADLINE_MS,
+  )
+
+  it(
+    'of 12 GiB that are a hole, and of 100,000 in one folder',
+    async () => {
+      const from = join(folder, 'from')
+      const common = { uid: 1, gid: 2, mode: 0o644, modified: 1e18, target: '', of: 0, attributes: [], opaque: false }
+      const file = { ...common, kind: 'file' as const, data: [] as [number, number][], size: 0, capability: false }
+      const named = (text: string) => Buffer.from(text).toString('hex')
+      const many = Array.from({ length: 100_000 }, (_, index) => ({ ...file, path: named(`many/file-${index}`) }))
+      await make(from, [
+        { ...file, kind: 'folder', path: '' },
+        { ...file, path: named('hole'), size: 12 * 1024 ** 3, data: [[9 * 1024 ** 3, 5]] },
+        { ...file, kind: 'folder', path: named('many') },
+        ...many,
+      ])
+      const to = join(folder, 'to')
+      await copy(from, to, true)
+      const [before, after] = [await walkTree(from), await walkTree(to)]
+      expect(before === after).toBe(true)
+    },
+    DEADLINE_MS,
+  )
+})

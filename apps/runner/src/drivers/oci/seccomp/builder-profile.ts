@@ -1,0 +1,20 @@
+import type { OciLinuxSeccomp } from '../oci-spec.ts'
+import { ALLOWED_CALLS, REFUSED_CALLS } from './allowed-calls.ts'
+import { seccompProfile } from './seccomp-profile.ts'
+
+/** What buildah needs beyond a sandbox, as root of a user namespace: to mount layers and to confine the steps of a build. */
+const BUILDER_CALLS = ['mount', 'umount2', 'pivot_root', 'unshare', 'setns', 'sethostname', 'clone']
+
+/** The system calls of a build. Each step of it runs under buildah's own filter as well, which takes these away again. */
+export function builderProfile(arch: 'x64' | 'arm64'): OciLinuxSeccomp {
+  const base = seccompProfile(arch)
+  const others = base.syscalls.filter(({ names }) => !names.some((name) => ['clone', ...REFUSED_CALLS].includes(name)))
+  return {
+    ...base,
+    syscalls: [
+      ...others.filter(({ names }) => !names.includes(ALLOWED_CALLS[0] ?? '')),
+      { names: [...ALLOWED_CALLS, ...BUILDER_CALLS], action: 'SCMP_ACT_ALLOW' },
+      { names: REFUSED_CALLS.filter((name) => !BUILDER_CALLS.includes(name)), action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
+    ],
+  }
+}

@@ -1,0 +1,57 @@
+import type { ChildProcessByStdio } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import { boundToRunner, commandEnvironment } from '../../../run-command.ts'
+import { endOfChild } from '../archive/jail.ts'
+
+/** How files are read so that nothing of them is lost but sockets, which are of no use to a copy. */
+const TAR_ARGUMENTS = [
+  '--create',
+  '--format=posix',
+  // Times that cannot be set or that reading changes.
+  '--pax-option=delete=atime,delete=ctime',
+  '--numeric-owner',
+  '--sparse',
+  '--acls',
+  '--xattrs',
+  '--xattrs-include=user.*',
+  '--xattrs-include=security.capability',
+  '--xattrs-include=trusted.overlay.opaque',
+  '--warning=no-file-ignored',
+] as const
+
+export interface PackOptions {
+  /** Before tar: a program that runs it elsewhere, such as in another mount namespace. */
+  through?: readonly string[]
+  /** Absolute. */
+  folder: string
+  /** What of it, relative, and not like an option; or another --directory for the names after it. */
+  names?: readonly string[]
+  /** More of tar's arguments. */
+  arguments?: readonly string[]
+  /** Passed on as the child's descriptor 3, so that `folder` may name it. */
+  descriptor?: number | undefined
+  signal: AbortSignal
+}
+
+/** The files of a folder as a tar archive. Throws CommandError, with what tar says, where it fails. */
+export async function* packFiles(options: PackOptions): AsyncGenerator<Buffer> {
+  const { through = [], folder, names = ['.'], signal } = options
+  const argv = [...through, 'tar', ...TAR_ARGUMENTS, ...(options.arguments ?? []), `--directory=${folder}`, ...names]
+  const [program, ...rest] = boundToRunner(argv)
+  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(program, rest, {
+    cwd: '/',
+    env: commandEnvironment(),
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.descriptor === undefined ? [] : [options.descriptor])],
+    signal,
+    killSignal: 'SIGKILL',
+  }) as ChildProcessByStdio<null, Readable, Readable>
+  const ended = endOfChild(child, 'tar')
+  ended.catch(() => undefined)
+  try {
+    for await (const chunk of child.stdout) yield chunk
+    await ended
+  } finally {
+    child.kill('SIGKILL')
+  }
+}

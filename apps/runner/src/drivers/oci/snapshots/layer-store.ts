@@ -1,0 +1,140 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Static } from 'typebox'
+import { Type } from 'typebox'
+import { Value } from 'typebox/value'
+import type { RunCommand } from '../../../run-command.ts'
+
+/** Short, because the paths of all layers of a sandbox have to fit into one page of mount options. */
+const TREE = 't'
+const RECORD_FILE = 'layer.json'
+const DRAFT_MARK = '.draft-'
+/** How long a large tree may take to be measured, flushed or removed, in milliseconds. */
+const TREE_DEADLINE_MS = 10 * 60_000
+
+const LAYER_ID = /^[a-z0-9]{16}$/
+
+/** What is written down of a layer. */
+const LayerRecord = Type.Object({
+  /** On disk. */
+  bytes: Type.Number(),
+  /** Digests of the blobs it is known to be what they hold, as registries name them. */
+  blobs: Type.Array(Type.String()),
+})
+
+export interface Layer {
+  readonly id: string
+  /** The folder that overlayfs is given. */
+  readonly tree: string
+  readonly bytes: number
+  readonly blobs: readonly string[]
+}
+
+/** A layer that is being written. */
+export interface LayerDraft {
+  /** To be filled. */
+  readonly tree: string
+  /** Empty folders for whoever fills it; they go with the draft. */
+  readonly jail: string
+  readonly scratch: string
+  /** Makes it a layer, flushed to disk. `id` for one that another runner named; `pin` is called before anybody can remove it. */
+  commit(facts: { blobs?: readonly string[]; id?: string; pin: (layer: Layer) => void }): Promise<Layer>
+  /** Does nothing after a commit. */
+  discard(): Promise<void>
+}
+
+/** The layers on this runner's disk. Whoever keeps one says so by its id; the others are removed when asked to. */
+export interface LayerStore {
+  find(id: string): Layer | undefined
+  /** The layer that holds what this blob of a registry holds. */
+  findBlob(digest: string): Layer | undefined
+  draft(): Promise<LayerDraft>
+  /** Removes every layer that is not used; asked of each just before. */
+  removeUnused(isUsed: (id: string) => boolean): Promise<void>
+}
+
+/** Opens the store in `folder`; what an interrupted making or removal left there is removed. */
+export async function openLayerStore(folder: string, run: RunCommand): Promise<LayerStore> {
+  const removeTree = (path: string) => run(['rm', '-rf', '--one-file-system', path], { deadlineMs: TREE_DEADLINE_MS })
+  const layers = new Map<string, Layer>()
+  for (const name of await readdir(folder)) {
+    const layer = LAYER_ID.test(name) ? await readLayer(folder, name) : undefined
+    if (layer === undefined) await removeTree(join(folder, name))
+    else layers.set(name, layer)
+  }
+  return {
+    find: (id) => layers.get(id),
+    findBlob: (digest) => [...layers.values()].find(({ blobs }) => blobs.includes(digest)),
+    draft: async () => {
+      const draft = join(folder, `${DRAFT_MARK}${randomUUID()}`)
+      const [tree, jail, scratch] = [join(draft, TREE), join(draft, 'jail'), join(draft, 'scratch')]
+      await mkdir(draft, { mode: 0o700 })
+      await mkdir(tree, { mode: 0o755 })
+      for (const path of [jail, scratch]) await mkdir(path, { mode: 0o700 })
+      return {
+        tree,
+        jail,
+        scratch,
+        commit: async ({ blobs = [], id = newLayerId(), pin }) => {
+          for (const path of [jail, scratch]) await removeTree(path)
+          const record = { bytes: await measure(tree, run), blobs: [...blobs] }
+          await writeFlushed(join(draft, RECORD_FILE), JSON.stringify(record))
+          await run(['sync', '--file-system', tree], { deadlineMs: TREE_DEADLINE_MS })
+          await rename(draft, join(folder, id))
+          await flushFolder(folder)
+          const layer = { id, tree: join(folder, id, TREE), ...record }
+          pin(layer)
+          layers.set(id, layer)
+          return layer
+        },
+        discard: async () => void (await removeTree(draft)),
+      }
+    },
+    removeUnused: async (isUsed) => {
+      for (const id of [...layers.keys()]) {
+        // Removing one takes a while, in which another may have come to use.
+        if (isUsed(id) || !layers.delete(id)) continue
+        const doomed = join(folder, `${DRAFT_MARK}${randomUUID()}`)
+        // From here on it does not exist, whatever happens to this process.
+        await rename(join(folder, id), doomed)
+        await removeTree(doomed)
+      }
+    },
+  }
+}
+
+/** An id that no other runner has made either, so that layers keep theirs when they move. */
+function newLayerId(): string {
+  return [...randomBytes(16)].map((byte) => (byte % 36).toString(36)).join('')
+}
+
+async function readLayer(folder: string, id: string): Promise<Layer | undefined> {
+  try {
+    const record: unknown = JSON.parse(await readFile(join(folder, id, RECORD_FILE), 'utf8'))
+    if (Value.Check(LayerRecord, record)) return { id, tree: join(folder, id, TREE), ...narrow(record) }
+  } catch {
+    // Not whole: no layer.
+  }
+  return undefined
+}
+
+function narrow({ bytes, blobs }: Static<typeof LayerRecord>): Static<typeof LayerRecord> {
+  return { bytes, blobs }
+}
+
+async function measure(tree: string, run: RunCommand): Promise<number> {
+  const { stdout } = await run(['du', '-s', '-x', '--block-size=1', tree], { deadlineMs: TREE_DEADLINE_MS })
+  return Number.parseInt(stdout, 10)
+}
+
+async function writeFlushed(path: string, content: string): Promise<void> {
+  await using file = await open(path, 'wx', 0o600)
+  await file.writeFile(content)
+  await file.sync()
+}
+
+async function flushFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}

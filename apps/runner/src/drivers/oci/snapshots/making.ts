@@ -1,0 +1,306 @@
+import type { FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import type { MakeSnapshot, RunnerSnapshot, RunnerSnapshotState } from '@atoll/protocol'
+import { AppError, DEFAULT_SNAPSHOT_GIB } from '@atoll/protocol'
+import type { OciHost } from '../oci-host.ts'
+import type { PreparedBuild } from './build-image.ts'
+import { equipSnapshot, proveSnapshot } from './finish-snapshot.ts'
+import type { LayerStore } from './layer-store.ts'
+import type { MakeContext, SnapshotContent } from './make-context.ts'
+import { ContentCutOff, reasonOf, roomFor, SnapshotError } from './make-context.ts'
+import type { OpenSnapshotLog } from './snapshot-log.ts'
+import { createSnapshotLog } from './snapshot-log.ts'
+import type { SnapshotDraft, SnapshotFolders, SnapshotRecord } from './snapshot-record.ts'
+import { NO_IMAGE_CONFIG } from './snapshot-record.ts'
+import type { SnapshotSources } from './snapshot-sources.ts'
+
+/** How long each step may take, in milliseconds. */
+const PULL_DEADLINE_MS = 15 * 60_000
+const BUILD_DEADLINE_MS = 30 * 60_000
+const VALIDATE_DEADLINE_MS = 10 * 60_000
+
+/** What all makings share. */
+export interface MakingTools {
+  host: OciHost
+  layers: LayerStore
+  folders: SnapshotFolders
+  sources: SnapshotSources
+  /** Lets few be made at the same time. */
+  limit: Limit
+  /** Lets some contents arrive at the same time. */
+  limitContent: Limit
+  onChange: (making: Making) => void
+  /** It has come to its end, whichever, and is on disk. */
+  onKept: (record: SnapshotRecord) => Promise<void>
+}
+
+type Limit = <Result>(work: () => Promise<Result>) => Promise<Result>
+
+interface Wish {
+  ref: string
+  wanted: MakeSnapshot
+  source: string
+}
+
+interface Delivery {
+  content: Readable
+  /** Settles the sender's call. */
+  taken: () => void
+  cutOff: (error: unknown) => void
+}
+
+/** One snapshot on its way from a wish to `active` or `error`. */
+export class Making {
+  readonly source: string
+  /** Layers made or found for it so far. */
+  readonly layerIds = new Set<string>()
+  readonly #tools: MakingTools
+  readonly #wish: Wish
+  readonly #abort = new AbortController()
+  #state: RunnerSnapshotState = 'pending'
+  #needsContent = false
+  #content = deferred<Delivery>()
+  #opened: Promise<{ draft: SnapshotDraft; log: OpenSnapshotLog }> | undefined
+  #done: Promise<void> = Promise.resolve()
+
+  constructor(tools: MakingTools, wish: Wish) {
+    this.#tools = tools
+    this.#wish = wish
+    this.source = wish.source
+    this.#needsContent = tools.sources.needsContent(wish.wanted.source)
+  }
+
+  /** To be called once. */
+  begin(): void {
+    this.#done = this.#run().catch((error: unknown) => {
+      this.#tools.host.log.error({ err: error, ref: this.#wish.ref }, 'a snapshot could not be kept')
+    })
+  }
+
+  view(): RunnerSnapshot {
+    const { ref, wanted } = this.#wish
+    const { kind } = wanted.source
+    return {
+      ref,
+      state: this.#state,
+      kind,
+      needsContent: this.#needsContent,
+      sizeGiB: 0,
+      image: NO_IMAGE_CONFIG,
+      users: [],
+    }
+  }
+
+  /** Resolves when the content was read, or at once where none is waited for. Throws what cut it off. */
+  async takeContent(content: Readable): Promise<void> {
+    if (!this.#needsContent) return
+    this.#needsContent = false
+    await new Promise<void>((resolve, reject) => this.#content.resolve({ content, taken: resolve, cutOff: reject }))
+  }
+
+  /** The log as it is now, opened. The file stays what it is when the snapshot is kept or given up. */
+  async openLog(): Promise<{ path: string; file: FileHandle; log: OpenSnapshotLog } | undefined> {
+    const opened = await this.#opened?.catch(() => undefined)
+    if (opened === undefined) return undefined
+    const { logPath: path } = opened.draft
+    const file = await open(path, 'r').catch(() => undefined)
+    // Kept meanwhile: it lies elsewhere now.
+    return file && { path, file, log: opened.log }
+  }
+
+  /** Ends what is under way, and leaves nothing of it. */
+  async giveUp(): Promise<void> {
+    this.#abort.abort(new AppError('SNAPSHOT_NOT_FOUND', 'the snapshot was deleted'))
+    await this.#done
+  }
+
+  async #open(): Promise<{ draft: SnapshotDraft; log: OpenSnapshotLog }> {
+    const draft = await this.#tools.folders.draft(this.#wish.ref)
+    return { draft, log: await createSnapshotLog(draft.logPath) }
+  }
+
+  async #run(): Promise<void> {
+    this.#opened = this.#open()
+    const { draft, log } = await this.#opened
+    let record: SnapshotRecord
+    try {
+      record = await this.#make(log)
+    } catch (error) {
+      if (this.#abort.signal.aborted) {
+        await log.end()
+        return draft.discard()
+      }
+      record = this.#failure(error)
+      log.append(`error: ${record.reason}`)
+      this.#tools.host.log.warn({ err: error, ref: record.ref }, 'a snapshot was not made')
+    }
+    await log.close()
+    await draft.keep(record)
+    // The end of the log comes after the state, so that whoever followed it finds the outcome.
+    await this.#tools.onKept(record)
+    await log.end()
+  }
+
+  #failure(error: unknown): SnapshotRecord {
+    const { ref, wanted } = this.#wish
+    const reason = reasonOf(error, this.#tools.host)
+    const nothing = { layers: [], image: NO_IMAGE_CONFIG, accounts: [] }
+    return { ref, state: 'error', reason, kind: wanted.source.kind, source: this.source, ...nothing }
+  }
+
+  async #make(log: OpenSnapshotLog): Promise<SnapshotRecord> {
+    const needsContent = this.#tools.sources.needsContent(this.#wish.wanted.source)
+    for (;;) {
+      const delivery = needsContent ? await this.#waitForContent() : undefined
+      try {
+        return await this.#makeOnce(log, delivery)
+      } catch (error) {
+        if (!(error instanceof ContentCutOff) || this.#abort.signal.aborted) {
+          // Answered once the failure can be seen.
+          void this.#done.then(delivery?.taken)
+          throw error
+        }
+        log.append('the content was cut off on its way')
+        this.layerIds.clear()
+        this.#content = deferred()
+        this.#needsContent = true
+        this.#enter('pending')
+        delivery?.cutOff(new AppError('BAD_REQUEST', 'the content was cut off on its way', { cause: error }))
+      }
+    }
+  }
+
+  /** Throws when it is given up first. */
+  #waitForContent(): Promise<Delivery> {
+    const { signal } = this.#abort
+    return new Promise((resolve, reject) => {
+      const onAbort = () => reject(signal.reason)
+      signal.addEventListener('abort', onAbort)
+      if (signal.aborted) onAbort()
+      void this.#content.promise.then((delivery) => {
+        signal.removeEventListener('abort', onAbort)
+        resolve(delivery)
+      })
+    })
+  }
+
+  async #makeOnce(log: OpenSnapshotLog, delivery: Delivery | undefined): Promise<SnapshotRecord> {
+    const { limit, limitContent } = this.#tools
+    // A sender takes its time, and keeps no other from being made meanwhile.
+    const sent = delivery && (await this.#inTurn(limitContent, () => this.#gather(log, delivery)))
+    try {
+      return await this.#inTurn(limit, async () => this.#finish(log, sent ?? (await this.#gather(log, undefined))))
+    } finally {
+      if (sent && 'build' in sent) await sent.discard()
+    }
+  }
+
+  /** Waits for its turn; given up before, it is not done. */
+  #inTurn<Result>(limit: Limit, work: () => Promise<Result>): Promise<Result> {
+    const { signal } = this.#abort
+    return new Promise((resolve, reject) => {
+      let isBegun = false
+      const onAbort = () => {
+        // What has begun ends by itself, and cleans up.
+        if (!isBegun) reject(signal.reason)
+      }
+      signal.addEventListener('abort', onAbort)
+      if (signal.aborted) onAbort()
+      limit(async () => {
+        if (signal.aborted) return
+        isBegun = true
+        resolve(await work())
+      })
+        .catch(reject)
+        .finally(() => signal.removeEventListener('abort', onAbort))
+    })
+  }
+
+  async #finish(log: OpenSnapshotLog, gathered: SnapshotContent | PreparedBuild): Promise<SnapshotRecord> {
+    const { ref, wanted } = this.#wish
+    const { kind } = wanted.source
+    const content = 'build' in gathered ? await this.#build(log, gathered) : gathered
+    this.#enter('validating', log)
+    const finished = await this.#within(VALIDATE_DEADLINE_MS, log, async (context) => {
+      const equipped = await equipSnapshot(context, content)
+      await proveSnapshot(context, equipped)
+      return equipped
+    })
+    log.append('active')
+    const { base, image, accounts, digest } = finished
+    return {
+      ...{ ref, state: 'active', kind, source: this.source, image, accounts },
+      layers: finished.layers.map((layer) => layer.id),
+      ...(base === undefined ? {} : { base }),
+      ...(digest === undefined ? {} : { digest }),
+    }
+  }
+
+  async #gather(log: OpenSnapshotLog, delivery: Delivery | undefined): Promise<SnapshotContent | PreparedBuild> {
+    const { sources } = this.#tools
+    const { source } = this.#wish.wanted
+    this.#enter('pulling', log)
+    const gathered = await this.#within(PULL_DEADLINE_MS, log, (context) =>
+      sources.gather(context, { source, content: delivery?.content }),
+    )
+    delivery?.taken()
+    return gathered
+  }
+
+  async #build(log: OpenSnapshotLog, { build, discard }: PreparedBuild): Promise<SnapshotContent> {
+    this.#enter('building', log)
+    try {
+      return await this.#within(BUILD_DEADLINE_MS, log, build)
+    } finally {
+      await discard()
+    }
+  }
+
+  async #within<Result>(
+    deadlineMs: number,
+    log: OpenSnapshotLog,
+    work: (context: MakeContext) => Promise<Result>,
+  ): Promise<Result> {
+    const { host, layers, sources } = this.#tools
+    const { maxSizeGiB = DEFAULT_SNAPSHOT_GIB } = this.#wish.wanted
+    const late = new SnapshotError(`it took longer than ${deadlineMs / 60_000} minutes`)
+    const clock = new AbortController()
+    const timer = setTimeout(() => clock.abort(late), deadlineMs)
+    const signal = AbortSignal.any([this.#abort.signal, clock.signal])
+    try {
+      signal.throwIfAborted()
+      return await work({
+        ...{ host, layers, log, signal, hasZstd: sources.hasZstd },
+        giveUp: (reason) => clock.abort(reason),
+        sockets: host.folders.sockets,
+        pin: (layer) => this.layerIds.add(layer.id),
+        maxBytes: await roomFor(host.folders.layers, maxSizeGiB),
+      })
+    } catch (error) {
+      // Whatever broke because of it.
+      throw clock.signal.aborted ? clock.signal.reason : error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #enter(state: RunnerSnapshotState, log?: OpenSnapshotLog): void {
+    this.#state = state
+    log?.append(state)
+    this.#tools.onChange(this)
+  }
+}
+
+interface Deferred<Value> {
+  readonly promise: Promise<Value>
+  resolve(value: Value): void
+}
+
+function deferred<Value>(): Deferred<Value> {
+  let resolve: (value: Value) => void = () => undefined
+  const promise = new Promise<Value>((fulfil) => {
+    resolve = fulfil
+  })
+  return { promise, resolve: (value) => resolve(value) }
+}

@@ -1,0 +1,65 @@
+import type { LaunchedSandbox } from '../launch-sandbox.ts'
+import type { OciHost } from '../oci-host.ts'
+import { MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
+import type { SandboxFolder, SandboxRecord } from '../sandbox-folder.ts'
+import { packFiles } from './copy-files.ts'
+import type { LayerDraft } from './layer-store.ts'
+import type { MakeContext } from './make-context.ts'
+
+/** A sandbox that does not change while it is read. */
+export interface StillSandbox {
+  folder: SandboxFolder
+  record: SandboxRecord
+  /** Where it runs, frozen. */
+  running?: LaunchedSandbox | undefined
+}
+
+/** Mounts a stopped sandbox's disk for as long as the command after it runs. */
+const MOUNT_AND_RUN = `${MOUNT_DISK}
+set -eu
+mount_disk "$1" "$2" nosuid,nodev,noinit_itable
+if [ -L "$2/$3" ]; then exit 1; fi
+[ -d "$2/$3" ] || mkdir -p "$2/$3"
+shift 3
+exec "$@"
+`
+
+/** What packing takes of a context: folders for the time of it. */
+export interface PackContext extends Pick<MakeContext, 'host' | 'signal'> {
+  layers: { draft(): Promise<Pick<LayerDraft, 'scratch' | 'discard'>> }
+}
+
+/** What a sandbox has changed, as a tar archive of kind `layer`. */
+export async function* packUpper(
+  { host, layers, signal }: PackContext,
+  { folder, record, running }: StillSandbox,
+): AsyncGenerator<Buffer> {
+  if (running !== undefined) {
+    const through = ['nsenter', `--mount=/proc/${running.monitor.pid}/ns/mnt`, '--']
+    return yield* packFiles({ through, folder: `${folder.disk}/upper`, signal })
+  }
+  if (record.disk === 'folder') {
+    const through = ['sh', '-c', '[ -d "$1" ] || mkdir -p "$1"; shift; exec "$@"', 'files', `${folder.files}/upper`]
+    return yield* packFiles({ through, folder: `${folder.files}/upper`, signal })
+  }
+  yield* packDisk({ host, layers, signal }, { folder, record }, 'upper')
+}
+
+/** A folder of a stopped sandbox's disk, as a tar archive; made where it is not there. */
+export async function* packDisk(
+  { host, layers, signal }: Omit<PackContext, 'host'> & { host: Pick<OciHost, 'run' | 'disks'> },
+  { folder }: StillSandbox,
+  name: string,
+): AsyncGenerator<Buffer> {
+  const draft = await layers.draft()
+  try {
+    await repairDiskImage(await host.disks.reach(folder.image), host.run)
+    await using disk = await host.disks.attach(folder.image)
+    const mount = [MOUNT_AND_RUN, 'mount', disk.source, draft.scratch, name]
+    const through = ['unshare', '--mount', '--', 'sh', '-c', ...mount]
+    yield* packFiles({ through, folder: `${draft.scratch}/${name}`, signal })
+  } finally {
+    await waitForRelease(folder.image)
+    await draft.discard()
+  }
+}

@@ -1,0 +1,131 @@
+import type { FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
+import { MAX_SNAPSHOT_LOG_BYTES } from '@atoll/protocol'
+
+/** Longest line kept; the rest of a longer one is cut off. */
+const MAX_LINE_CHARACTERS = 8_192
+/** Room for the last line, which says how much is not kept. */
+const LAST_LINE_BYTES = 128
+const READ_BYTES = 64 * 1024
+
+/** What making a snapshot says, in a file; written by one, read by many at their own pace. */
+export interface SnapshotLog {
+  /** One line, without its end. */
+  append(line: string): void
+  /** Nothing more is written. Resolves when all is in the file. */
+  close(): Promise<void>
+  /** As `close`; readers that follow come to their end. */
+  end(): Promise<void>
+}
+
+/** A log that can be followed while it grows. */
+export interface OpenSnapshotLog extends SnapshotLog {
+  readonly isEnded: boolean
+  /** Resolves when there is more than `size` bytes, or the end. */
+  grown(size: number, signal: AbortSignal): Promise<void>
+}
+
+/** Makes the file, which must not be there. */
+export async function createSnapshotLog(path: string): Promise<OpenSnapshotLog> {
+  const file = await open(path, 'wx', 0o600)
+  return new FileLog(file)
+}
+
+class FileLog implements OpenSnapshotLog {
+  isEnded = false
+  readonly #file: FileHandle
+  readonly #readers = new Set<() => void>()
+  #writing: Promise<void> = Promise.resolve()
+  /** Asked to be written, and written. */
+  #size = 0
+  #written = 0
+  #lost = 0
+  #closed = false
+
+  constructor(file: FileHandle) {
+    this.#file = file
+  }
+
+  append(line: string): void {
+    if (this.#closed) return
+    const clean = line.replaceAll('\r', '').slice(0, MAX_LINE_CHARACTERS)
+    const bytes = Buffer.from(`${clean}\n`)
+    if (this.#lost > 0 || this.#size + bytes.length > MAX_SNAPSHOT_LOG_BYTES - LAST_LINE_BYTES) {
+      this.#lost += bytes.length
+      return
+    }
+    this.#write(bytes)
+  }
+
+  async close(): Promise<void> {
+    if (!this.#closed && this.#lost > 0) this.#write(Buffer.from(`(${this.#lost} more bytes are not kept)\n`))
+    this.#closed = true
+    await this.#writing
+  }
+
+  async end(): Promise<void> {
+    await this.close()
+    if (this.isEnded) return
+    this.isEnded = true
+    await this.#file.sync().finally(() => this.#file.close())
+    this.#wake()
+  }
+
+  grown(size: number, signal: AbortSignal): Promise<void> {
+    if (this.isEnded || this.#written > size || signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#readers.delete(wake)
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      this.#readers.add(wake)
+      signal.addEventListener('abort', wake)
+    })
+  }
+
+  #write(bytes: Buffer): void {
+    this.#size += bytes.length
+    this.#writing = this.#writing.then(async () => {
+      await this.#file.writeFile(bytes)
+      this.#written += bytes.length
+      this.#wake()
+    })
+    // Told to whoever ends the log.
+    this.#writing.catch(() => undefined)
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#readers]) wake()
+  }
+}
+
+export interface ReadLogOptions {
+  /** Bytes to leave out at the beginning. */
+  from: number
+  /** The log while it grows: reading goes on until its end. Absent: until the end of the file. */
+  follow?: OpenSnapshotLog | undefined
+  signal: AbortSignal
+}
+
+/** The bytes of a log's file. Ends early, without an error, when `signal` aborts. */
+export async function* readSnapshotLog(
+  file: FileHandle,
+  { from, follow, signal }: ReadLogOptions,
+): AsyncGenerator<Buffer> {
+  try {
+    let position = from
+    for (;;) {
+      // Before reading, so that what is written until the end is read after it.
+      const isLast = follow === undefined || follow.isEnded
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, position)
+      position += bytesRead
+      if (bytesRead > 0) yield buffer.subarray(0, bytesRead)
+      else if (isLast) return
+      else await follow.grown(position, signal)
+      if (signal.aborted) return
+    }
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,107 @@
+import type { ChildProcess } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+
+const run = promisify(execFile)
+const START_DEADLINE_MS = 20_000
+
+export interface TestImage {
+  /** Tar archives, lowest first. */
+  layers: Buffer[]
+  /** As an image's configuration has it: Env, Entrypoint, … */
+  config?: object
+}
+
+/** A real registry on loopback. */
+export interface TestRegistry extends AsyncDisposable {
+  /** `127.0.0.1:5000`. */
+  readonly host: string
+  /** Puts an image there; its reference without the registry: `tiny:1`. */
+  push(name: string, image: TestImage): Promise<void>
+}
+
+/** Starts Debian's docker-registry, which asks for credentials where some are given. */
+export async function startTestRegistry(credentials?: { username: string; password: string }): Promise<TestRegistry> {
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-registry-'))
+  const port = await freePort()
+  const host = `127.0.0.1:${port}`
+  const auth = credentials === undefined ? '' : await htpasswd(folder, credentials)
+  const storage = `{ filesystem: { rootdirectory: ${folder}/data }, delete: { enabled: true } }`
+  await writeFile(
+    join(folder, 'config.yml'),
+    `version: 0.1\nlog: { level: error }\nstorage: ${storage}\nhttp: { addr: "${host}" }\n${auth}`,
+  )
+  const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: 'ignore' })
+  await answering(host, child)
+  return {
+    host,
+    push: async (name, image) => {
+      const layout = await mkdtemp(join(folder, 'layout-'))
+      await writeLayout(layout, image)
+      const login = credentials === undefined ? [] : ['--dest-creds', `${credentials.username}:${credentials.password}`]
+      const target = ['--dest-tls-verify=false', ...login, `oci:${layout}:image`, `docker://${host}/${name}`]
+      await run('skopeo', ['--insecure-policy', 'copy', ...target])
+    },
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL')
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function htpasswd(folder: string, { username, password }: { username: string; password: string }) {
+  const program = 'import crypt, sys; print(crypt.crypt(sys.argv[1], crypt.mksalt(crypt.METHOD_BLOWFISH)))'
+  const { stdout } = await run('python3', ['-W', 'ignore', '-c', program, password])
+  await writeFile(join(folder, 'htpasswd'), `${username}:${stdout.trim()}\n`)
+  return `auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }\n`
+}
+
+async function answering(host: string, child: ChildProcess): Promise<void> {
+  const giveUpAt = performance.now() + START_DEADLINE_MS
+  while (child.exitCode === null && performance.now() < giveUpAt) {
+    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined)
+    if (answer) return
+    await delay(50)
+  }
+  throw new Error('the registry does not answer')
+}
+
+async function writeLayout(folder: string, { layers, config = {} }: TestImage): Promise<void> {
+  const blobs = join(folder, 'blobs', 'sha256')
+  await mkdir(blobs, { recursive: true })
+  const put = async (content: Buffer, mediaType: string) => {
+    const hash = createHash('sha256').update(content).digest('hex')
+    await writeFile(join(blobs, hash), content)
+    return { mediaType, digest: `sha256:${hash}`, size: content.length }
+  }
+  const json = (value: object, type: string) =>
+    put(Buffer.from(JSON.stringify(value)), `application/vnd.oci.image.${type}.v1+json`)
+  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
+  const diffIds = layers.map((layer) => `sha256:${createHash('sha256').update(layer).digest('hex')}`)
+  const described = { architecture, os: 'linux', config, rootfs: { type: 'layers', diff_ids: diffIds } }
+  const packed: object[] = []
+  for (const layer of layers) packed.push(await put(gzipSync(layer), 'application/vnd.oci.image.layer.v1.tar+gzip'))
+  const manifest = { schemaVersion: 2, config: await json(described, 'config'), layers: packed }
+  const index = await json({ ...manifest, mediaType: 'application/vnd.oci.image.manifest.v1+json' }, 'manifest')
+  const named = { ...index, annotations: { 'org.opencontainers.image.ref.name': 'image' } }
+  await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [named] }))
+  await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}

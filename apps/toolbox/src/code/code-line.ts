@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { CodeRunRequest } from '@atoll/protocol'
+import { AppError, SANDBOX_TOOLS_DIR } from '@atoll/protocol'
+import type { CommandLine } from '../process/command-line.ts'
+
+/** Linux's MAX_ARG_STRLEN, which counts the terminating NUL, less the option's name. */
+const MAX_ARGUMENT_BYTES = 128 * 1024 - 64
+/** What all arguments may take together; Linux allows 2 MiB with the environment. */
+const MAX_ARGUMENTS_BYTES = 1024 * 1024
+
+/** The Python programs lie beside this file, in src/ as in dist/. */
+const PYTHON_DIR = fileURLToPath(new URL('./python', import.meta.url))
+const CHARTS_FILE = join(PYTHON_DIR, 'charts.py')
+const RUN_ONCE_FILE = join(PYTHON_DIR, 'run_once.py')
+/** Runs code in a context; its first argument is CHARTS_FILE. */
+export const INTERPRETER_COMMAND = ['-u', join(PYTHON_DIR, 'interpreter.py'), CHARTS_FILE] as const
+
+/** With the code on descriptor 3 as its standard input, which is then at its end. */
+const NODE_SCRIPT = 'exec node "$@" <&3 3<&-'
+/** Enough to tell; Node 20 does not find out by itself. */
+const ES_MODULE =
+  /^[ \t]*(?:import\s*(?:[\w$*{'"][^\n(]*['"]|\{)|export\s+(?:default|const|let|var|function|class|async|\{|\*))/m
+
+/** What runs code in a language. Throws VALIDATION_FAILED and PAYLOAD_TOO_LARGE for what cannot be an argument. */
+export function codeLine({ code, language, argv = [] }: CodeRunRequest): CommandLine {
+  check(code, argv)
+  switch (language) {
+    case 'python':
+      return { file: 'python3', args: ['-u', RUN_ONCE_FILE, CHARTS_FILE, ...argv], script: code }
+    case 'javascript':
+      return {
+        file: '/bin/sh',
+        args: ['-c', NODE_SCRIPT, 'sh', ...(ES_MODULE.test(code) ? ['--input-type=module'] : []), '-', ...argv],
+        script: code,
+      }
+    case 'typescript':
+      return { file: tsNode(), args: typescriptArguments(code, argv), script: undefined }
+  }
+}
+
+/** What to say when the program of a language is not there. */
+export function howToInstall(language: CodeRunRequest['language']): string {
+  if (language === 'python')
+    return 'python3 is not in this sandbox; install it (apt-get install python3) or use an image with it'
+  return 'Node.js is not in this sandbox; install it (apt-get install nodejs) or use an image with it'
+}
+
+/** As the SDKs up to 0.11x call it: `x` stands where a script's name would. */
+function typescriptArguments(code: string, argv: readonly string[]): string[] {
+  if (Buffer.byteLength(code) > MAX_ARGUMENT_BYTES) {
+    throw new AppError(
+      'PAYLOAD_TOO_LARGE',
+      'TypeScript code must not be over 128 KiB; upload it as a file and run that',
+    )
+  }
+  // What starts with a dash would be taken for an option.
+  return ['-O', '{"module":"CommonJS"}', '-e', code.startsWith('-') ? ` ${code}` : code, 'x', ...argv]
+}
+
+function tsNode(): string {
+  const injected = join(SANDBOX_TOOLS_DIR, 'bin/ts-node')
+  return existsSync(injected) ? injected : 'ts-node'
+}
+
+function check(code: string, argv: readonly string[]): void {
+  if (code.trim() === '') throw new AppError('VALIDATION_FAILED', 'body: code must not be empty')
+  if ([code, ...argv].some((text) => text.includes('\0'))) {
+    throw new AppError('VALIDATION_FAILED', 'body: code and argv must not contain a NUL character')
+  }
+  const bytes = argv.map((text) => Buffer.byteLength(text))
+  if (Math.max(0, ...bytes) > MAX_ARGUMENT_BYTES || bytes.reduce((sum, one) => sum + one, 0) > MAX_ARGUMENTS_BYTES) {
+    throw new AppError('PAYLOAD_TOO_LARGE', 'an argument must not be over 128 KiB, nor all together over 1 MiB')
+  }
+}

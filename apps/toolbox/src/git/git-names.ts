@@ -1,0 +1,62 @@
+import { AppError } from '@atoll/protocol'
+
+/**
+ * What callers name travels as arguments of git. Whatever could be read as an option, or holds what an argument
+ * cannot, is refused here with VALIDATION_FAILED.
+ */
+
+/** Longest name or URL, in characters: Linux allows an argument 128 KiB. */
+const MAX_LENGTH = 8 * 1024
+
+/** What no name of a reference may have, by git's own rules. */
+const NO_REFERENCE = new RegExp(
+  [
+    '^-|^@$|^/|/$|//|\\.\\.|@\\{|\\.$',
+    // A control character, or one that means something in a revision or pattern.
+    '[\\x00-\\x20\\x7f~^:?*\\[\\\\]',
+    '(^|/)\\.|\\.lock(/|$)',
+  ].join('|'),
+)
+
+/** The name of a branch or a remote. */
+export function checkReference(name: string, field: string): void {
+  if (name.length > MAX_LENGTH || NO_REFERENCE.test(name)) {
+    throw new AppError('VALIDATION_FAILED', `body: ${field} is no name git accepts: ${shown(name)}`)
+  }
+}
+
+/** A branch, tag or commit, or one described from there, such as `HEAD~2`. */
+export function checkRevision(revision: string, field: string): void {
+  if (revision.startsWith('-')) throw new AppError('VALIDATION_FAILED', `body: ${field} must not begin with a dash`)
+  checkArgument(revision, field)
+  if (/[\n\r]/.test(revision)) throw new AppError('VALIDATION_FAILED', `body: ${field} must be one line`)
+}
+
+/** An URL or a path to clone from. */
+export function checkUrl(url: string): void {
+  checkRevision(url, 'url')
+}
+
+/** Anything that stands behind `--`, or as the value of an option. */
+export function checkArgument(value: string, field: string): void {
+  if (value.includes('\0')) throw new AppError('VALIDATION_FAILED', `${field} must not contain a NUL character`)
+  if (Buffer.byteLength(value) > MAX_LENGTH) {
+    throw new AppError('VALIDATION_FAILED', `${field} must not be longer than ${MAX_LENGTH} bytes`)
+  }
+}
+
+/** The value, when it is one of those allowed; the first when it is absent. */
+export function choose<Choice extends string>(
+  value: string | undefined,
+  choices: readonly [Choice, ...Choice[]],
+  field: string,
+): Choice {
+  if (value === undefined || value === '') return choices[0]
+  const found = choices.find((choice) => choice === value)
+  if (found === undefined) throw new AppError('VALIDATION_FAILED', `${field} must be one of ${choices.join(', ')}`)
+  return found
+}
+
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 64))
+}

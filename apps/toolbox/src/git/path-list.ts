@@ -1,0 +1,10 @@
+import { checkArgument } from './git-names.ts'
+
+/** Makes git read paths from stdin: there may be more than fit into arguments, and none can be an option. */
+export const FROM_STDIN = ['--pathspec-from-file=-', '--pathspec-file-nul'] as const
+
+/** The paths as git reads them there. Throws VALIDATION_FAILED for what is no path. */
+export function pathList(files: readonly string[]): string {
+  for (const file of files) checkArgument(file, 'body: files')
+  return files.map((file) => `${file}\0`).join('')
+}

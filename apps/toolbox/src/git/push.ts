@@ -1,0 +1,49 @@
+import type { ToolboxOperations } from '@atoll/protocol'
+import { AppError } from '@atoll/protocol'
+import type { Handler } from '../call.ts'
+import type { Git, Repository } from './git.ts'
+import { withoutSecrets } from './git-credentials.ts'
+import { gist, gitError } from './git-error.ts'
+import type { GitResult } from './git-process.ts'
+import { remoteBranch } from './remote.ts'
+import { findCommit } from './revision.ts'
+
+/** A reference that was not taken, as `push --porcelain` says it: `!<tab>from:to<tab>[remote rejected] (why)`. */
+const REFUSED = /^!\t[^\t]*\t\[(remote )?(?:rejected|failure)\](?: \((.*)\))?$/m
+
+/** Pushes a branch to the one of the same name, never by force. */
+export function createPush(git: Git): Handler<ToolboxOperations['pushChanges']> {
+  return async ({ body, signal }) => {
+    const repository = await git.open(body.path, signal)
+    const { remote, branch, credentials } = await remoteBranch(repository, body, 'push')
+    const how = ['--porcelain', '--progress', ...(body.set_upstream ? ['--set-upstream'] : [])]
+    const args = ['push', ...how, remote, `refs/heads/${branch}:refs/heads/${branch}`]
+    const result = await repository.attempt(args, { credentials, talksToRemote: true })
+    if (result.exitCode === 0) {
+      if (body.set_upstream) await track(repository, remote, branch)
+      return undefined
+    }
+    const error = refusal(result, branch) ?? gitError(result, 'push', credentials)
+    throw new AppError(error.code, withoutSecrets(error.message, credentials))
+  }
+}
+
+/**
+ * A clone of one branch fetches no other, and git counts nothing against an upstream it does not fetch: the branch that
+ * was pushed joins those that are fetched.
+ */
+async function track(repository: Repository, remote: string, branch: string): Promise<void> {
+  if ((await findCommit(repository, `${branch}@{upstream}`)) !== undefined) return
+  await repository.run(['remote', 'set-branches', '--add', remote, branch])
+  await repository.run(['update-ref', `refs/remotes/${remote}/${branch}`, `refs/heads/${branch}`])
+}
+
+function refusal({ stdout, stderr }: GitResult, branch: string): AppError | undefined {
+  const refused = REFUSED.exec(stdout)
+  if (refused === null) return undefined
+  const [, byRemote, why = 'no reason given'] = refused
+  if (byRemote === undefined)
+    return new AppError('GIT_PUSH_REJECTED', `the push of ${branch} was rejected: ${why}; pull first`)
+  const words = gist(stderr)
+  return new AppError('GIT_REMOTE_REJECTED', `the remote refused ${branch}: ${why}${words === '' ? '' : `\n${words}`}`)
+}

@@ -1,0 +1,22 @@
+import type { placeOperations } from '@atoll/protocol'
+import type { Feature, FeatureParts } from '../feature.ts'
+import { version } from '../version.ts'
+import { createSystemMetrics } from './system-metrics.ts'
+
+/** Where the toolbox works, and what it has to work with. */
+export function createPlaceFeature({ work, environment }: FeatureParts): Feature<typeof placeOperations> {
+  const systemMetrics = createSystemMetrics()
+  return {
+    handlers: {
+      getProjectDir: async () => ({ dir: work.project }),
+      getWorkDir: async () => ({ dir: work.dir }),
+      getUserHomeDir: async () => ({ dir: work.home }),
+      getVersion: async () => ({ version }),
+      updateEnv: async ({ body }) => {
+        environment.change(body)
+        return undefined
+      },
+      getSystemMetrics: systemMetrics,
+    },
+  }
+}

@@ -1,0 +1,24 @@
+import type { Log } from './log.ts'
+import { describeError } from './log.ts'
+import { commandLine } from './process/command-line.ts'
+import type { RunToEndParts } from './process/run-to-end.ts'
+import { createRunToEnd } from './process/run-to-end.ts'
+
+const COMMAND = 'true'
+/** How often: from the third time on a command takes no less time any more. */
+const TIMES = 3
+const TIMEOUT_SECONDS = 30
+
+/**
+ * Runs a command that does nothing, while nobody waits: the first command of whoever claims the sandbox then finds the
+ * pipes made, the code compiled and the shell in memory.
+ */
+export function rehearse({ log, ...parts }: RunToEndParts & { log: Log }): void {
+  const runToEnd = createRunToEnd(parts)
+  const run = async () => {
+    for (let time = 0; time < TIMES; time += 1) {
+      await runToEnd({ line: commandLine(COMMAND), timeout: TIMEOUT_SECONDS, signal: new AbortController().signal })
+    }
+  }
+  run().catch((error: unknown) => log.info('no rehearsal', { error: describeError(error) }))
+}

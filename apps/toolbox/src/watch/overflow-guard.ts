@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+
+const LIMIT_PATH = '/proc/sys/fs/inotify/max_queued_events'
+const USUAL_LIMIT = 16_384
+/** So many of a full queue's events may be such as Node does not pass on. */
+const PASSED_ON_SHARE = 0.75
+
+/** Finds out that the kernel has dropped events, of which Node does not tell. */
+export interface OverflowGuard {
+  /** Called for each event. */
+  count(): void
+  /** Called when events may have been dropped. */
+  add(onOverflow: () => void): void
+  delete(onOverflow: () => void): void
+}
+
+/**
+ * All watches of a process share one queue, which is read to its end in one turn of the event loop: a turn with as many
+ * events as the queue holds may have lost some.
+ */
+export function createOverflowGuard(limit = readLimit()): OverflowGuard {
+  const listeners = new Set<() => void>()
+  const most = Math.floor(limit * PASSED_ON_SHARE)
+  let events = 0
+  return {
+    count() {
+      events += 1
+      if (events > 1) return
+      setImmediate(() => {
+        const overflown = events >= most
+        events = 0
+        if (overflown) for (const listener of listeners) listener()
+      })
+    },
+    add: (onOverflow) => listeners.add(onOverflow),
+    delete: (onOverflow) => listeners.delete(onOverflow),
+  }
+}
+
+function readLimit(): number {
+  try {
+    return Number(readFileSync(LIMIT_PATH, 'utf8')) || USUAL_LIMIT
+  } catch {
+    return USUAL_LIMIT
+  }
+}

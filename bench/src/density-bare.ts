@@ -1,0 +1,50 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { Agent, get } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type CallTimes, timeCalls } from './density-calls.ts'
+
+const PROCESSES = 100
+/** The work of the toolbox's call, and nothing else. */
+const SERVER = `
+const { stat } = require('node:fs/promises')
+require('node:http').createServer(async (request, response) => {
+  const { size, mode, mtime } = await stat('/tmp')
+  response.end(JSON.stringify({ size, mode, mtime }))
+}).listen(process.argv[1], () => process.send('up'))`
+
+/**
+ * The same calls to bare Node processes, straight over their sockets: what it costs the machine alone to go to a process
+ * that has not run for a while.
+ */
+export async function benchBareProcesses(checkout: string): Promise<CallTimes> {
+  const flags: string[] = JSON.parse(await readFile(join(checkout, 'apps/toolbox/node-flags.json'), 'utf8'))
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-bench-'))
+  const servers: { child: ChildProcess; socketPath: string; agent: Agent }[] = []
+  try {
+    for (let index = 0; index < PROCESSES; index++) {
+      const socketPath = join(folder, `${index}.sock`)
+      const child = spawn(process.execPath, [...flags, '-e', SERVER, socketPath], {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
+      servers.push({ child, socketPath, agent: new Agent({ keepAlive: true }) })
+      await once(child, 'message')
+    }
+    return await timeCalls(servers, ({ socketPath, agent }) => ask(socketPath, agent))
+  } finally {
+    for (const { child, agent } of servers) {
+      agent.destroy()
+      child.kill('SIGKILL')
+    }
+    await rm(folder, { recursive: true })
+  }
+}
+
+function ask(socketPath: string, agent: Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    get({ socketPath, agent, path: '/' }, (response) => response.resume().once('end', resolve)).once('error', reject)
+  })
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+
+/** The digest of a file that is not there. */
+export const ABSENT = 'absent'
+
+/**
+ * What may be true of a file. A call that nobody answered may have happened or not, so there can be several; then the
+ * file is left as it is for good, because such a call may even happen later.
+ */
+export interface KnownFile {
+  readonly path: string
+  /** Digests of contents, or ABSENT. */
+  readonly possible: Set<string>
+  settled: boolean
+  /** Whether it was on disk when its write was acknowledged: an upload is, and what a command has flushed. */
+  flushed: boolean
+}
+
+/**
+ * What may be true of a sandbox. `asked`: nobody said that it was made. `there`: someone did. `leaving`: nobody said
+ * that it is being deleted. `gone`: someone did.
+ */
+export interface KnownSandbox {
+  readonly name: string
+  id: string | undefined
+  existence: 'asked' | 'there' | 'leaving' | 'gone'
+  /** As last heard. */
+  state: string
+  /** Whether anybody has seen it started. */
+  hasRun: boolean
+  readonly files: Map<string, KnownFile>
+  /** How many paths have been used. */
+  paths: number
+  /** Its disk was filled and nobody said that it has room again. */
+  isFull: boolean
+}
+
+/** Everything that was acknowledged, by all workers. */
+export interface Ledger {
+  readonly sandboxes: readonly KnownSandbox[]
+  /** Notes a sandbox before it is asked for: one with the files of another, where it is made from that. */
+  add(name: string, source?: Pick<KnownSandbox, 'files' | 'paths'>): KnownSandbox
+  /** Forgets what was not flushed: a disk without room may have lost it, as on any Linux machine. */
+  loseUnflushed(): void
+  /** How often that was; what is not flushed and was under way then is not to be relied on either. */
+  readonly losses: number
+}
+
+export function createLedger(): Ledger {
+  const sandboxes: KnownSandbox[] = []
+  let losses = 0
+  return {
+    sandboxes,
+    add(name, source) {
+      const files = [...(source?.files.values() ?? [])]
+      const copies = files.map((file) => ({ ...file, possible: new Set(file.possible) }))
+      const sandbox: KnownSandbox = {
+        ...{
+          name,
+          id: undefined,
+          existence: 'asked',
+          state: 'unknown',
+          // Of those that are forgotten, too: they may be there.
+          paths: source?.paths ?? 0,
+          isFull: false,
+          hasRun: false,
+        },
+        files: new Map(copies.map((file) => [file.path, file])),
+      }
+      sandboxes.push(sandbox)
+      return sandbox
+    },
+    get losses() {
+      return losses
+    },
+    loseUnflushed() {
+      losses += 1
+      for (const { files } of sandboxes) for (const [path, file] of files) if (!file.flushed) files.delete(path)
+    },
+  }
+}
+
+/** A path that nothing was ever written to. */
+export function freshFile(sandbox: KnownSandbox): KnownFile {
+  sandbox.paths += 1
+  const path = `/home/daytona/kept/${sandbox.paths}`
+  const file: KnownFile = { path, possible: new Set([ABSENT]), settled: true, flushed: true }
+  sandbox.files.set(file.path, file)
+  return file
+}
+
+/** Notes that a file has this content now, or may have. `flushed`: and that whoever wrote it has flushed it. */
+export function noteContent(file: KnownFile, digest: string, how: { acknowledged: boolean; flushed: boolean }): void {
+  if (how.acknowledged) file.possible.clear()
+  else file.settled = false
+  file.possible.add(digest)
+  file.flushed = how.flushed
+}
+
+/** The sandbox's file must be there, whatever its content. */
+export function mustBeThere(file: KnownFile): boolean {
+  return !file.possible.has(ABSENT)
+}
+
+export function digestOf(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
+}
+
+/** Content that tells what it is of, and does not compress to nothing. */
+export function contentFor(title: string, bytes: number): Buffer {
+  const pieces: Buffer[] = []
+  let length = 0
+  for (let number = 0; length < bytes; number++) {
+    const piece = createHash('sha512').update(`${title} ${number}`).digest()
+    pieces.push(piece)
+    length += piece.length
+  }
+  return Buffer.concat(pieces).subarray(0, bytes)
+}

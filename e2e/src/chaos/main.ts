@@ -1,0 +1,32 @@
+import { dirname } from 'node:path'
+import { parseArgs } from 'node:util'
+import { runChaos } from './run-chaos.ts'
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    workers: { type: 'string', default: '50' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    only: { type: 'string', multiple: true },
+    quiet: { type: 'boolean', default: false },
+  },
+})
+const minutes = Number(values.minutes)
+const workers = Number(values.workers)
+if (!(minutes > 0) || !Number.isInteger(workers) || workers < 1) {
+  console.error('usage: npm run chaos -- [--minutes 10] [--workers 50] [--seed text] [--only "kill api"] [--quiet]')
+  process.exit(2)
+}
+const begunAt = performance.now()
+const { problems, page, explanation } = await runChaos({
+  ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: 64 },
+  ...(values.only === undefined ? {} : { faults: values.only }),
+  checkout: dirname(dirname(import.meta.dirname)),
+  say: (line) => {
+    if (!values.quiet) console.log(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} ${line}`)
+  },
+})
+console.log(`\n${page}`)
+for (const problem of problems) console.log(`- ${problem}`)
+for (const line of explanation) console.log(line)
+process.exit(problems.length === 0 ? 0 : 1)

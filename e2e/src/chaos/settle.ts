@@ -1,0 +1,77 @@
+import type { RunningAtoll } from '@atoll/dev-env'
+import type { BackupRow, SystemRows } from './system-rows.ts'
+import { readRows } from './system-rows.ts'
+
+const LOOK_EVERY_MS = 250
+const HEALTH_DEADLINE_MS = 5_000
+
+/** Waits until nothing is under way any more; throws, saying what still is, when that takes longer than `withinMs`. */
+export async function settle(atoll: RunningAtoll, options: { withinMs: number; look: () => Promise<void> }) {
+  const giveUpAt = performance.now() + options.withinMs
+  for (;;) {
+    await options.look()
+    const missing = await whatIsMissing(atoll)
+    if (missing === undefined) return
+    if (performance.now() > giveUpAt) throw new Error(`not settled after ${options.withinMs / 1000} s: ${missing}`)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
+
+async function whatIsMissing(atoll: RunningAtoll): Promise<string | undefined> {
+  return (await whatIsAway(atoll)) ?? (await whatIsRestless(atoll))
+}
+
+/** Which part of the system does not serve; undefined when all do. */
+export async function whatIsAway({ url }: RunningAtoll): Promise<string | undefined> {
+  try {
+    const health = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(HEALTH_DEADLINE_MS) })
+    if (!health.ok) return `the API answers ${health.status}`
+    return (await readGauge(url, 'atoll_runners_connected')) === 1 ? undefined : 'the runner is not connected'
+  } catch (error) {
+    return `the API: ${wordsOf(error)}`
+  }
+}
+
+async function whatIsRestless({ url, dataDir }: RunningAtoll): Promise<string | undefined> {
+  try {
+    const rows = await readRows(dataDir)
+    const started = rows.sandboxes.filter(({ state }) => state === 'started').length
+    const connected = await readGauge(url, 'atoll_toolboxes_connected')
+    // One that lost its tunnel dials again within ten seconds.
+    const away = connected === started ? undefined : `${connected} toolboxes are connected of ${started} that run`
+    return restlessIn(rows) ?? away
+  } catch (error) {
+    return `the database: ${wordsOf(error)}`
+  }
+}
+
+async function readGauge(url: string, name: string): Promise<number> {
+  const metrics = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(HEALTH_DEADLINE_MS) })
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(await metrics.text())?.[1])
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? `${error.message} ${error.cause ?? ''}`.trim() : String(error)
+}
+
+/** Rows that something is still to be done for. */
+function restlessIn({ sandboxes, backups }: SystemRows): string | undefined {
+  const restless = [
+    ...sandboxes
+      .filter(
+        ({ state, desiredState, isLeased }) => (state !== desiredState && !isGivenUp(state, desiredState)) || isLeased,
+      )
+      .map(({ name, id, state, desiredState }) => `${name} (${id}) is ${state} and shall be ${desiredState}`),
+    ...backups.filter((backup) => !isAtRest(backup)).map(({ id, state }) => `backup ${id} is ${state}`),
+  ]
+  return restless.length === 0 ? undefined : restless.join('; ')
+}
+
+/** What a replica that died was writing is taken away after its lease. */
+function isAtRest({ state, isLeased }: BackupRow): boolean {
+  return state === 'kept' || (state === 'discarded' && isLeased)
+}
+
+function isGivenUp(state: string, desiredState: string): boolean {
+  return state === 'error' && desiredState !== 'destroyed'
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TransactionSql as Sql } from 'postgres'
+import postgres from 'postgres'
+
+/** A sandbox's row, with what decides about the host. */
+export interface SandboxRow {
+  id: string
+  name: string
+  state: string
+  desiredState: string
+  runnerId: string | null
+  recoverableTo: string | null
+  errorReason: string | null
+  backupId: string | null
+  isLeased: boolean
+}
+
+export interface BackupRow {
+  id: string
+  sandboxId: string
+  state: string
+  bytes: number | null
+  sha256: string | null
+  /** Somebody may be writing its object; one that died keeps it from being taken away until the lease is over. */
+  isLeased: boolean
+}
+
+/** What the database says, at one moment. */
+export interface SystemRows {
+  sandboxes: SandboxRow[]
+  backups: BackupRow[]
+  /** Keys of stored objects, and the names of their files in order. */
+  objects: { key: string; files: string[] }[]
+  /** Every file of an object that a row knows of; `isHeld`: it is part of something. */
+  objectFiles: { name: string; isHeld: boolean }[]
+}
+
+export interface EventRow {
+  at: Date
+  event: string
+  fromState: string | null
+  toState: string
+  reason: string | null
+}
+
+/** Reads the embedded database of a data folder, past the API. Throws while it is away. */
+export function readRows(dataDir: string): Promise<SystemRows> {
+  return inDatabase(dataDir, async (tx) => ({
+    sandboxes: await tx<SandboxRow[]>`
+      select id, coalesce(name, id::text) as name, state, desired_state as "desiredState", runner_id as "runnerId",
+        recoverable_to as "recoverableTo", error_reason as "errorReason", backup_id as "backupId",
+        coalesce(lease_expires_at > now(), false) as "isLeased"
+      from sandboxes`,
+    backups: await tx<BackupRow[]>`
+      select id, sandbox_id as "sandboxId", state, bytes::float8 as bytes, sha256,
+        coalesce(lease_expires_at > now(), false) as "isLeased"
+      from sandbox_backups`,
+    objects: await tx<SystemRows['objects']>`
+      select key, array(select file->>'name' from jsonb_array_elements(files) as file) as files from stored_objects`,
+    objectFiles: await tx<SystemRows['objectFiles']>`select name, released_at is null as "isHeld" from object_files`,
+  }))
+}
+
+/** The changes of one sandbox's state, the oldest first. Throws while the database is away. */
+export function readEvents(dataDir: string, sandboxId: string): Promise<EventRow[]> {
+  return inDatabase(
+    dataDir,
+    async (tx) =>
+      await tx<EventRow[]>`
+      select at, event, from_state as "fromState", to_state as "toState", reason
+      from sandbox_events where sandbox_id = ${sandboxId} order by id`,
+  )
+}
+
+/** Lines of PostgreSQL's own file about itself. */
+const [PORT_LINE, SOCKET_DIR_LINE] = [3, 4]
+
+/** Runs `read` in one transaction, which sees one moment, on a connection of its own. */
+async function inDatabase<Result>(dataDir: string, read: (tx: Sql) => Promise<Result>): Promise<Result> {
+  const lines = readFileSync(join(dataDir, 'postgres/data/postmaster.pid'), 'utf8').split('\n')
+  const sql = postgres({
+    ...{ host: lines[SOCKET_DIR_LINE] ?? '', port: Number(lines[PORT_LINE]), user: 'atoll', database: 'atoll' },
+    ...{ max: 1, connect_timeout: 5, onnotice: () => undefined },
+  })
+  try {
+    return (await sql.begin('isolation level repeatable read', read)) as Result
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}

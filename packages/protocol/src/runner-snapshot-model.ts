@@ -1,0 +1,136 @@
+import type { Static } from 'typebox'
+import { Type } from 'typebox'
+
+/** Largest Dockerfile, in characters. */
+export const MAX_DOCKERFILE_CHARACTERS = 128 * 1024
+/** Registries whose credentials may come with one call. */
+export const MAX_REGISTRIES = 20
+/** What a snapshot's content may take on disk unless its maker says otherwise, and at most, in GiB. */
+export const DEFAULT_SNAPSHOT_GIB = 20
+export const MAX_SNAPSHOT_GIB = 1024
+/** Most bytes kept of a snapshot's log: what is over them is counted, not kept. */
+export const MAX_SNAPSHOT_LOG_BYTES = 4 * 1024 * 1024
+
+/**
+ * The name of a snapshot between the API and its runners, chosen by the API: the same content has the same ref on every
+ * runner. `host` is built in and can be neither made nor deleted.
+ */
+export const SnapshotRef = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$' })
+
+/** A registry to log in at, never written to disk. `host` as an image reference has it: `ghcr.io`, `127.0.0.1:5000`. */
+export const RegistryAccess = Type.Object({
+  host: Type.String({ minLength: 1, maxLength: 255, pattern: '^[A-Za-z0-9.-]+(:[0-9]{1,5})?$' }),
+  username: Type.String({ minLength: 1, maxLength: 1024 }),
+  password: Type.String({ maxLength: 16_384 }),
+})
+export type RegistryAccess = Static<typeof RegistryAccess>
+
+/** A folder of the runner's host, absolute; FORBIDDEN unless the runner's configuration lists it or one above it. */
+export const DirectorySource = Type.Object({
+  kind: Type.Literal('directory'),
+  path: Type.String({ minLength: 1, maxLength: 4096, pattern: '^/' }),
+})
+
+/**
+ * A tar archive of a root file system, sent as the snapshot's content: plain, gzip, or zstd where the host has it. Several
+ * plain ones, or several gzip ones, one after another are read as one.
+ */
+export const ArchiveSource = Type.Object({ kind: Type.Literal('archive') })
+
+/** What a sandbox of this runner holds now, over the snapshot it was made from. A running one stands still meanwhile. */
+export const SandboxSource = Type.Object({
+  kind: Type.Literal('sandbox'),
+  sandboxId: Type.String({ minLength: 1, maxLength: 63 }),
+})
+
+/** An image of a registry, for the runner's architecture. Registries on loopback may speak plain HTTP. */
+export const ImageSource = Type.Object({
+  kind: Type.Literal('image'),
+  /** With a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
+  reference: Type.String({ minLength: 1, maxLength: 512, pattern: '^[A-Za-z0-9][A-Za-z0-9._:/@-]*$' }),
+  registries: Type.Optional(Type.Array(RegistryAccess, { maxItems: MAX_REGISTRIES })),
+})
+
+/** A Dockerfile. Its context is the snapshot's content, a tar archive as above; the runner fetches what FROM names. */
+export const BuildSource = Type.Object({
+  kind: Type.Literal('build'),
+  dockerfile: Type.String({ minLength: 1, maxLength: MAX_DOCKERFILE_CHARACTERS }),
+  /** False: there is no context, and no content is waited for. */
+  hasContext: Type.Boolean(),
+  registries: Type.Optional(Type.Array(RegistryAccess, { maxItems: MAX_REGISTRIES })),
+  /** Cores, GiB and GiB for the build itself; absent: the runner's defaults. */
+  limits: Type.Optional(
+    Type.Object({
+      cpu: Type.Number({ exclusiveMinimum: 0, maximum: 64 }),
+      memoryGiB: Type.Number({ minimum: 0.25, maximum: 256 }),
+      diskGiB: Type.Number({ minimum: 0.25, maximum: MAX_SNAPSHOT_GIB }),
+    }),
+  ),
+})
+
+/** A snapshot of another runner: its export is this one's content. */
+export const ImportSource = Type.Object({ kind: Type.Literal('import') })
+
+export const SnapshotSource = Type.Union([
+  DirectorySource,
+  ArchiveSource,
+  SandboxSource,
+  ImageSource,
+  BuildSource,
+  ImportSource,
+])
+export type SnapshotSource = Static<typeof SnapshotSource>
+
+export const MakeSnapshot = Type.Object({
+  source: SnapshotSource,
+  /** GiB of content on disk at which making it fails; absent: DEFAULT_SNAPSHOT_GIB. */
+  maxSizeGiB: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: MAX_SNAPSHOT_GIB })),
+})
+export type MakeSnapshot = Static<typeof MakeSnapshot>
+
+/**
+ * `pending`: waits for content, or for its turn. `pulling`: content arrives or is copied. `building`: a Dockerfile runs.
+ * `validating`: a sandbox of it is started. `active`: usable. `error`: not usable, `reason` says why. The last two stay.
+ */
+export const runnerSnapshotStates = ['pending', 'pulling', 'building', 'validating', 'active', 'error'] as const
+export const RunnerSnapshotState = Type.Enum([...runnerSnapshotStates])
+export type RunnerSnapshotState = (typeof runnerSnapshotStates)[number]
+
+/** How a snapshot came to be; `builtin` is `host`. */
+export const runnerSnapshotKinds = ['builtin', 'directory', 'archive', 'sandbox', 'image', 'build', 'import'] as const
+export const RunnerSnapshotKind = Type.Enum([...runnerSnapshotKinds])
+export type RunnerSnapshotKind = (typeof runnerSnapshotKinds)[number]
+
+const Words = Type.Array(Type.String({ maxLength: 32_768 }), { maxItems: 1024 })
+
+/** What an image says of how to run it; all empty for what was not made from an image. */
+export const ImageConfig = Type.Object({
+  entrypoint: Words,
+  cmd: Words,
+  env: Type.Record(Type.String(), Type.String()),
+  /** Absolute, or empty. */
+  workDir: Type.String({ maxLength: 4096 }),
+  /** As the image has it: a name or number, with or without a group; or empty. */
+  user: Type.String({ maxLength: 256 }),
+})
+export type ImageConfig = Static<typeof ImageConfig>
+
+export const RunnerSnapshot = Type.Object({
+  ref: Type.String(),
+  state: RunnerSnapshotState,
+  /** Of an `error`, for people. */
+  reason: Type.Optional(Type.String()),
+  kind: RunnerSnapshotKind,
+  /** True while it waits for `PUT …/content`. */
+  needsContent: Type.Boolean(),
+  /** On this runner's disk; layers shared with other snapshots count in each. 0 until it is active. */
+  sizeGiB: Type.Number(),
+  /** `host` where the built-in snapshot lies below its layers. */
+  base: Type.Optional(Type.Literal('host')),
+  image: ImageConfig,
+  /** Accounts a sandbox may run as, `daytona` and `root` always among them. Empty until it is active. */
+  users: Type.Array(Type.String()),
+  /** Of the manifest of the image it was pulled from: `sha256:…`. */
+  digest: Type.Optional(Type.String()),
+})
+export type RunnerSnapshot = Static<typeof RunnerSnapshot>

@@ -1,0 +1,58 @@
+import type { Refusal } from './sandbox-state-table.ts'
+import type { VolumeState } from './volume-state.ts'
+
+/** The command comes from users; reports from the reconciler's steps. */
+export const volumeCommands = ['delete'] as const
+export const volumeReports = ['creation_begun', 'created', 'deletion_begun', 'deleted', 'failed'] as const
+export const volumeEvents = [...volumeCommands, ...volumeReports] as const
+export type VolumeEvent = (typeof volumeEvents)[number]
+export type VolumeReport = (typeof volumeReports)[number]
+
+const notReady: Refusal = { code: 'VOLUME_STATE_CONFLICT', message: 'Volume is not ready' }
+
+/** A next state, `same` for an event that changes nothing (repeated or late), or a refusal. */
+type Cell = VolumeState | 'same' | Refusal
+
+/** A report that fits nowhere changes nothing. */
+const late = {
+  ...{ creation_begun: 'same', created: 'same', deletion_begun: 'same', deleted: 'same', failed: 'same' },
+} as const satisfies Record<VolumeReport, Cell>
+
+/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
+export const volumeStateTable: Record<VolumeState, Record<VolumeEvent, Cell>> = {
+  pending_create: { delete: notReady, ...late, creation_begun: 'creating', failed: 'error' },
+  creating: { delete: notReady, ...late, created: 'ready', failed: 'error' },
+  ready: { delete: 'pending_delete', ...late },
+  // A deletion is never given up: the runner that holds the files may come back.
+  pending_delete: { delete: 'same', ...late, deletion_begun: 'deleting' },
+  deleting: { delete: 'same', ...late, deleted: 'deleted' },
+  deleted: { delete: 'same', ...late },
+  // What could not be made is deleted all the same, or it would stay for ever.
+  error: { delete: 'pending_delete', ...late },
+}
+
+/** The outcome of one event. */
+export type VolumeTransition =
+  | { kind: 'changed'; from: VolumeState; to: VolumeState }
+  | { kind: 'same' }
+  | { kind: 'refused'; refusal: Refusal }
+
+/** Applies `event`. Pure. */
+export function volumeTransition(state: VolumeState, event: VolumeEvent): VolumeTransition {
+  const cell = volumeStateTable[state][event]
+  if (typeof cell === 'object') return { kind: 'refused', refusal: cell }
+  return cell === 'same' ? { kind: 'same' } : { kind: 'changed', from: state, to: cell }
+}
+
+/** What a reconciler does next; `none` where nothing is due. */
+export type VolumeStep = 'begin' | 'create' | 'delete' | 'none'
+
+export const volumeSteps: Record<VolumeState, VolumeStep> = {
+  pending_create: 'begin',
+  creating: 'create',
+  ready: 'none',
+  pending_delete: 'begin',
+  deleting: 'delete',
+  deleted: 'none',
+  error: 'none',
+}

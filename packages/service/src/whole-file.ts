@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+/** Undefined when there is no such file. */
+export function readTextIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Writes a file, readable by its owner only, that is found either as it was or whole; leaves nothing when it throws. */
+export function writeWhole(path: string, text: string): void {
+  const partial = join(dirname(path), `.${randomBytes(6).toString('hex')}.partial`)
+  try {
+    writeFileSync(partial, text, { mode: 0o600, flush: true })
+    renameSync(partial, path)
+  } catch (error) {
+    // A full disk may have taken a part of it.
+    rmSync(partial, { force: true })
+    throw error
+  }
+}
