@@ -75,6 +75,15 @@ describe('the interface of the runner', () => {
     expect(driver.calls).toEqual(['create a', 'start a {"A":"b"}', 'stop a 500', 'remove a'])
   })
 
+  it('makes and starts in one', async () => {
+    const launch = { spec: SPEC, start: { toolboxToken: 'a-token-of-sixteen', env: { A: 'b' } } }
+    expect(await call('PUT', '/sandboxes/a/launch', launch)).toEqual({
+      status: 200,
+      body: { sandboxId: 'a', state: 'running' },
+    })
+    expect(driver.calls).toEqual(['create a', 'start a {"A":"b"}'])
+  })
+
   it('does the calls for one sandbox in the order in which they came, bodies to be read or not', async () => {
     const start = { toolboxToken: 'a-token-of-sixteen', env: {} }
     // All of them arrive in one message.
@@ -121,6 +130,7 @@ describe('the interface of the runner', () => {
       code: 'VALIDATION_FAILED',
     },
     { request: ['PUT', '/sandboxes/a', { ...SPEC, network: 'host' }], status: 400, code: 'VALIDATION_FAILED' },
+    { request: ['PUT', '/sandboxes/a/launch', { spec: SPEC }], status: 400, code: 'VALIDATION_FAILED' },
     {
       request: ['POST', '/sandboxes/a/start', { toolboxToken: 'short', env: {} }],
       status: 400,

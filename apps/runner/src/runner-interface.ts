@@ -1,5 +1,5 @@
 import type { RunnerInfo } from '@atoll/protocol'
-import { SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
+import { LaunchSandbox, SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { IncomingExchange } from '@atoll/tunnel'
 import type { SandboxDriver } from './drivers/driver.ts'
@@ -39,6 +39,11 @@ export function createRunnerInterface(options: RunnerInterfaceOptions): (exchang
       routeWithBody(
         { method: 'POST', path: /^\/sandboxes\/([^/]+)\/start$/, schema: StartSandbox },
         async ({ id, body }) => ok(await driver.start(id, body)),
+        options,
+      ),
+      routeWithBody(
+        { method: 'PUT', path: /^\/sandboxes\/([^/]+)\/launch$/, schema: LaunchSandbox },
+        async ({ id, body }) => ok(await driver.launch(id, body)),
         options,
       ),
       routeWithBody(

@@ -59,6 +59,7 @@ export type { RunnerState } from './runner-model.ts'
 export { CreatedRunner, CreateRunner, Runner, RunnerFull, RunnerSnapshotRef, runnerStates } from './runner-model.ts'
 export {
   Ability,
+  LaunchSandbox,
   MAX_ALLOWED_BLOCKS,
   NetworkRules,
   ResizeSandbox,

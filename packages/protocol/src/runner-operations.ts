@@ -18,6 +18,8 @@ import { MAX_SANDBOX_VOLUMES, VolumeMount } from './runner-volume-model.ts'
  *                                     (`forkOf`): SANDBOX_NOT_FOUND: its parent is not here; BAD_REQUEST: the parent has another
  *                                     snapshot or a larger disk. Made once, it is never made anew, whatever became of the parent
  *   POST   /sandboxes/{id}/start      body StartSandbox → SandboxStatus `running`; already running: as it is
+ *   PUT    /sandboxes/{id}/launch     body LaunchSandbox → SandboxStatus `running`: what PUT and start do, in one; made but not
+ *                                     started when that fails, as their errors say
  *   POST   /sandboxes/{id}/stop       body StopSandbox → SandboxStatus `stopped`
  *   POST   /sandboxes/{id}/resize     body ResizeSandbox → SandboxStatus; lasts. Cpu up and down and memory up at any time;
  *                                     memory down and disk up only while stopped: SANDBOX_STATE_CONFLICT; disk down: BAD_REQUEST
@@ -113,6 +115,10 @@ export const StartSandbox = Type.Object({
   awaitsClaim: Type.Optional(Type.Boolean()),
 })
 export type StartSandbox = Static<typeof StartSandbox>
+
+/** A sandbox that shall run as soon as it is there. */
+export const LaunchSandbox = Type.Object({ spec: SandboxSpec, start: StartSandbox })
+export type LaunchSandbox = Static<typeof LaunchSandbox>
 
 export const StopSandbox = Type.Object({
   /** Time for processes to end after SIGTERM before SIGKILL. */

@@ -1,4 +1,11 @@
-import type { NetworkRules, ResizeSandbox, SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
+import type {
+  LaunchSandbox,
+  NetworkRules,
+  ResizeSandbox,
+  SandboxSpec,
+  StartSandbox,
+  StopSandbox,
+} from '@atoll/protocol'
 import { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { openDuplex, requestBuffered } from '@atoll/tunnel'
@@ -32,6 +39,7 @@ export interface RunnerClient {
   status(id: string, signal?: AbortSignal): Promise<SandboxStatus>
   make(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<SandboxStatus>
   start(id: string, body: StartSandbox, signal?: AbortSignal): Promise<SandboxStatus>
+  launch(id: string, body: LaunchSandbox, signal?: AbortSignal): Promise<SandboxStatus>
   stop(id: string, body: StopSandbox, signal?: AbortSignal): Promise<SandboxStatus>
   resize(id: string, body: ResizeSandbox, signal?: AbortSignal): Promise<SandboxStatus>
   setNetwork(id: string, body: NetworkRules, signal?: AbortSignal): Promise<SandboxStatus>
@@ -55,6 +63,8 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
     make: (id, body, signal) => answer(SandboxStatus, call({ method: 'PUT', path: sandboxPath(id), body, signal })),
     start: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/start`, body, signal })),
+    launch: (id, body, signal) =>
+      answer(SandboxStatus, call({ method: 'PUT', path: `${sandboxPath(id)}/launch`, body, signal })),
     stop: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/stop`, body, signal })),
     resize: (id, body, signal) =>

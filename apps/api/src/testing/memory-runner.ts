@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import type {
+  LaunchSandbox,
   NetworkRules,
   ResizeSandbox,
   SandboxSpec,
@@ -132,6 +133,11 @@ export class MemoryRunner implements RunnerClient {
       Object.assign(sandbox, { state: 'running', token: body.toolboxToken })
       if (this.toolboxConnects) await this.connectToolbox(id, body.toolboxToken)
     })
+  }
+
+  async launch(id: string, { spec, start }: LaunchSandbox, signal?: AbortSignal): Promise<SandboxStatus> {
+    await this.make(id, spec, signal)
+    return await this.start(id, start, signal)
   }
 
   stop(id: string, _body: unknown, signal?: AbortSignal): Promise<SandboxStatus> {

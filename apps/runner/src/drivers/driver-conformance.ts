@@ -23,6 +23,7 @@ export function describeDriver(title: string, createHarness: CreateDriverHarness
     const getHarness = () => harness
 
     describeLifeCycle(getHarness)
+    describeLaunches(getHarness)
     describeRefusals(getHarness)
     describeInside(getHarness)
     describeLimits(getHarness)
@@ -101,6 +102,29 @@ function describeLifeCycle(get: GetHarness): void {
     const sandboxes = await Promise.all(Array.from({ length: 20 }, () => get().startSandbox()))
     const names = await Promise.all(sandboxes.map((sandbox) => sandbox.exec('hostname > name; cat name')))
     expect(new Set(names.map((name) => name.stdout)).size).toBe(20)
+  })
+}
+
+function describeLaunches(get: GetHarness): void {
+  it('makes and starts in one, and the same again is no change', async () => {
+    const { driver, defaultSpec } = get()
+    const sandboxId = randomUUID()
+    const running: SandboxStatus = { sandboxId, state: 'running' }
+    expect(await driver.launch(sandboxId, { spec: defaultSpec, start: START })).toEqual(running)
+    expect(await driver.launch(sandboxId, { spec: defaultSpec, start: START })).toEqual(running)
+    await driver.stop(sandboxId, GRACE_MS)
+    expect(await driver.launch(sandboxId, { spec: defaultSpec, start: START })).toEqual(running)
+    const other = { ...defaultSpec, user: 'root' }
+    await expect(driver.launch(sandboxId, { spec: other, start: START })).rejects.toMatchObject({ code: 'CONFLICT' })
+  })
+
+  it('leaves what did not start made and stopped', async () => {
+    const { driver, defaultSpec } = get()
+    const sandboxId = randomUUID()
+    const start = { ...START, env: { BIG: 'x'.repeat(200_000) } }
+    await expect(driver.launch(sandboxId, { spec: defaultSpec, start })).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+    expect(await driver.get(sandboxId)).toEqual({ sandboxId, state: 'stopped' })
+    expect(await driver.launch(sandboxId, { spec: defaultSpec, start: START })).toEqual({ sandboxId, state: 'running' })
   })
 }
 

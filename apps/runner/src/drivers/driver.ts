@@ -1,4 +1,5 @@
 import type {
+  LaunchSandbox,
   NetworkRules,
   ResizeSandbox,
   RunnerAbilities,
@@ -46,6 +47,8 @@ export interface SandboxDriver extends AsyncDisposable {
    * running: as it is, with the earlier token and environment. Throws SANDBOX_START_FAILED.
    */
   start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus>
+  /** `create` and then `start`, in less time than the two; throws what they throw. */
+  launch(sandboxId: string, launch: LaunchSandbox): Promise<SandboxStatus>
   /** SIGTERM to the first process; after `graceMs` everything in the sandbox is killed. Files stay. */
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus>
   /**

@@ -28,6 +28,16 @@ export function createFakeDriver(): FakeDriver {
     sandbox.status = { sandboxId, state }
     return sandbox.status
   }
+  const create: SandboxDriver['create'] = async (sandboxId, spec) => {
+    calls.push(`create ${sandboxId}`)
+    const status: SandboxStatus = { sandboxId, state: 'stopped' }
+    sandboxes.set(sandboxId, { spec, status })
+    return status
+  }
+  const start: SandboxDriver['start'] = async (sandboxId, { env }) => {
+    calls.push(`start ${sandboxId} ${JSON.stringify(env)}`)
+    return set(sandboxId, 'running')
+  }
   return {
     name: 'fake',
     info: { runtime: 'map', limitations: ['it is a fake'], abilities: ABILITIES },
@@ -39,15 +49,11 @@ export function createFakeDriver(): FakeDriver {
     tell: (status) => {
       for (const listener of listeners) listener(status)
     },
-    create: async (sandboxId, spec) => {
-      calls.push(`create ${sandboxId}`)
-      const status: SandboxStatus = { sandboxId, state: 'stopped' }
-      sandboxes.set(sandboxId, { spec, status })
-      return status
-    },
-    start: async (sandboxId, { env }) => {
-      calls.push(`start ${sandboxId} ${JSON.stringify(env)}`)
-      return set(sandboxId, 'running')
+    create,
+    start,
+    launch: async (sandboxId, launch) => {
+      await create(sandboxId, launch.spec)
+      return await start(sandboxId, launch.start)
     },
     stop: async (sandboxId, graceMs) => {
       calls.push(`stop ${sandboxId} ${graceMs}`)

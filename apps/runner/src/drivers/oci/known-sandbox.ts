@@ -1,7 +1,9 @@
-import type { SandboxStatus } from '@atoll/protocol'
+import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
+import type { OciHost } from './oci-host.ts'
 import type { SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
+import { sandboxFolder } from './sandbox-folder.ts'
 
 /** Also part of a cgroup's, a folder's and a host's name. */
 const SANDBOX_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
@@ -17,6 +19,12 @@ export interface KnownSandbox {
   isHalted: boolean
   /** A look at its process waits in the queue. */
   isLookedAt: boolean
+}
+
+/** One that is to be made. */
+export function newSandbox({ folders, disk }: OciHost, sandboxId: string, spec: SandboxSpec): KnownSandbox {
+  const folder = sandboxFolder(folders.sandboxes, sandboxId)
+  return { sandboxId, folder, record: { spec, disk }, running: undefined, isHalted: false, isLookedAt: false }
 }
 
 /** What the API is told of it. */

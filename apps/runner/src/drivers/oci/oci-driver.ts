@@ -1,14 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { NetworkRules, ResizeSandbox, SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
+import type {
+  LaunchSandbox,
+  NetworkRules,
+  ResizeSandbox,
+  SandboxSpec,
+  SandboxStatus,
+  StartSandbox,
+} from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import { forkDisk } from './disks/fork-disk.ts'
+import { holdStill } from './hold-still.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
-import { assertSandboxId, statusOf } from './known-sandbox.ts'
+import { assertSandboxId, newSandbox, statusOf } from './known-sandbox.ts'
 import { restrictionOf } from './network/restrictions.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
@@ -18,9 +26,8 @@ import { resizeSandbox } from './resize-sandbox.ts'
 import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
-import { sandboxEnvironment } from './sandbox-environment.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
-import { makeSandboxFolder, removeSandboxFolder, sandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
+import { makeSandboxFolder, removeSandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
 import type { EndReason } from './sandbox-run.ts'
 import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
@@ -29,7 +36,7 @@ import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
 import type { StillSandbox } from './snapshots/sandbox-files.ts'
 import { createSnapshotSources } from './snapshots/snapshot-sources.ts'
 import { startToolbox } from './start-toolbox.ts'
-import { checkVolumeMounts, configureVolumes } from './volumes/mount-volumes.ts'
+import { checkVolumeMounts } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
 import { openOciVolumes } from './volumes/oci-volumes.ts'
 
@@ -133,43 +140,17 @@ class OciDriver implements SandboxDriver {
   }
 
   create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus> {
-    return this.#change(sandboxId, async () => {
-      const known = this.#sandboxes.get(sandboxId)
-      if (known) {
-        if (isDeepStrictEqual(known.record.spec, spec)) return statusOf(known)
-        throw new AppError('CONFLICT', `sandbox ${sandboxId} exists with another specification`)
-      }
-      this.#check(spec)
-      const folder = sandboxFolder(this.#host.folders.sandboxes, sandboxId)
-      const record = { spec, disk: this.#host.disk }
-      const sandbox = { sandboxId, folder, record, running: undefined, isHalted: false, isLookedAt: false }
-      this.#creating.add(spec)
-      try {
-        await this.#host.disks.assertRoom()
-        const { disks } = this.#host
-        await makeSandboxFolder(folder, { record, disks, fill: (draft) => this.#makeDisk(draft, record) })
-        this.#sandboxes.set(sandboxId, sandbox)
-      } finally {
-        this.#creating.delete(spec)
-      }
-      return statusOf(sandbox)
-    })
+    return this.#change(sandboxId, () => this.#create(sandboxId, spec))
   }
 
-  start(sandboxId: string, { toolboxToken, env, awaitsClaim = false }: StartSandbox): Promise<SandboxStatus> {
+  start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
+    return this.#change(sandboxId, () => this.#start(sandboxId, start))
+  }
+
+  launch(sandboxId: string, { spec, start }: LaunchSandbox): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
-      const sandbox = this.#known(sandboxId)
-      await this.#noticeEnd(sandbox)
-      if (sandbox.running) return statusOf(sandbox)
-      const { image, ...resolved } = this.#resolve(sandbox.record.spec)
-      const { entrypoint = [...image.entrypoint, ...image.cmd] } = sandbox.record.spec
-      const own = { env, image, entrypoint, awaitsClaim }
-      const environment = sandboxEnvironment({ sandboxId, user: resolved.user, toolboxToken, ...own })
-      const configure = configureVolumes(sandbox.record.spec.volumes ?? [], this.volumes)
-      const launch = { environment, ...(configure === undefined ? {} : { configure }) }
-      sandbox.running = await this.#limit(() => startToolbox(this.#host, { ...sandbox, ...resolved }, launch))
-      await this.#setReason(sandbox, undefined)
-      return statusOf(sandbox)
+      await this.#create(sandboxId, spec)
+      return await this.#start(sandboxId, start)
     })
   }
 
@@ -226,6 +207,37 @@ class OciDriver implements SandboxDriver {
   onStatusChange(listener: StatusListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  async #create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus> {
+    const known = this.#sandboxes.get(sandboxId)
+    if (known) {
+      if (isDeepStrictEqual(known.record.spec, spec)) return statusOf(known)
+      throw new AppError('CONFLICT', `sandbox ${sandboxId} exists with another specification`)
+    }
+    this.#check(spec)
+    const sandbox = newSandbox(this.#host, sandboxId, spec)
+    const { folder, record } = sandbox
+    const { disks } = this.#host
+    this.#creating.add(spec)
+    try {
+      await disks.assertRoom()
+      await makeSandboxFolder(folder, { record, disks, fill: (draft) => this.#makeDisk(draft, record) })
+      this.#sandboxes.set(sandboxId, sandbox)
+    } finally {
+      this.#creating.delete(spec)
+    }
+    return statusOf(sandbox)
+  }
+
+  async #start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
+    const sandbox = this.#known(sandboxId)
+    await this.#noticeEnd(sandbox)
+    if (sandbox.running) return statusOf(sandbox)
+    const origin = { ...this.#resolve(sandbox.record.spec), volumes: this.volumes }
+    sandbox.running = await this.#limit(() => startToolbox(this.#host, sandbox, { origin, start }))
+    await this.#setReason(sandbox, undefined)
+    return statusOf(sandbox)
   }
 
   #makeDisk(draft: string, record: SandboxRecord): Promise<void> {
@@ -292,7 +304,11 @@ class OciDriver implements SandboxDriver {
   }
 
   #withStillSandbox<Result>(sandboxId: string, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
-    return this.#change(sandboxId, () => this.#holdStill(this.#known(sandboxId), use))
+    return this.#change(sandboxId, async () => {
+      const sandbox = this.#known(sandboxId)
+      await this.#noticeEnd(sandbox)
+      return await holdStill(this.#host, sandbox, use)
+    })
   }
 
   #withStoppedSandbox(sandboxId: string, use: (sandbox: StoppedSandbox) => Promise<void>): Promise<SandboxStatus> {
@@ -310,18 +326,6 @@ class OciDriver implements SandboxDriver {
     const { snapshot } = this.#resolve(spec)
     restrictionOf(spec.networkRules)
     checkVolumeMounts(spec.volumes ?? [], snapshot, this.volumes)
-  }
-
-  /** Lends a sandbox while none of its processes runs. */
-  async #holdStill<Result>(sandbox: KnownSandbox, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
-    await this.#noticeEnd(sandbox)
-    const { sandboxId, folder, record, running } = sandbox
-    if (running) await this.#host.cgroups.freeze(sandboxId)
-    try {
-      return await use({ folder, record, running })
-    } finally {
-      if (running) await this.#host.cgroups.thaw(sandboxId)
-    }
   }
 
   async #stopRun(sandbox: KnownSandbox, graceMs: number): Promise<void> {

@@ -34,6 +34,8 @@ async function perform(driver: SandboxDriver, call: DriverCall): Promise<unknown
       return driver.create(...call.args)
     case 'start':
       return driver.start(...call.args)
+    case 'launch':
+      return driver.launch(...call.args)
     case 'stop':
       return driver.stop(...call.args)
     case 'remove':

@@ -12,7 +12,7 @@ export type DriverProcessOptions = Omit<OciDriverOptions, 'log' | 'run'> & { log
 
 type Callable = Pick<
   SandboxDriver,
-  'create' | 'start' | 'stop' | 'remove' | 'get' | 'list' | 'stopAll' | 'resize' | 'setNetworkRules'
+  'create' | 'start' | 'launch' | 'stop' | 'remove' | 'get' | 'list' | 'stopAll' | 'resize' | 'setNetworkRules'
 > & {
   dispose(): Promise<void>
   listVolumes: VolumeHolder['list']
@@ -81,6 +81,7 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
     },
     create: (...args) => call('create', args),
     start: (...args) => call('start', args),
+    launch: (...args) => call('launch', args),
     stop: (...args) => call('stop', args),
     remove: (...args) => call('remove', args),
     get: (...args) => call('get', args),
