@@ -78,11 +78,10 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   }
 }
 
-const usedBytes = async () => (await stat(join(dataDir, POOL_FILE))).blocks * 512
-/** What is free in the pool is given back with the next write of its log, every 30 s or when it is asked for. */
-const usedBytesAfterSync = async (disks: DiskStore) => {
+/** Once what was written has its place, and what is free in the pool is given back: every 30 s, or when it is asked for. */
+const usedBytes = async (disks: DiskStore) => {
   await runCommand(['sync', '-f', disks.templates])
-  return usedBytes()
+  return (await stat(join(dataDir, POOL_FILE))).blocks * 512
 }
 
 it('a clone takes no room, has what its origin has, and goes its own way', async () => {
@@ -90,9 +89,9 @@ it('a clone takes no room, has what its origin has, and goes its own way', async
   const [first, second] = [await folder('first'), await folder('second')]
   await disks.create(first, RECORD)
   await inDisk(disks, first, 'dd if=/dev/urandom of=bulk bs=1M count=64 2>/dev/null; sha256sum bulk > sum')
-  const used = await usedBytes()
+  const used = await usedBytes(disks)
   expect(await disks.clone(join(first, IMAGE_FILE), second)).toBe(true)
-  expect((await usedBytes()) - used).toBeLessThan(8 * MIB)
+  expect((await usedBytes(disks)) - used).toBeLessThan(8 * MIB)
   expect(await inDisk(disks, second, 'sha256sum -c sum; rm bulk; touch other; sync -f .')).toBe('bulk: OK\n')
   expect(await inDisk(disks, first, 'sha256sum -c sum; ls')).toBe('bulk: OK\nbulk\nlost+found\nsum\n')
   for (const path of [first, second]) {
@@ -108,12 +107,12 @@ it('gives what a removed disk took, and what a sandbox deletes, back to the host
     await disks.create(path, RECORD)
     await inDisk(disks, path, 'dd if=/dev/urandom of=bulk bs=1M count=64 2>/dev/null')
   }
-  const used = await usedBytes()
+  const used = await usedBytes(disks)
   expect(used).toBeGreaterThan(128 * MIB)
   await disks.removeImage(first)
-  await until(async () => (await usedBytesAfterSync(disks)) < used - 60 * MIB)
+  await until(async () => (await usedBytes(disks)) < used - 60 * MIB)
   await inDisk(disks, second, 'rm bulk; sync -f .')
-  await until(async () => (await usedBytesAfterSync(disks)) < used - 120 * MIB)
+  await until(async () => (await usedBytes(disks)) < used - 120 * MIB)
 })
 
 it('is found again with its disks, also where the last process left it mounted, on one loop device', async () => {

@@ -1,4 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { Namespace, NetworkProcess, TestNetwork } from './testing/test-network.ts'
 import { METADATA, OUTSIDE, probe, probeAnswering, startTestNetwork } from './testing/test-network.ts'
 
@@ -56,17 +60,26 @@ describe('the rules of a sandbox', () => {
 
   it('cut connections that are open', async () => {
     const [host = '', port = ''] = near.split(':')
-    // A server that answers after a while, to a sandbox that is blocked meanwhile.
+    const folder = await mkdtemp(join(tmpdir(), 'atoll-rules-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const answered = join(folder, 'answered')
+    // Asks until forty questions in a row had no answer, for at most thirty seconds.
     const script = `
       const socket = require('dgram').createSocket('udp4')
-      let answers = 0
-      socket.on('message', () => { answers += 1 })
-      const timer = setInterval(() => socket.send('?', ${port}, '${host}'), 50)
-      setTimeout(() => { console.log(answers); process.exit() }, 1500)`
+      let asked = 0
+      let unanswered = 0
+      socket.on('message', () => { unanswered = 0; require('fs').writeFileSync('${answered}', '') })
+      setInterval(() => {
+        if (unanswered === 40 || asked === 600) { console.log(unanswered); process.exit() }
+        asked += 1
+        unanswered += 1
+        socket.send('?', ${port}, '${host}')
+      }, 50)`
     await restrict({ blockAll: false })
     const talking = one.run(process.execPath, '-e', script)
+    await expect.poll(() => existsSync(answered)).toBe(true)
     await restrict({ blockAll: true })
-    expect(Number(await talking)).toBeLessThan(15)
+    expect(Number(await talking)).toBe(40)
     await restrict({ blockAll: false })
   })
 
