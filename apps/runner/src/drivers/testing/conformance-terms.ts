@@ -7,7 +7,7 @@ export const START = { toolboxToken: 'a-token-of-sixteen', env: {} }
 /** More than any process under test needs to end by itself, in milliseconds. */
 export const GRACE_MS = 10_000
 /** How long what a stopped sandbox had on the host may be there, in milliseconds. */
-export const ENDS_WITHIN_MS = 10_000
+export const ENDS_WITHIN_MS = 60_000
 
 /** Traces of sandboxes that are stopped. */
 export function folders(...sandboxes: ProbedSandbox[]): string[] {
