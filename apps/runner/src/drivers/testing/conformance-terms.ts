@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import type { DriverHarness, ProbedSandbox } from './driver-harness.ts'
 
 /** What the parts of the conformance suite share. */
@@ -12,4 +13,9 @@ export const ENDS_WITHIN_MS = 60_000
 /** Traces of sandboxes that are stopped. */
 export function folders(...sandboxes: ProbedSandbox[]): string[] {
   return sandboxes.map(({ sandboxId }) => `folder ${sandboxId}`).sort()
+}
+
+/** What is left of sandboxes on the host, once the kernel has written back their disks, which others may write to as well. */
+export async function expectTraces(get: GetHarness, wanted: readonly string[]): Promise<void> {
+  await expect.poll(() => get().traces(), { timeout: ENDS_WITHIN_MS }).toEqual(wanted)
 }

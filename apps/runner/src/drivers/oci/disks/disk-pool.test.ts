@@ -39,7 +39,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   for (const { disks } of opened.splice(0)) await disks[Symbol.asyncDispose]()
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
   await rm(dataDir, { recursive: true })
 })
 
@@ -128,10 +128,10 @@ it('is found again with its disks, also where the last process left it mounted, 
   // As after a kill -9 of a runner whose sandboxes run on: the first is still open.
   const again = await open()
   expect(await inDisk(again, path, 'cat file')).toBe('kept\n')
-  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+  await expect.poll(devices).toEqual([join(dataDir, POOL_FILE)])
   await close()
   await close()
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
   expect(await inDisk(await open(), path, 'cat file')).toBe('kept\n')
 })
 
@@ -144,9 +144,9 @@ it('an image that is still mounted has no second device', async () => {
     await using first = await disks.attach(image)
     await using second = await disks.attach(image)
     expect(second.source).toBe(first.source)
-    expect(await devices()).toHaveLength(2)
+    await expect.poll(devices).toHaveLength(2)
   }
-  expect(await devices()).toHaveLength(1)
+  await expect.poll(devices).toHaveLength(1)
 })
 
 it('gives back a device that a killed runner left', async () => {
@@ -154,17 +154,17 @@ it('gives back a device that a killed runner left', async () => {
   const path = await folder('first')
   await disks.create(path, RECORD)
   await disks.attach(join(path, IMAGE_FILE))
-  expect(await devices()).toHaveLength(2)
+  await expect.poll(devices).toHaveLength(2)
   await close()
-  expect(await devices()).toHaveLength(2)
+  await expect.poll(devices).toHaveLength(2)
   await open()
-  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+  await expect.poll(devices).toEqual([join(dataDir, POOL_FILE)])
 })
 
 it('two runners have two pools', async () => {
   const [one, other] = [join(dataDir, 'one'), join(dataDir, 'other')]
   const stores = [await open(one), await open(other)]
-  expect((await devices()).sort()).toEqual([join(one, POOL_FILE), join(other, POOL_FILE)])
+  await expect.poll(async () => (await devices()).sort()).toEqual([join(one, POOL_FILE), join(other, POOL_FILE)])
   expect(stores.every(({ canClone }) => canClone)).toBe(true)
 })
 
@@ -183,7 +183,7 @@ it('says that it is broken, and does not begin anew without the disks in it', as
   await close()
   await writeFile(join(dataDir, POOL_FILE), Buffer.alloc(4096), { flag: 'r+' })
   await expect(open()).rejects.toThrow(/^the pool of sandboxes' disks below \S+ cannot be used: mount: /)
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
 })
 
 it('needs no pool where files of the data folder share blocks', async () => {
