@@ -13,7 +13,7 @@ import type { RunnerFolder } from './testing/runner-process.ts'
 import { prepareRunner } from './testing/runner-process.ts'
 
 const TOKEN = 'runner-token-of-a-test'
-const LIMITS = { timeoutMs: 30_000, maxResponseBytes: 100_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 100_000 }
 const SPEC = {
   snapshot: 'host',
   user: 'daytona',
