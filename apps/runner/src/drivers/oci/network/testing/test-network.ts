@@ -183,6 +183,7 @@ const SERVER = `
 
 /** What is silent for so long on the paths of a test counts as unreached. */
 const SILENCE_MS = 600
+const ASK_AGAIN_MS = 200
 /** For what answers: a busy machine may take long to do it. */
 const ANSWER_DEADLINE_MS = 60_000
 
@@ -209,7 +210,13 @@ async function runProbe(namespace: Namespace, targets: string[], waitMs: number)
       const udp = require('dgram').createSocket('udp4')
       udp.on('message', (data) => { results['udp ' + target] = String(data); done() })
       udp.on('error', (error) => { results['udp ' + target] = error.code })
-      udp.send('?', Number(port), host, (error) => { if (error) results['udp ' + target] = error.code })
+      const ask = () => {
+        if (results['udp ' + target] !== 'nothing') return
+        udp.send('?', Number(port), host, (error) => { if (error) results['udp ' + target] = error.code })
+      }
+      ask()
+      // A datagram is sent once: a port of a bridge that has just come up may lose it.
+      setInterval(ask, ${ASK_AGAIN_MS})
       tcp.on('close', done)
     }
     function done() { if (!Object.values(results).includes('nothing')) finish() }
