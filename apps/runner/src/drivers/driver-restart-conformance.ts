@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import type { GetHarness } from './testing/conformance-terms.ts'
-import { folders, GRACE_MS, START } from './testing/conformance-terms.ts'
+import { ENDS_WITHIN_MS, expectTraces, folders, GRACE_MS, START } from './testing/conformance-terms.ts'
 
 /** A driver that ended, in whatever way, is followed by one that knows its sandboxes. */
 export function describeRestart(get: GetHarness): void {
@@ -31,11 +31,13 @@ export function describeRestart(get: GetHarness): void {
       await sandbox.ended
     })
     const { sandboxId } = sandbox
-    const status = get().driver.get(sandboxId)
     // It may also have seen the last of it alive, and then tells.
-    const settled = (await status).state === 'stopped' ? await status : await get().nextStatus(sandboxId)
+    const told = get().nextStatus(sandboxId)
+    told.catch(() => undefined)
+    const status = await get().driver.get(sandboxId)
+    const settled = status.state === 'stopped' ? status : await told
     expect(settled).toEqual({ sandboxId, state: 'stopped', reason: 'exit 5' })
-    expect(await get().traces()).toEqual(folders(sandbox))
+    await expectTraces(get, folders(sandbox))
     const again = await get().startSandbox({}, { sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
   })
@@ -49,7 +51,7 @@ export function describeRestart(get: GetHarness): void {
       await sandbox.ended
     })
     expect(await get().driver.get(sandboxId)).toMatchObject({ state: 'stopped' })
-    expect(await get().traces()).toEqual(folders(sandbox))
+    await expectTraces(get, folders(sandbox))
     const again = await get().startSandbox({ network: 'nat' }, { sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
   })
@@ -73,7 +75,7 @@ export function describeRestart(get: GetHarness): void {
       expect((await sandbox.exec('echo works')).stdout).toBe('works\n')
       await get().driver.remove(sandboxId)
     }
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 }
 
@@ -83,7 +85,7 @@ export function describeTraces(get: GetHarness): void {
     const sandboxes = await Promise.all([get().startSandbox({ network: 'nat' }), get().startSandbox({ user: 'root' })])
     expect((await get().traces()).join('\n')).toMatch(/process .*\n(.*\n)*cgroup /)
     for (const { sandboxId } of sandboxes) await get().driver.remove(sandboxId)
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 
   it('stops everything at the end, tells so, and refuses to start more', async () => {
@@ -95,8 +97,8 @@ export function describeTraces(get: GetHarness): void {
     expect(await status).toMatchObject({ state: 'stopped', reason: 'runner is shutting down' })
     await expect(harness.driver.start(sandbox.sandboxId, START)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
     await harness.driver[Symbol.asyncDispose]()
-    expect(await harness.traces()).toEqual(folders(sandbox))
-    expect(await harness.sharedTraces()).toEqual([])
+    await expectTraces(get, folders(sandbox))
+    await expect.poll(() => harness.sharedTraces(), { timeout: ENDS_WITHIN_MS }).toEqual([])
     await harness.crash()
     const again = await harness.startSandbox({ network: 'nat' }, { sandboxId: sandbox.sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')

@@ -13,7 +13,7 @@ import { startProbeServer, withDeadline } from './probe-server.ts'
 import type { RemoteDriver } from './remote-driver.ts'
 import { openRemoteDriver } from './remote-driver.ts'
 
-const STATUS_DEADLINE_MS = 15_000
+const STATUS_DEADLINE_MS = 60_000
 const SPEC: SandboxSpec = {
   snapshot: 'host',
   user: 'daytona',
