@@ -25,6 +25,11 @@ export interface SandboxCgroups {
   readonly limitsSwap: boolean
   /** As config.json names it. */
   path(sandboxId: string): string
+  /**
+   * To be called some 10 ms before a process is put into a cgroup. The kernel has the first that is moved wait until every
+   * processor has been through its scheduler, and those that are moved just after it not at all: this moves the runner to where it is.
+   */
+  expectMove(): void
   /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
   outOfMemoryKills(sandboxId: string): Promise<number>
   /** Changes the limits of a running sandbox. Throws where the kernel refuses. */
@@ -52,6 +57,7 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     layout,
     limitsSwap: layout === 'v2' ? await hasSwapControl() : await isThere(join(memory, 'memory.memsw.limit_in_bytes')),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
+    expectMove: createMoveExpecter(await findOwnProcs(layout)),
     outOfMemoryKills: (sandboxId) =>
       readCounter(join(memory, parent, sandboxId, layout === 'v2' ? 'memory.events' : 'memory.oom_control')),
     limit: async (sandboxId, limits) => {
@@ -74,6 +80,28 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     removeParent: async () => {
       for (const directory of directories('')) await removeEmpty(directory)
     },
+  }
+}
+
+/** The file by which a process is moved to the cgroup that this one is in; undefined where that is not to be found. */
+async function findOwnProcs(layout: CgroupLayout): Promise<string | undefined> {
+  const tree = layout === 'v2' ? '' : 'freezer'
+  const lines = (await readFile('/proc/self/cgroup', 'utf8')).split('\n').map((line) => line.split(':'))
+  const path = lines.find(([, controllers = '']) => controllers.split(',').includes(tree))?.[2]
+  return path === undefined ? undefined : join(CGROUP_ROOT, tree, path, 'cgroup.procs')
+}
+
+/** One move at a time serves all that wait for it. Where this process may not be moved, a move just takes its time. */
+function createMoveExpecter(procs: string | undefined): () => void {
+  let isMoving = false
+  return () => {
+    if (procs === undefined || isMoving) return
+    isMoving = true
+    void writeFile(procs, `${process.pid}`)
+      .catch(() => undefined)
+      .then(() => {
+        isMoving = false
+      })
   }
 }
 
