@@ -11,6 +11,8 @@ const CGROUP_ROOT = '/sys/fs/cgroup'
 /** How long processes of a cgroup may take to end after SIGKILL, in milliseconds. */
 const KILL_DEADLINE_MS = 5_000
 const KILL_POLL_MS = 10
+/** How often this process is moved while others are to be, in milliseconds: moves stay quick for some 15 after each. */
+const MOVE_INTERVAL_MS = 8
 
 /** How this host lays out cgroups: one tree, one tree a controller, or the latter with a unified one beside. */
 export type CgroupLayout = 'v2' | 'v1' | 'hybrid'
@@ -26,10 +28,10 @@ export interface SandboxCgroups {
   /** As config.json names it. */
   path(sandboxId: string): string
   /**
-   * To be called some 10 ms before a process is put into a cgroup. The kernel has the first that is moved wait until every
-   * processor has been through its scheduler, and those that are moved just after it not at all: this moves the runner to where it is.
+   * Makes it quick to put processes into cgroups, until disposed. The kernel has the first that is moved wait for a grace period, and
+   * those that are moved just after it not at all: meanwhile this process is moved, to where it is, again and again.
    */
-  expectMove(): void
+  expectMoves(): Disposable
   /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
   outOfMemoryKills(sandboxId: string): Promise<number>
   /** Changes the limits of a running sandbox. Throws where the kernel refuses. */
@@ -57,7 +59,7 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     layout,
     limitsSwap: layout === 'v2' ? await hasSwapControl() : await isThere(join(memory, 'memory.memsw.limit_in_bytes')),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
-    expectMove: createMoveExpecter(await findOwnProcs(layout)),
+    expectMoves: createMoveExpecter(await findOwnProcs(layout)),
     outOfMemoryKills: (sandboxId) =>
       readCounter(join(memory, parent, sandboxId, layout === 'v2' ? 'memory.events' : 'memory.oom_control')),
     limit: async (sandboxId, limits) => {
@@ -91,17 +93,28 @@ async function findOwnProcs(layout: CgroupLayout): Promise<string | undefined> {
   return path === undefined ? undefined : join(CGROUP_ROOT, tree, path, 'cgroup.procs')
 }
 
-/** One move at a time serves all that wait for it. Where this process may not be moved, a move just takes its time. */
-function createMoveExpecter(procs: string | undefined): () => void {
-  let isMoving = false
+function createMoveExpecter(procs: string | undefined): () => Disposable {
+  let expecting = 0
+  let isMoving = procs === undefined
+  const keepMoving = async () => {
+    while (expecting > 0) {
+      await writeFile(procs ?? '', `${process.pid}`)
+      await delay(MOVE_INTERVAL_MS, undefined, { ref: false })
+    }
+    isMoving = false
+  }
   return () => {
-    if (procs === undefined || isMoving) return
-    isMoving = true
-    void writeFile(procs, `${process.pid}`)
-      .catch(() => undefined)
-      .then(() => {
-        isMoving = false
-      })
+    expecting += 1
+    if (!isMoving) {
+      isMoving = true
+      // Where this process may not be moved, moves just take their time.
+      keepMoving().catch(() => undefined)
+    }
+    return {
+      [Symbol.dispose]: () => {
+        expecting -= 1
+      },
+    }
   }
 }
 

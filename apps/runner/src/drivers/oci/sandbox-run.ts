@@ -52,6 +52,7 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   const connected = record.spec.network === 'nat' && network !== undefined
   const { draft } = options
   if (record.disk === 'image' && !draft) await repairDiskImage(await host.disks.reach(folder.image), host.run)
+  using _ = host.cgroups.expectMoves()
   const { config, setup } = configurationOf(host, sandbox, { ...options, ownNetworkGiven: connected })
   const at = draft?.at ?? folder
   const connection = connected ? await network.attach(sandboxId) : undefined
@@ -60,12 +61,7 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   const filled = allOver(host.cgroups.remove(sandboxId), draft?.filled ?? Promise.resolve())
   const attachable = filled.then(() => host.disks.attachable(at.image))
   const resolvConf = connected ? network.resolvConf() : ''
-  const written = filled.then(async () => {
-    await allOver(writeBundle(at, config), writeOwnLayer(at, sandboxId, resolvConf))
-    // Where mounting takes no longer than a move, this is in time, and else the one before the runtime runs.
-    host.cgroups.expectMove()
-    return at.path
-  })
+  const written = filled.then(() => allOver(writeBundle(at, config), writeOwnLayer(at, sandboxId, resolvConf)))
   // Whoever waits for them hears of a failure, and nobody else.
   for (const part of [restricted, attachable, written]) part.catch(() => undefined)
   let launched: LaunchedSandbox
@@ -77,15 +73,12 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
       folder,
       disk: record.disk,
       attachable,
-      written,
+      written: written.then(() => at.path),
       layers: [folder.ownLayer, ...snapshot.layers].map((layer) => relative(folder.path, layer)),
       output: options.output,
       setup,
       network: connection,
-      settle: async () => {
-        host.cgroups.expectMove()
-        await allOver(restricted, draft?.keep() ?? Promise.resolve())
-      },
+      settle: async () => void (await allOver(restricted, draft?.keep() ?? Promise.resolve())),
     })
   } catch (error) {
     await Promise.allSettled([restricted, attachable, written])
