@@ -77,6 +77,39 @@ export function describeRestart(get: GetHarness): void {
     }
     await expectTraces(get, [])
   })
+
+  describeLaunchRestart(get)
+}
+
+/** Traces of a launch that show how far it has come: its files, its network, its runtime. */
+const STAGES = [/^folder .*\.draft-/m, /^network device /m, /^cgroup /m]
+
+function describeLaunchRestart(get: GetHarness): void {
+  it.each(STAGES)('survives being killed while sandboxes are launched, when there is %s', async (stage) => {
+    const { driver, defaultSpec } = get()
+    const spec = { ...defaultSpec, network: 'nat' as const }
+    const ids = Array.from({ length: 4 }, () => randomUUID())
+    const launches = ids.map((sandboxId) => driver.launch(sandboxId, { spec, start: START }))
+    const settled = Promise.allSettled(launches)
+    let over = false
+    void settled.then(() => {
+      over = true
+    })
+    // All of them may be over before one is seen under way.
+    while (!over && !stage.test((await get().traces()).join('\n')));
+    await get().crash()
+    await settled
+    const known = await get().driver.list()
+    const running = known.filter(({ state }) => state === 'running')
+    const devices = (await get().traces()).filter((trace) => trace.startsWith('network device '))
+    expect(devices.length).toBeLessThanOrEqual(running.length)
+    for (const sandboxId of ids) {
+      const launched = await get().driver.launch(sandboxId, { spec, start: START })
+      expect(launched).toEqual({ sandboxId, state: 'running' })
+      await get().driver.remove(sandboxId)
+    }
+    expect(await get().traces()).toEqual([])
+  })
 }
 
 /** Nothing of a sandbox or a driver outlives it on the host, except files. */

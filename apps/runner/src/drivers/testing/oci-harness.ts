@@ -58,10 +58,10 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
     },
     defaultSpec: SPEC,
     startSandbox: async (spec = {}, { sandboxId = randomUUID(), env = {} } = {}) => {
-      await driver.create(sandboxId, { ...SPEC, ...spec })
       const agent = server.expect(sandboxId)
       agent.catch(() => undefined)
-      await driver.start(sandboxId, { toolboxToken: `token-of-${sandboxId}`, env })
+      const start = { toolboxToken: `token-of-${sandboxId}`, env }
+      await driver.launch(sandboxId, { spec: { ...SPEC, ...spec }, start })
       return agent
     },
     nextStatus: (sandboxId) => nextStatus(driver, sandboxId),
