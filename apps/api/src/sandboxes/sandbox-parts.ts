@@ -143,8 +143,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   const observer = { ...createSandboxSync({ database, store, log, now }), holdings: snapshotBase.observer }
   const { lostAfterMs } = options
   const runners = createRunnerService({ store: createRunnerStore(database), observer, log, now, lostAfterMs })
-  const read = async (id: string) => (await store.findMany([id]))[0]
-  const waiting = { changes, read, closing: closing.signal }
+  const waiting = { changes, read: store.findOne, closing: closing.signal }
   const commands = createSandboxCommands({ store, now })
   const sources = createSources(options, { store, runners, snapshotBase })
   const { origins, snapshotParts, links } = sources
@@ -155,7 +154,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   })
   const waitUntilStarted = createStartWaiter(waiting)
   const sandboxes = createSandboxService({
-    ...{ store, commands, room, origins, changes, regions, now, waitUntilStarted },
+    ...{ store, commands, room, origins, changes, regions, quotas, now, waitUntilStarted },
     waitShortly: createStateWaiter({ ...waiting, waitMs: STOPPED_WAIT_MS }),
     ...{ warm: warm.claims, onClaim: warm.onClaim },
   })
@@ -270,7 +269,7 @@ function createSources(options: SandboxPartsOptions, { store, runners, snapshotB
   })
   const { volumes } = volumeParts
   const { holdings } = snapshotBase
-  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes, quotas })
+  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes })
   return { snapshotParts, volumeParts, links, origins, parts: [snapshotParts, volumeParts, follower] as const }
 }
 

@@ -3,6 +3,8 @@ import { AppError, phaseOf, shownState } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
 import { isUuid } from '../database/uuid.ts'
+import type { OrganizationRow } from '../organizations/organization-table.ts'
+import type { Quotas } from '../organizations/quotas.ts'
 import type { RegionService } from '../regions/region-service.ts'
 import type { WarmClaims } from '../warm-pools/warm-claims.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
@@ -35,6 +37,7 @@ export interface SandboxServiceOptions {
   changes: SandboxChanges
   origins: SandboxOrigins
   regions: Pick<RegionService, 'resolve'>
+  quotas: Pick<Quotas, 'requireActive'>
   waitUntilStarted: StartWaiter
   /** Waits for STOPPED_WAIT_MS. */
   waitShortly: StateWaiter
@@ -220,7 +223,7 @@ class Sandboxes implements SandboxService {
 
   async access(id: string): Promise<SandboxAccess | undefined> {
     if (!isUuid(id)) return undefined
-    const [row] = await this.options.store.findMany([id])
+    const row = await this.options.store.findOne(id)
     // W2: what waits in a warm pool is unknown to everybody.
     if (row === undefined || row.organizationId === null) return undefined
     const { organizationId, authToken, signingKey, public: isPublic, claimPending } = row
@@ -249,14 +252,15 @@ class Sandboxes implements SandboxService {
       this.located(asked, organizationId),
       this.options.origins.choose(organizationId, asked),
     ])
-    const chosen = { organizationId, snapshot }
     const { row, origin } = await this.options.store.transaction(async (tx) => {
-      const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot: chosen.snapshot })
+      // First of all locks, for everybody.
+      const locking = this.options.quotas.requireActive(tx, organizationId)
+      const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot, organization: locking })
       if (claimed !== undefined) return { origin: undefined, row: claimed }
-      const origin = await this.options.origins.settle(tx, plan, chosen)
-      return { origin, row: await this.place(tx, { plan, caller, origin }) }
+      const organization = await locking
+      const origin = await this.options.origins.settle(tx, plan, { organization, snapshot })
+      return { origin, row: await this.place(tx, { plan, caller, origin, organization }) }
     })
-    if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${asked.name} already exists`)
     if (origin === undefined) this.options.onClaim(row)
     else origin.announce()
     this.options.changes.emit(row)
@@ -270,9 +274,9 @@ class Sandboxes implements SandboxService {
   }
 
   /** Picks a runner and writes the row; the runners stay locked meanwhile, so that room is not given twice. */
-  private async place(tx: Queryable, { plan, origin, caller }: Placing): Promise<SandboxRow | undefined> {
+  private async place(tx: Queryable, { plan, origin, caller, organization }: Placing): Promise<SandboxRow> {
     const { size, places, target } = origin
-    const runnerId = await this.options.room.forNew(tx, caller.organizationId, {
+    const runnerId = await this.options.room.forNew(tx, organization, {
       ...size,
       places,
       target,
@@ -289,7 +293,8 @@ class Sandboxes implements SandboxService {
       { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started' },
       { kind: 'user', id: caller.userId },
     )
-    if (row !== undefined) await origin.attach(tx, row.id)
+    if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${plan.name} already exists`)
+    await origin.attach(tx, row.id)
     return row
   }
 }
@@ -298,6 +303,7 @@ interface Placing {
   plan: SandboxPlan
   origin: SandboxOrigin
   caller: Principal
+  organization: OrganizationRow
 }
 
 function isStopping(lifecycle: Parameters<Condition>[0]): boolean {

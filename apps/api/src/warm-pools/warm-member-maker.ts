@@ -67,9 +67,10 @@ export function createWarmMemberMaker(options: WarmMemberMakerOptions): WarmMemb
       const version = runners.find(({ id }) => id === runnerId)?.version ?? null
       const placed = { warmPoolId: pool.id, warmRunnerVersion: version, runnerId, target }
       const at = new Date(options.now())
-      return await store.insert(tx, { ...memberOf(snapshot, at), ...placed }, { kind: 'reconciler' })
+      const inserted = await store.insert(tx, { ...memberOf(snapshot, at), ...placed }, { kind: 'reconciler' })
+      if (inserted === undefined) throw new Error('a row without a name has a name that is taken')
+      return inserted
     })
-    if (row === undefined) throw new Error('a row without a name has a name that is taken')
     options.changes.emit(row)
     return row
   }

@@ -59,7 +59,6 @@ export function createSandboxForks(options: SandboxForksOptions): SandboxForks {
         checkForkable(parent)
         return await insertFork(options, tx, { parent, name, caller })
       })
-      if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${name} already exists`)
       changes.emit(row)
       return toFacts(await waitUntilStarted(row, signal))
     },
@@ -103,15 +102,15 @@ async function insertFork(
   options: SandboxForksOptions,
   tx: Queryable,
   { parent, name, caller }: Forking,
-): Promise<SandboxRow | undefined> {
+): Promise<SandboxRow> {
   const { quotas, volumes, room, sandboxes, now } = options
   const { runnerId } = parent
   const organizationId = ownerOf(parent)
   if (runnerId === null) throw new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
-  await quotas.requireActive(tx, organizationId)
+  const organization = await quotas.requireActive(tx, organizationId)
   const { mounts } = await volumes.planMounts(tx, organizationId, parent.volumes)
   const places = { holders: [runnerId], canTravel: false, only: runnerId }
-  await room.forNew(tx, organizationId, { ...sizeOf(parent), places, target: parent.target, class: parent.class })
+  await room.forNew(tx, organization, { ...sizeOf(parent), places, target: parent.target, class: parent.class })
   const at = new Date(now())
   const times = { changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at }
   const states = { state: 'creating', desiredState: 'started' } as const
@@ -120,7 +119,8 @@ async function insertFork(
     { ...inherited(parent), ...times, ...states, organizationId, name, runnerId, forkedFromId: parent.id },
     { kind: 'user', id: caller.userId },
   )
-  if (row !== undefined) await volumes.attach(tx, row.id, mounts)
+  if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${name} already exists`)
+  await volumes.attach(tx, row.id, mounts)
   return row
 }
 
