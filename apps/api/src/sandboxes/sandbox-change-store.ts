@@ -124,7 +124,7 @@ export function createSandboxChangeStore({ database, changes, now }: SandboxStor
         const payload = changes.payload({ ...outcome.next, id: row.id })
         return { row: await write(tx, { row, request, columns, steps, payload, at: new Date(at) }), outcome }
       })
-      if (result?.outcome.kind === 'changed') changes.emit(result.row)
+      if (result?.outcome.kind === 'changed') changes.emit(result.row, result.row)
       return result
     },
 

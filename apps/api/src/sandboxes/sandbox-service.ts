@@ -15,6 +15,7 @@ import { toFacts } from './sandbox-dto.ts'
 import type { SandboxOrigin, SandboxOrigins } from './sandbox-origins.ts'
 import type { SandboxPlan } from './sandbox-plan.ts'
 import { planSandbox, planWorkspace } from './sandbox-plan.ts'
+import type { Handover, SandboxReconciler } from './sandbox-reconciler.ts'
 import type { SandboxRoom } from './sandbox-room.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
@@ -38,6 +39,7 @@ export interface SandboxServiceOptions {
   origins: SandboxOrigins
   regions: Pick<RegionService, 'resolve'>
   quotas: Pick<Quotas, 'requireActive'>
+  reconciler: Pick<SandboxReconciler, 'handOver'>
   waitUntilStarted: StartWaiter
   /** Waits for STOPPED_WAIT_MS. */
   waitShortly: StateWaiter
@@ -171,7 +173,7 @@ class Sandboxes implements SandboxService {
   async stop(caller: Principal, idOrName: string, { force, signal }: StopOptions): Promise<SandboxFacts> {
     const row = await this.beginStop(caller, idOrName, force)
     // It is accepted, whatever keeps this from seeing its end.
-    const later = await this.options.waitShortly(row.id, isStopping, signal).catch(() => undefined)
+    const later = await this.options.waitShortly(row, isStopping, signal).catch(() => undefined)
     return toFacts(later ?? row)
   }
 
@@ -252,6 +254,7 @@ class Sandboxes implements SandboxService {
       this.located(asked, organizationId),
       this.options.origins.choose(organizationId, asked),
     ])
+    using handover = this.options.reconciler.handOver()
     const { row, origin } = await this.options.store.transaction(async (tx) => {
       // First of all locks, for everybody.
       const locking = this.options.quotas.requireActive(tx, organizationId)
@@ -259,10 +262,11 @@ class Sandboxes implements SandboxService {
       if (claimed !== undefined) return { origin: undefined, row: claimed }
       const organization = await locking
       const origin = await this.options.origins.settle(tx, plan, { organization, snapshot })
-      return { origin, row: await this.place(tx, { plan, caller, origin, organization }) }
+      return { origin, row: await this.place(tx, { plan, caller, origin, organization, handover }) }
     })
     if (origin === undefined) this.options.onClaim(row)
     else origin.announce()
+    handover.complete(row)
     this.options.changes.emit(row)
     return row
   }
@@ -274,7 +278,8 @@ class Sandboxes implements SandboxService {
   }
 
   /** Picks a runner and writes the row; the runners stay locked meanwhile, so that room is not given twice. */
-  private async place(tx: Queryable, { plan, origin, caller, organization }: Placing): Promise<SandboxRow> {
+  private async place(tx: Queryable, placing: Placing): Promise<SandboxRow> {
+    const { plan, origin, caller, organization, handover } = placing
     const { size, places, target } = origin
     const runnerId = await this.options.room.forNew(tx, organization, {
       ...size,
@@ -283,14 +288,16 @@ class Sandboxes implements SandboxService {
       class: plan.class,
     })
     const { ttlMinutes, asked: _, ...planned } = plan
-    const columns = { ...planned, ...origin.columns, runnerId, target, state: origin.stateOn(runnerId) }
+    const state = origin.stateOn(runnerId)
+    const columns = { ...planned, ...origin.columns, runnerId, target, state }
+    const lease = state === 'creating' ? handover.lease(runnerId) : undefined
     const now = new Date(this.options.now())
     const autoDestroyAt = destroyAt(now.getTime(), ttlMinutes)
     const times = { changedAt: now, lastActivityAt: now, createdAt: now, updatedAt: now }
     const { organizationId } = caller
     const row = await this.options.store.insert(
       tx,
-      { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started' },
+      { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started', lease },
       { kind: 'user', id: caller.userId },
     )
     if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${plan.name} already exists`)
@@ -304,6 +311,7 @@ interface Placing {
   origin: SandboxOrigin
   caller: Principal
   organization: OrganizationRow
+  handover: Handover
 }
 
 function isStopping(lifecycle: Parameters<Condition>[0]): boolean {

@@ -70,6 +70,7 @@ export interface SandboxStore extends SandboxChangeStore {
 export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
   const { database, changes, now } = options
   const { db } = database
+  const { findById, findByToken } = prepareLookups(db)
   return {
     ...createSandboxChangeStore(options),
     transaction: (work) => database.transaction(work),
@@ -102,13 +103,11 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
     usage,
     organizationUsage,
     async findByToolboxToken(tokenHash) {
-      const mine = eq(sandboxes.toolboxTokenHash, tokenHash)
-      const finding = db.select({ id: sandboxes.id }).from(sandboxes).where(mine)
-      const [row] = await finding.prepare('find_by_toolbox_token').execute()
+      const [row] = await findByToken.execute({ tokenHash })
       return row
     },
     async findOne(id) {
-      const [row] = await db.select().from(sandboxes).where(eq(sandboxes.id, id)).prepare('find_sandbox').execute()
+      const [row] = await findById.execute({ id })
       return row
     },
     async findMany(ids) {
@@ -135,6 +134,17 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
       const mine = eq(sandboxEvents.sandboxId, sandboxId)
       return await db.select().from(sandboxEvents).where(mine).orderBy(sandboxEvents.id)
     },
+  }
+}
+
+/** What is asked most: written out once, not at each call. */
+function prepareLookups(db: Queryable) {
+  const { id, toolboxTokenHash } = sandboxes
+  const byId = eq(id, sql.placeholder('id'))
+  const byToken = eq(toolboxTokenHash, sql.placeholder('tokenHash'))
+  return {
+    findById: db.select().from(sandboxes).where(byId).prepare('find_sandbox'),
+    findByToken: db.select({ id }).from(sandboxes).where(byToken).prepare('find_by_toolbox_token'),
   }
 }
 
