@@ -73,6 +73,17 @@ test('works at once on what was leased in its name for a place that it kept', as
   await until('it is found', () => things.under.has('b'))
 })
 
+test('works once on what it found by itself before it was handed over', async () => {
+  const things = new Things(['a'])
+  await using loop = new LeaseLoop({ work: things, limits, log })
+  loop.start()
+  using place = loop.keepPlace()
+  await until('it is worked on', () => things.under.has('a'))
+  const job = loop.job('a')
+  place?.take({ id: 'a' })
+  expect(loop.jobs()).toEqual([job])
+})
+
 test('works once on what is leased once more meanwhile, and gives the new lease back', async () => {
   const things = new Things(['a'])
   await using loop = new LeaseLoop({ work: things, limits, log })

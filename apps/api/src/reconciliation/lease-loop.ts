@@ -129,7 +129,8 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     return {
       take: (item) => {
         giveUp()
-        this.track(this.drive(item))
+        // Its lease may have run out before it was handed over, and been taken by a look of this very loop.
+        if (!this.active.has(item.id)) this.track(this.drive(item))
       },
       [Symbol.dispose]: () => {
         const wasKept = isKept
