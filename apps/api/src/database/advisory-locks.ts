@@ -8,6 +8,8 @@ export const advisoryLocks = {
   keyRotation: 7_304_503,
   warmPoolKeeper: 7_304_504,
   organizationUpkeep: 7_304_505,
+  signedPreviews: 7_304_506,
   dockerRegistries: 7_304_510,
   storedObjects: 7_304_520,
+  objectUploads: 7_304_521,
 } as const

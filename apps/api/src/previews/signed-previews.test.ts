@@ -79,6 +79,18 @@ describe('a signed preview', () => {
     expect((await sign(`?expiresInSeconds=${seconds}`)).status).toBe(400)
   })
 
+  it('is one of a thousand of its sandbox at most, however many are made at once', async () => {
+    const { sql } = world.api.database
+    await sql`
+      insert into signed_previews (token_hash, sandbox_id, port, expires_at, created_at)
+      select lpad(to_hex(number), 64, '0'), ${sandbox.id}, 3000, now() + interval '1 hour', now()
+      from generate_series(1, 1000 - (select count(*)::int from signed_previews where sandbox_id = ${sandbox.id}) - 3) number`
+    const made = await Promise.all(Array.from({ length: 20 }, () => sign()))
+    expect(made.filter(({ status }) => status === 200)).toHaveLength(3)
+    expect(made.filter(({ status }) => status === 429)).toHaveLength(17)
+    await sql`delete from signed_previews`
+  })
+
   it('is made by members of its organization only', async () => {
     expect((await sign('', stranger)).status).toBe(404)
   })
