@@ -28,10 +28,24 @@ export async function turnForwardingOn(bridge: string): Promise<boolean> {
  */
 export async function giveForwardingBack(bridge: string): Promise<void> {
   if (!(await isMarked(bridge))) return
-  const others = (await bridges()).filter((other) => other !== bridge)
+  if (await leaveForwardingTo(await bridgesBut(bridge))) return
+  await writeFile(IP_FORWARD, '0')
+  // A bridge that came meanwhile may have been told of forwarding when it was still on.
+  const late = await bridgesBut(bridge)
+  if (late.length === 0) return
+  await writeFile(IP_FORWARD, '1')
+  await leaveForwardingTo(late)
+}
+
+/** Marks an Atoll bridge among `others`; false when there are none, so that nobody needs forwarding any more. */
+async function leaveForwardingTo(others: readonly string[]): Promise<boolean> {
   const heir = others.find((other) => other.startsWith(BRIDGE_PREFIX))
   if (heir) await runCommand(['ip', 'link', 'set', 'dev', heir, 'alias', MARK])
-  else if (others.length === 0) await writeFile(IP_FORWARD, '0')
+  return others.length > 0
+}
+
+async function bridgesBut(bridge: string): Promise<string[]> {
+  return (await bridges()).filter((other) => other !== bridge)
 }
 
 async function isMarked(bridge: string): Promise<boolean> {

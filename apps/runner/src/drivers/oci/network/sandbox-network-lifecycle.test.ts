@@ -81,6 +81,17 @@ it('two runners on a host have subnets of their own, cannot be crossed, and the 
   expect(await hostState()).toBe(untouched)
 })
 
+it('forwarding is on for a runner that comes while another goes', { timeout: 120_000 }, async () => {
+  let current = await net.network('first')
+  for (let round = 0; round < 10; round++) {
+    const [next] = await Promise.all([net.network(round % 2 ? 'first' : 'second'), current.call({ name: 'dispose' })])
+    expect(await net.host.run('cat', '/proc/sys/net/ipv4/ip_forward')).toBe('1\n')
+    current = next
+  }
+  await current.call({ name: 'dispose' })
+  expect(await hostState()).toBe(untouched)
+})
+
 it('forwarding that was on before stays on', async () => {
   await net.host.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward')
   const network = await net.network('first')
