@@ -22,6 +22,8 @@ import type { Route } from './unservable-requests.ts'
 const RUNS = 16
 /** After it a call that may be accepted counts as accepted: it waits for a runner that never comes. */
 const PATIENCE_MS = 4_000
+/** Thousands, one by one, some of them waited for: minutes on a machine with much else to do. */
+const MANY_CALLS = { timeout: 600_000 }
 /** What may stand in a path for a name or an id. */
 const ODD_SEGMENTS = ['%00', '%ED%A0%80', '%F0%9F%92%A5', '__proto__', "';--", '-1', '1e99', 'x'.repeat(600)]
 /** What §2 of the contract has a server say that cannot do it now. */
@@ -56,7 +58,7 @@ beforeAll(async () => {
 })
 afterAll(() => access[Symbol.asyncDispose]())
 
-test('a field of a wrong type is named by a 400, and so is one that is missing', async () => {
+test('a field of a wrong type is named by a 400, and so is one that is missing', MANY_CALLS, async () => {
   const silent: string[] = []
   for (const input of inputs) {
     const [fitting] = fc.sample(requiredValue(input.shape), { numRuns: 1, seed: 1 })
@@ -69,23 +71,27 @@ test('a field of a wrong type is named by a 400, and so is one that is missing',
   expect(silent).toEqual([])
 })
 
-test('whatever a body or a query holds is answered below 500, and no unknown field is refused', async () => {
-  for (const input of inputs) {
-    const given = fc.oneof(fittingValue(input.shape), oddValue(input.shape))
-    await fc.assert(
-      fc.asyncProperty(given, async (value) => {
-        const answer = await call(input, withUnknown(value))
-        // Refused, it changed nothing: it must be refused without the unknown field as well.
-        if (answer.status === 400) {
-          expect((await call(input, value, 'refused')).status, answer.message).toBe(400)
-        }
-      }),
-      { numRuns: RUNS, endOnFailure: true },
-    )
-  }
-})
+test(
+  'whatever a body or a query holds is answered below 500, and no unknown field is refused',
+  MANY_CALLS,
+  async () => {
+    for (const input of inputs) {
+      const given = fc.oneof(fittingValue(input.shape), oddValue(input.shape))
+      await fc.assert(
+        fc.asyncProperty(given, async (value) => {
+          const answer = await call(input, withUnknown(value))
+          // Refused, it changed nothing: it must be refused without the unknown field as well.
+          if (answer.status === 400) {
+            expect((await call(input, value, 'refused')).status, answer.message).toBe(400)
+          }
+        }),
+        { numRuns: RUNS, endOnFailure: true },
+      )
+    }
+  },
+)
 
-test('whatever a path holds is answered below 500', async () => {
+test('whatever a path holds is answered below 500', MANY_CALLS, async () => {
   const place = await createPlace('admin')
   for (const { method, url } of routes()) {
     const path = await access.pathIn(url, place)
