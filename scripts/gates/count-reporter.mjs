@@ -1,30 +1,34 @@
 import { writeFileSync } from 'node:fs'
 
 /**
- * Writes { passed, failed, skipped, flaky } to $TEST_REPORT_FILE; vitest's own JSON leaves out why a test was skipped, and
- * which passed only when run again.
+ * Writes { files: [{ path, passed, failed, skipped }], elsewhere } to $TEST_REPORT_FILE; vitest's own JSON leaves out why a
+ * test was skipped, and in which file an error came up that no test caught. `elsewhere` counts errors of no file.
  */
 // biome-ignore lint/style/noDefaultExport: vitest takes a reporter from a file's default export.
 export default class CountReporter {
   onTestRunEnd(modules, unhandledErrors) {
-    const report = { passed: 0, failed: unhandledErrors.length, skipped: [], flaky: [] }
-    for (const module of modules) {
-      // A file that cannot be loaded has no test to fail.
-      report.failed += module.errors().length
-      for (const test of module.children.allTests()) count(report, test)
+    const files = modules.map(countFile)
+    let elsewhere = 0
+    for (const { VITEST_TEST_PATH: path } of unhandledErrors) {
+      const file = files.find((one) => one.path === path)
+      if (file === undefined) elsewhere += 1
+      else file.failed += 1
     }
-    writeFileSync(process.env.TEST_REPORT_FILE, JSON.stringify(report))
+    writeFileSync(process.env.TEST_REPORT_FILE, JSON.stringify({ files, elsewhere }))
   }
 }
 
-function count(report, test) {
-  const { state, note } = test.result()
-  if (test.diagnostic()?.flaky) report.flaky.push(nameOf(test))
-  if (state === 'passed') report.passed += 1
-  else if (state === 'failed') report.failed += 1
-  else report.skipped.push({ name: nameOf(test), reason: note ?? 'its condition is not met' })
+function countFile(module) {
+  const file = { path: module.moduleId, passed: 0, failed: 0, skipped: [] }
+  for (const test of module.children.allTests()) count(file, test)
+  // One that cannot be loaded, or whose set-up failed, may have no test that failed.
+  if (!module.ok() && file.failed === 0) file.failed = 1
+  return file
 }
 
-function nameOf(test) {
-  return `${test.project.name}: ${test.fullName}`
+function count(file, test) {
+  const { state, note } = test.result()
+  if (state === 'passed') file.passed += 1
+  else if (state === 'failed') file.failed += 1
+  else file.skipped.push({ name: `${test.project.name}: ${test.fullName}`, reason: note ?? 'its condition is not met' })
 }

@@ -29,7 +29,7 @@ export async function runGates() {
   if (await stage('set-up', () => prepare())) await runAll(totals)
   else totals.failedGates.push('set-up')
   for (const { name, reason } of totals.skipped) console.log(`skipped: ${name} (${reason})`)
-  for (const name of totals.flaky) console.log(`passed at the second try, to be mended: ${name}`)
+  for (const name of totals.flaky) console.log(`passed only when run again, to be mended: ${name}`)
   for (const title of totals.failedGates) console.log(`failed: ${title}`)
   console.log(`in ${seconds(startedAt)}`)
   const failed = totals.failed + totals.failedGates.length

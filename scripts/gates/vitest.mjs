@@ -1,25 +1,45 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { CommandError, runCommand } from '../setup/run-command.mjs'
 import { root, toolEnvironment } from '../setup/workspace.mjs'
 
 const TESTS_DEADLINE_MS = 30 * 60_000
-/**
- * How often CI runs a failed test again. A test with real processes meets a machine's bad moments; one that needs a second
- * try is named at the end, to be mended. At a desk it fails.
- */
-const CI_RETRIES = 1
+/** More than so many files that failed are no bad moment of the machine. */
+const MAX_FILES_AGAIN = 5
 
 /**
- * Runs vitest on the projects that `filter` names, in this terminal, and returns { passed, failed, skipped, flaky }.
- * A run that breaks off, or fails in a way that no test shows, counts as one failure.
+ * Runs vitest on the projects that `filter` names, in this terminal, and returns { passed, failed, skipped, flaky }. In CI
+ * the files that failed run once more by themselves: a test with real processes meets a machine's bad moments. `flaky`
+ * are the files that passed only then, to be named and mended; at a desk they fail.
  */
 export async function runVitest(filter) {
+  const report = await runOnce(filter)
+  const failed = report.files.filter((file) => file.failed > 0)
+  const isRunAgain = process.env.CI === 'true' && failed.length > 0 && failed.length <= MAX_FILES_AGAIN
+  if (!isRunAgain || report.elsewhere > 0) return total(report, [])
+  const paths = failed.map(({ path }) => path)
+  console.log(`\n── once more:${paths.map((path) => ` ${relative(root, path)}`).join('')}`)
+  const again = await runOnce(filter, paths)
+  const files = [...report.files.filter((file) => file.failed === 0), ...again.files]
+  const passed = again.files.filter((file) => file.failed === 0).map(({ path }) => path)
+  return total({ files, elsewhere: again.elsewhere }, passed)
+}
+
+function total({ files, elsewhere }, flaky) {
+  return {
+    passed: files.reduce((sum, { passed }) => sum + passed, 0),
+    failed: files.reduce((sum, { failed }) => sum + failed, elsewhere),
+    skipped: files.flatMap(({ skipped }) => skipped),
+    flaky: flaky.map((path) => relative(root, path)),
+  }
+}
+
+/** A run that breaks off, or fails in a way that no file shows, has an error elsewhere. */
+async function runOnce(filter, paths = []) {
   const folder = mkdtempSync(join(tmpdir(), 'atoll-test-'))
   const reportFile = join(folder, 'report.json')
-  const words = ['vitest', 'run', '--config', 'vitest.workspace.ts', '--project', filter]
-  if (process.env.CI === 'true') words.push(`--retry=${CI_RETRIES}`)
+  const words = ['vitest', 'run', ...paths, '--config', 'vitest.workspace.ts', '--project', filter]
   const reporters = ['--reporter=default', `--reporter=${join(import.meta.dirname, 'count-reporter.mjs')}`]
   let ok = true
   try {
@@ -35,7 +55,7 @@ export async function runVitest(filter) {
   }
   const report = readReport(reportFile)
   rmSync(folder, { recursive: true, force: true })
-  if (!ok && report.failed === 0) report.failed = 1
+  if (!ok && report.files.every(({ failed }) => failed === 0)) report.elsewhere = Math.max(1, report.elsewhere)
   return report
 }
 
@@ -50,6 +70,6 @@ function readReport(path) {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch {
     // vitest ended before it could report anything.
-    return { passed: 0, failed: 1, skipped: [], flaky: [] }
+    return { files: [], elsewhere: 1 }
   }
 }

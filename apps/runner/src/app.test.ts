@@ -13,7 +13,7 @@ import type { RunnerFolder } from './testing/runner-process.ts'
 import { prepareRunner } from './testing/runner-process.ts'
 
 const TOKEN = 'runner-token-of-a-test'
-const LIMITS = { timeoutMs: 30_000, maxResponseBytes: 100_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 100_000 }
 const SPEC = {
   snapshot: 'host',
   user: 'daytona',
@@ -71,8 +71,8 @@ describe('the runner', () => {
     await agent.exec('echo kept > file')
     first.child.kill('SIGTERM')
     expect(await first.exit).toEqual([0, null])
-    expect(await findSandboxTraces(runnerDir, 0)).toEqual(['folder a'])
-    expect(await findSharedTraces(runnerDir)).toEqual([])
+    await expect.poll(() => findSandboxTraces(runnerDir, 0)).toEqual(['folder a'])
+    await expect.poll(() => findSharedTraces(runnerDir)).toEqual([])
 
     const second = await startReady()
     expect(await call(second.peer, { method: 'GET', path: '/sandboxes' })).toEqual({
@@ -83,7 +83,7 @@ describe('the runner', () => {
     // The end of its supervisor is a reason to stop, too.
     second.child.disconnect()
     expect(await second.exit).toEqual([0, null])
-    expect(await findSandboxTraces(runnerDir, 0)).toEqual(['folder a'])
+    await expect.poll(() => findSandboxTraces(runnerDir, 0)).toEqual(['folder a'])
   })
 
   it('adopts its sandboxes after a kill -9, and the lock is free at once', async () => {
@@ -100,7 +100,7 @@ describe('the runner', () => {
     for (const id of ['a', 'b']) await call(second.peer, { method: 'DELETE', path: `/sandboxes/${id}` })
     second.child.kill('SIGINT')
     expect(await second.exit).toEqual([0, null])
-    expect(await findSandboxTraces(join(folder.dataDir, 'runner'), 0)).toEqual([])
+    await expect.poll(() => findSandboxTraces(join(folder.dataDir, 'runner'), 0)).toEqual([])
   })
 
   it('says in one line that its data folder is taken', async () => {
@@ -118,7 +118,7 @@ describe('the runner', () => {
     const message = `the API at ${api.url} does not know this runner's token`
     expect(await runner.message).toEqual({ type: 'failed', message })
     expect(await runner.exit).toEqual([1, null])
-    expect(await findSharedTraces(join(folder.dataDir, 'runner'))).toEqual([])
+    await expect.poll(() => findSharedTraces(join(folder.dataDir, 'runner'))).toEqual([])
   })
 
   it('says in one line what is missing', async () => {
@@ -146,6 +146,6 @@ describe('the runner', () => {
     refused.child.kill('SIGTERM')
     const [code] = await refused.exit
     expect([0, 1]).toContain(code)
-    expect(await findSharedTraces(join(folder.dataDir, 'runner'))).toEqual([])
+    await expect.poll(() => findSharedTraces(join(folder.dataDir, 'runner'))).toEqual([])
   })
 })

@@ -8,7 +8,7 @@ import { startFakeApi } from './testing/fake-api.ts'
 
 const TOKEN = 'runner-token-of-a-test'
 const log = createLogger('test', 'silent')
-const LIMITS = { timeoutMs: 10_000, maxResponseBytes: 1_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 1_000 }
 
 let api: FakeApi
 let link: ControlLink | undefined

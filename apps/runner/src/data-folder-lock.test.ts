@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,6 +25,15 @@ it('of many that come at once, one has it', async () => {
   const locks = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []))
   expect(locks).toHaveLength(1)
   await locks[0]?.[Symbol.asyncDispose]()
+})
+
+it('is had at once after a process that had it was killed, though what held it has not heard of that yet', async () => {
+  const holder = spawn('flock', [join(folder, 'lock'), 'sh', '-c', 'echo held; sleep 0.5'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  await once(holder.stdout, 'data')
+  await using lock = await lockDataFolder(folder)
+  expect(lock).toBeDefined()
 })
 
 it('a folder that is not there cannot be had', async () => {

@@ -6,6 +6,8 @@ import { commandEnvironment } from './run-command.ts'
 const LOCK_FILE = 'lock'
 /** flock's exit code for a lock that another process has. */
 const TAKEN = 75
+/** How long the lock of a runner that was killed may be there still, until its holder has heard of that, in seconds. */
+const LET_GO_S = 2
 
 /**
  * Takes a data folder for this process until the lock is disposed or the process ends, however it ends: the
@@ -13,7 +15,8 @@ const TAKEN = 75
  * the folder, when another process has it.
  */
 export async function lockDataFolder(folder: string): Promise<AsyncDisposable> {
-  const flock = ['--exclusive', '--nonblock', '--conflict-exit-code', String(TAKEN), join(folder, LOCK_FILE), 'cat']
+  const waiting = ['--timeout', String(LET_GO_S), '--conflict-exit-code', String(TAKEN)]
+  const flock = ['--exclusive', ...waiting, join(folder, LOCK_FILE), 'cat']
   const holder = spawn('flock', flock, { stdio: ['pipe', 'pipe', 'ignore'], env: commandEnvironment(), detached: true })
   const ended = new Promise<number>((resolve, reject) => {
     holder.once('error', reject)

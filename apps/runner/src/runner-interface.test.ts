@@ -49,7 +49,7 @@ afterEach(async () => {
 async function call(method: string, path: string, body?: unknown) {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   const request = { method, path, ...(text === undefined ? {} : { body: text }) }
-  const answer = await requestBuffered(api, request, { timeoutMs: 10_000, maxResponseBytes: 1_000_000 })
+  const answer = await requestBuffered(api, request, { timeoutMs: 60_000, maxResponseBytes: 1_000_000 })
   return { status: answer.status, body: answer.body.length === 0 ? undefined : JSON.parse(answer.body.toString()) }
 }
 

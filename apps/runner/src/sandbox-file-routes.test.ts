@@ -7,7 +7,7 @@ import { createFakeDriver } from './testing/fake-driver.ts'
 import type { RunnerLink } from './testing/runner-link.ts'
 import { createRunnerLink } from './testing/runner-link.ts'
 
-const LIMITS = { timeoutMs: 10_000, maxResponseBytes: 10_000_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 10_000_000 }
 const CONTENT = Buffer.alloc(3_000_000, 'files ')
 const SUM = { bytes: CONTENT.length, sha256: createHash('sha256').update(CONTENT).digest('hex') }
 

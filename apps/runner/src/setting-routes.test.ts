@@ -5,7 +5,7 @@ import { createFakeDriver } from './testing/fake-driver.ts'
 import type { RunnerLink } from './testing/runner-link.ts'
 import { createRunnerLink } from './testing/runner-link.ts'
 
-const LIMITS = { timeoutMs: 10_000, maxResponseBytes: 1_000_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 1_000_000 }
 const SPEC = {
   ...{ snapshot: 'host', user: 'daytona', network: 'nat' },
   limits: { cpu: 1, memoryGiB: 1, diskGiB: 3, pids: 512 },

@@ -5,7 +5,7 @@ import { createFakeDriver } from './testing/fake-driver.ts'
 import type { RunnerLink } from './testing/runner-link.ts'
 import { createRunnerLink } from './testing/runner-link.ts'
 
-const LIMITS = { timeoutMs: 10_000, maxResponseBytes: 1_000_000 }
+const LIMITS = { timeoutMs: 60_000, maxResponseBytes: 1_000_000 }
 
 let driver: FakeDriver
 let link: RunnerLink

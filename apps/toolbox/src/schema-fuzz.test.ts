@@ -126,7 +126,7 @@ function bodyOfCall(operation: Operation): fc.Arbitrary<object> {
   }
 }
 
-describe('what the schemas of the contract ask for, right and wrong', { timeout: OPERATION_TIMEOUT_MS }, () => {
+describe('what the schemas of the contract ask for, right and wrong', () => {
   it.each(Object.entries<Operation>(toolboxOperations))('%s', async (_name, operation) => {
     const call = fc.tuple(pathOf(operation), queryOf(operation.query), bodyOfCall(operation))
     await fc.assert(

@@ -3,6 +3,7 @@ import { AppError } from '@atoll/protocol'
 import { requireAccess } from '../auth/authorizer.ts'
 import { parsePermissions, toPermissions } from '../auth/permission.ts'
 import type { Principal } from '../auth/principal.ts'
+import { parseTime } from '../http/time-field.ts'
 import { generateApiKey, hashApiKey, shownParts } from './api-key.ts'
 import type { ApiKeyFilter, ApiKeyRow, ApiKeyStore } from './api-key-store.ts'
 
@@ -78,10 +79,7 @@ function requireDeletable({ kind, apiKeyId, systemRole, permissions }: Principal
 }
 
 function toTime(text: string | null | undefined): Date | null {
-  if (text === null || text === undefined) return null
-  const time = new Date(text)
-  if (!Number.isNaN(time.getTime())) return time
-  throw new AppError('VALIDATION_FAILED', 'body.expiresAt must be a time that exists')
+  return text === null || text === undefined ? null : parseTime('body.expiresAt', text)
 }
 
 function toListed(row: ApiKeyRow): ApiKeyList {

@@ -3,6 +3,7 @@ import { AppError, DEFAULT_AUDIT_PAGE_SIZE } from '@atoll/protocol'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { isUuid } from '../database/uuid.ts'
+import { parseTime } from '../http/time-field.ts'
 import type { AuditAction } from './audit-actions.ts'
 import type { AuditPosition, AuditStore } from './audit-store.ts'
 import type { AuditLogRow } from './audit-table.ts'
@@ -28,7 +29,7 @@ export function createAuditReader(options: {
     async page(organizationId, query) {
       const { page = 1, limit = DEFAULT_AUDIT_PAGE_SIZE, nextToken } = query
       const after = nextToken === undefined ? undefined : readToken(nextToken)
-      const span = { organizationId, from: toTime(query.from), to: toTime(query.to) }
+      const span = { organizationId, from: toTime('from', query.from), to: toTime('to', query.to) }
       const [found, total] = await Promise.all([
         store.list({ ...span, limit: limit + 1, offset: (page - 1) * limit, after }),
         store.count(span),
@@ -52,11 +53,8 @@ export function createAuditReader(options: {
   }
 }
 
-function toTime(text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new AppError('VALIDATION_FAILED', 'from and to must be times')
-  return time
+function toTime(field: 'from' | 'to', text: string | undefined): Date | undefined {
+  return text === undefined ? undefined : parseTime(`querystring.${field}`, text)
 }
 
 function writeToken({ at, id }: AuditPosition): string {

@@ -10,7 +10,10 @@ export type DatabaseAddress =
   | { readonly url: string }
   | { readonly socketDir: string; readonly user: string; readonly database: string }
 
-/** What a store queries with: the pool or a transaction. */
+/**
+ * What a store queries with: the pool or a transaction. A statement with parameters that is not prepared takes two ways to the
+ * database, and none can follow it until it is back; what is asked often and in few forms ends in `.prepare(name).execute()`.
+ */
 export type Queryable = PgDatabase<PostgresJsQueryResultHKT, Record<string, never>>
 
 /** The pool. `sql` is the same pool for statements drizzle has no words for; it returns times as text. */

@@ -1,10 +1,9 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate } from 'drizzle-orm/postgres-js/migrator'
+import { advisoryLocks } from './advisory-locks.ts'
 import type { DatabaseAddress } from './database.ts'
 import { connect } from './database.ts'
 
-/** Any number that nothing else locks; the same for every version of Atoll. */
-const MIGRATION_LOCK = 7_304_501
 /** Includes waiting for another replica that migrates. */
 const STATEMENT_TIMEOUT_MS = 600_000
 
@@ -15,7 +14,7 @@ const STATEMENT_TIMEOUT_MS = 600_000
 export async function migrateDatabase(address: DatabaseAddress, folder: string): Promise<void> {
   const sql = connect(address, { max: 1, connection: { statement_timeout: STATEMENT_TIMEOUT_MS } })
   try {
-    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`
+    await sql`select pg_advisory_lock(${advisoryLocks.migration})`
     await migrate(drizzle(sql), { migrationsFolder: folder })
   } finally {
     // The lock ends with its connection.

@@ -1,10 +1,8 @@
 import { and, count, desc, eq, isNull, or, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import type { DockerRegistryRow } from './docker-registry-table.ts'
 import { dockerRegistries } from './docker-registry-table.ts'
-
-/** Any number that no other lock has as its first half. */
-const REGISTRIES_LOCK = 7_304_510
 
 /** Which registries somebody may see and change: those of an organization, and perhaps the system's own. */
 export interface RegistryScope {
@@ -129,7 +127,9 @@ function siblingsOf({ organizationId }: Owner) {
 
 /** Until the transaction ends, nobody else counts or makes a default among the same owner's. */
 async function lockSiblings(tx: Queryable, { organizationId }: Owner): Promise<void> {
-  await tx.execute(sql`select pg_advisory_xact_lock(${REGISTRIES_LOCK}, hashtext(${organizationId ?? ''}))`)
+  await tx.execute(
+    sql`select pg_advisory_xact_lock(${advisoryLocks.dockerRegistries}, hashtext(${organizationId ?? ''}))`,
+  )
 }
 
 async function clearDefault(tx: Queryable, owner: Owner): Promise<void> {

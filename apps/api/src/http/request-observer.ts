@@ -17,6 +17,13 @@ export interface RequestsInFlight {
 /** What names, counts and logs requests, whichever server they come to. */
 export type RequestObserver = ReturnType<typeof createRequestObserver>
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The path itself holds what opens something: the log has the route in its place. */
+    secretInPath?: boolean
+  }
+}
+
 const SWITCHING_PROTOCOLS = 101
 
 interface Course {
@@ -54,9 +61,13 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
     else metrics.requestDuration.observe({ method, route, status }, durationMs / 1_000)
     if (isWorthALine(request, status, aborted)) {
       const { ip } = course
-      const facts = { requestId: request.id, ip, method: request.method, path: pathOf(request.raw.url), route, status }
+      const facts = { requestId: request.id, ip, method: request.method, path: loggedPath(request), route, status }
       log.info({ ...facts, durationMs: Math.round(durationMs * 100) / 100, ...(aborted ? { aborted } : {}) }, 'request')
     }
+  }
+
+  function loggedPath({ raw, routeOptions }: FastifyRequest): string {
+    return routeOptions.config.secretInPath ? pathOf(routeOptions.url) : pathOf(raw.url)
   }
 
   function isWorthALine(request: FastifyRequest, status: number, aborted: boolean): boolean {

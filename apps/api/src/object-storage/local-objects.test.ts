@@ -17,6 +17,7 @@ import { scopeOf } from './object-key.ts'
 import { MIN_PART_BYTES } from './object-store.ts'
 import { describeObjectStore } from './object-store-conformance.ts'
 import { LEFT_BEHIND_MS, sweepObjects } from './object-sweep.ts'
+import { MAX_UPLOADS } from './object-upload-store.ts'
 
 let database: TestDatabase
 let dir: string
@@ -147,6 +148,20 @@ describe('a quota', () => {
     await store.delete(page.objects[0]?.key ?? '')
     await put(99)
     await expect(put(100)).rejects.toMatchObject({ code: 'OBJECT_QUOTA_EXCEEDED' })
+  })
+
+  it('of uploads that are under way is never exceeded, however many begin at once', async () => {
+    const scope = randomUUID()
+    await database.sql`
+      insert into object_uploads (key, content_type, headers)
+      select ${scope} || '/' || number, 'text/plain', '{}' from generate_series(1, ${MAX_UPLOADS - 3}) number`
+    const begun = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) => store.createUpload(`${scope}/new-${index}`)),
+    )
+    const refused = begun.filter((outcome) => outcome.status === 'rejected')
+    await database.sql`delete from object_uploads where starts_with(key, ${scope})`
+    expect(refused).toHaveLength(17)
+    for (const { reason } of refused) expect(reason).toMatchObject({ code: 'OBJECT_QUOTA_EXCEEDED' })
   })
 
   it('counts files, and bodies whose length was not told', async () => {

@@ -1,5 +1,6 @@
 import { AppError } from '@atoll/protocol'
 import { and, asc, count, eq, gte, lt, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Queryable } from '../database/database.ts'
 import { objectFilesStore } from './object-files-store.ts'
 import { firstBehind, scopeOf } from './object-key.ts'
@@ -20,6 +21,8 @@ export const objectUploadStore = {
   /** Throws OBJECT_QUOTA_EXCEEDED above MAX_UPLOADS. */
   async insert(tx: Queryable, upload: NewUpload): Promise<string> {
     const prefix = `${scopeOf(upload.key)}/`
+    // Of two that begin at once, the later one must count the earlier.
+    await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.objectUploads}, hashtext(${prefix}))`)
     const [pending] = await tx
       .select({ total: count() })
       .from(objectUploads)

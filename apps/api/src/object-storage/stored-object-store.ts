@@ -1,4 +1,5 @@
 import { and, eq, gt, gte, lt, notExists, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Queryable } from '../database/database.ts'
 import { organizations } from '../organizations/organization-table.ts'
 import { objectFilesStore } from './object-files-store.ts'
@@ -6,9 +7,6 @@ import { firstBehind } from './object-key.ts'
 import type { ObjectFacts } from './object-store.ts'
 import type { StoredObjectRow } from './stored-object-table.ts'
 import { objectUsage, storedObjects } from './stored-object-table.ts'
-
-/** Any number that no other lock has as its first half. */
-const OBJECT_LOCK = 7_304_520
 
 export type NewStoredObject = Omit<StoredObjectRow, 'modifiedAt'>
 
@@ -94,5 +92,5 @@ export const storedObjectStore = {
 
 /** Until the transaction ends, nobody else replaces or deletes what has this key. */
 async function lockKey(tx: Queryable, key: string): Promise<void> {
-  await tx.execute(sql`select pg_advisory_xact_lock(${OBJECT_LOCK}, hashtext(${key}))`)
+  await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.storedObjects}, hashtext(${key}))`)
 }

@@ -97,6 +97,16 @@ test('an account is unlinked, but never the last way in', async () => {
   expect(await unlink(`main/${encodeURIComponent(ADA.sub)}`)).toBe(400)
 })
 
+test('an account that would come back by itself is not unlinked', async () => {
+  const token = await other.signIn(AT_OTHER)
+  expect(await link({ provider: 'other', userId: '17', token })).toBe(204)
+  const path = `/users/linked-accounts/main/${encodeURIComponent(ADA.sub)}`
+  const answer = await call('DELETE', path, token)
+  // Whatever is answered must hold: what is unlinked does not let in.
+  const stillIn = (await userOf(ada)) === ADA.sub
+  expect({ status: answer.statusCode, stillIn }).toEqual({ status: 400, stillIn: true })
+})
+
 test('without a provider there is nothing to link', async () => {
   await using bare = await createTestApi()
   const { headers } = await bare.createPrincipal()

@@ -16,6 +16,8 @@ import type { OidcProvider } from './oidc-provider.ts'
 export interface LinkingServiceOptions {
   database: Database
   providers: readonly OidcProvider[]
+  /** The provider whose subjects are user ids. */
+  mainProvider: string | undefined
   verifyToken: (provider: OidcProvider, token: string) => Promise<VerifiedToken | undefined>
 }
 
@@ -27,11 +29,15 @@ export interface LinkingService {
    * a key, an unverified email or without a proof; UNAUTHORIZED for a token that does not belong to the account.
    */
   link(caller: Caller, wanted: LinkAccount): Promise<void>
-  /** Throws ACCOUNT_NOT_LINKED, FORBIDDEN likewise, and BAD_REQUEST for the last way to sign in. */
+  /**
+   * Throws ACCOUNT_NOT_LINKED, FORBIDDEN likewise, and BAD_REQUEST for the last way to sign in and for the account whose
+   * subject is the user's own id: it would lead to the same user the next time it signs in.
+   */
   unlink(caller: Caller, account: { provider: string; subject: string }): Promise<void>
 }
 
-export function createLinkingService({ database, providers, verifyToken }: LinkingServiceOptions): LinkingService {
+export function createLinkingService(options: LinkingServiceOptions): LinkingService {
+  const { database, providers, mainProvider, verifyToken } = options
   const store = createLinkedAccountStore(database.db)
 
   function providerOf(name: string): OidcProvider {
@@ -94,6 +100,9 @@ export function createLinkingService({ database, providers, verifyToken }: Linki
         const linked = await accounts.listOf(id)
         if (!linked.some(({ issuer: at, subject }) => at === issuer && subject === account.subject)) {
           throw new AppError('ACCOUNT_NOT_LINKED', 'The account is not linked to you')
+        }
+        if (account.provider === mainProvider && account.subject === id) {
+          throw new AppError('BAD_REQUEST', 'The account is the one that you are named by')
         }
         if (linked.length === 1 && (await createSignInStore(tx).findPassword({ userId: id })) === undefined) {
           throw new AppError('BAD_REQUEST', 'The account is your only way to sign in')

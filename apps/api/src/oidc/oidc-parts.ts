@@ -25,10 +25,11 @@ export interface OidcParts {
 
 export function createOidcParts({ database, config, log, now }: OidcPartsOptions): OidcParts {
   const { oidcProviders: providers, requireVerifiedEmail } = config
+  const mainProvider = providers[0]?.name
   const discoveries = new Map(
     providers.map(({ name, issuer }) => [name, createDiscovery({ issuer, log, now })] as const),
   )
-  const users = createOidcUsers({ database, discoveries, mainProvider: providers[0]?.name, requireVerifiedEmail, log })
+  const users = createOidcUsers({ database, discoveries, mainProvider, requireVerifiedEmail, log })
   const withDiscovery = (provider: OidcProvider) => {
     const discovery = discoveries.get(provider.name)
     if (discovery === undefined) throw new Error(`no discovery for ${provider.name}`)
@@ -39,6 +40,7 @@ export function createOidcParts({ database, config, log, now }: OidcPartsOptions
     linking: createLinkingService({
       database,
       providers,
+      mainProvider,
       verifyToken: (provider, token) => verifyToken(token, withDiscovery(provider)),
     }),
   }

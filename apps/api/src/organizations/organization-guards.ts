@@ -37,10 +37,3 @@ export async function requireRoles(
   if (unknown === undefined) return known
   throw new AppError('VALIDATION_FAILED', `${field} holds the unknown role ${JSON.stringify(unknown)}`)
 }
-
-/** Throws VALIDATION_FAILED for a text that names no moment, such as one within a leap second. */
-export function parseTime(field: string, text: string): Date {
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new AppError('VALIDATION_FAILED', `${field} is not a time`)
-  return time
-}

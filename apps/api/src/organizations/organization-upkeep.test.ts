@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Sandbox, Snapshot } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
+import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createOrganizationSandboxes } from '../sandboxes/organization-sandboxes.ts'
 import { createSandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import { createSandboxStore } from '../sandboxes/sandbox-store.ts'
+import { createSigningKeyStore } from '../sign-in/signing-key-store.ts'
 import { createOrganizationSnapshots } from '../snapshots/organization-snapshots.ts'
 import { createSnapshotChanges } from '../snapshots/snapshot-changes.ts'
 import { createSnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
@@ -13,7 +15,7 @@ import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
 import { until } from '../testing/until.ts'
-import type { OrganizationUpkeep } from './organization-upkeep.ts'
+import type { OrganizationBelongings, OrganizationUpkeep } from './organization-upkeep.ts'
 import { createOrganizationUpkeep } from './organization-upkeep.ts'
 
 const HOUR_MS = 3_600_000
@@ -108,6 +110,39 @@ test('a sandbox that is made while its organization is deleted is not left behin
     await upkeepAt(Date.now()).run()
     return (await sql`select 1 from organizations where id = ${as.organizationId}`).length === 0
   })
+})
+
+test('nobody who signs in waits for upkeep', async () => {
+  const { database } = world.api
+  let begun = false
+  let release: () => void = () => undefined
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const slow: OrganizationBelongings = {
+    async stopAll() {
+      begun = true
+      await released
+    },
+    destroyAll: async () => undefined,
+    forget: async () => false,
+  }
+  const as = await world.createPrincipal()
+  await database.sql`update organizations set suspended = true, suspended_at = now() where id = ${as.organizationId}`
+  const options = { database, belongings: [slow], log: createLogger('test', 'silent') }
+  await using upkeep = createOrganizationUpkeep({ ...options, now: () => Date.now() + 25 * HOUR_MS })
+  await until('a round has begun', () => {
+    upkeep.wake()
+    return begun
+  })
+  try {
+    await database.transaction(async (tx) => {
+      await tx.execute(sql`set local lock_timeout = '2s'`)
+      await createSigningKeyStore(tx).lock()
+    })
+  } finally {
+    release()
+  }
 })
 
 async function snapshot(as: TestPrincipal): Promise<Snapshot> {

@@ -1,12 +1,11 @@
 import { SUSPENSION_GRACE_HOURS } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database, Queryable } from '../database/database.ts'
 import { isSuspended } from './suspension.ts'
 import { createUpkeepStore } from './upkeep-store.ts'
 
-/** Any number that nothing else locks. */
-const UPKEEP_LOCK = 7_304_503
 /** How late a suspension's end of grace or what a dead replica left undone is noticed, at most. */
 const UPKEEP_INTERVAL_MS = 10_000
 /** Deleted organizations looked at in one round. */
@@ -86,7 +85,9 @@ export function createOrganizationUpkeep({
 
   async function run(): Promise<void> {
     await database.transaction(async (tx) => {
-      const rows = await tx.execute(sql`select pg_try_advisory_xact_lock(${UPKEEP_LOCK}) as locked`)
+      const rows = await tx.execute(
+        sql`select pg_try_advisory_xact_lock(${advisoryLocks.organizationUpkeep}) as locked`,
+      )
       if (rows[0]?.['locked'] !== true) return
       await stopSuspended()
       await endDeleted()

@@ -53,7 +53,8 @@ export function createQuotas({ now }: { now: () => number }): Quotas {
   async function requireActive(tx: Queryable, organizationId: string): Promise<OrganizationRow> {
     const mine = eq(organizations.id, organizationId)
     // Not `for update`, which would also wait for whoever only refers to the organization.
-    const [row] = await tx.select().from(organizations).where(mine).for('no key update')
+    const locking = tx.select().from(organizations).where(mine).for('no key update')
+    const [row] = await locking.prepare('lock_organization').execute()
     if (row === undefined || row.deletedAt !== null) throw organizationNotFound(organizationId)
     if (!isSuspended(row, now())) return row
     const reason = row.suspensionReason || 'no reason given'

@@ -1,4 +1,5 @@
 import { isApiKey } from '../api-keys/api-key.ts'
+import { trimIssuer } from '../auth/issuer-name.ts'
 
 /** Whoever signs access tokens for this Atoll. */
 export interface OwnIssuer {
@@ -37,5 +38,5 @@ function claimsOf(token: string): { iss?: unknown; aud?: unknown } {
 }
 
 function trim(issuer: unknown): string {
-  return typeof issuer === 'string' ? issuer.replace(/\/+$/, '') : ''
+  return typeof issuer === 'string' ? trimIssuer(issuer) : ''
 }

@@ -33,6 +33,7 @@ export const previewRoutes: FastifyPluginAsyncTypebox<PreviewRoutesOptions> = as
   app.get(
     '/preview/:sandboxId/validate/:authToken',
     {
+      config: { secretInPath: true },
       schema: {
         ...{ tags, summary: 'Whether a token opens its previews', response: { 200: Yes } },
         params: Type.Object({ sandboxId: Type.String(), authToken: Type.String() }),
@@ -59,6 +60,7 @@ export const previewRoutes: FastifyPluginAsyncTypebox<PreviewRoutesOptions> = as
   app.get(
     '/preview/:signedPreviewToken/:port/sandbox-id',
     {
+      config: { secretInPath: true },
       schema: {
         ...{ tags, summary: 'Which sandbox a signed preview opens', response: { 200: Type.String() } },
         params: Type.Object({

@@ -44,7 +44,7 @@ export const signedPreviewRoutes: FastifyPluginAsyncTypebox<SignedPreviewRoutesO
   app.post(
     '/sandbox/:sandboxId/ports/:port/signed-preview-url/:token/expire',
     {
-      config: { access: 'membership' },
+      config: { access: 'membership', secretInPath: true },
       schema: {
         ...{ tags, summary: 'End a signed preview before its time' },
         params: Type.Object({ sandboxId, port, token: Type.String() }),

@@ -1,4 +1,5 @@
 import { and, count, eq, lte, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database } from '../database/database.ts'
 import { signedPreviews } from './signed-preview-table.ts'
 
@@ -24,6 +25,10 @@ export function createSignedPreviewStore({ db, transaction }: Database): SignedP
   return {
     insert: (preview, { now, max }) =>
       transaction(async (tx) => {
+        // Of two that are made at once, the later one must count the earlier.
+        await tx.execute(
+          sql`select pg_advisory_xact_lock(${advisoryLocks.signedPreviews}, hashtext(${preview.sandboxId}))`,
+        )
         const ofSandbox = eq(signedPreviews.sandboxId, preview.sandboxId)
         await tx.delete(signedPreviews).where(and(ofSandbox, lte(signedPreviews.expiresAt, now)))
         const [row] = await tx.select({ held: count() }).from(signedPreviews).where(ofSandbox)

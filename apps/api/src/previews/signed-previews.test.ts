@@ -1,16 +1,19 @@
 import { request } from 'node:http'
 import type { Sandbox } from '@atoll/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLogLines } from '../testing/log-lines.ts'
 import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
+import { until } from '../testing/until.ts'
 
+const logged = createLogLines()
 let world: SandboxWorld
 let sandbox: Sandbox
 let stranger: TestPrincipal
 
 beforeAll(async () => {
-  world = await createSandboxWorld()
+  world = await createSandboxWorld({ log: logged.log })
   sandbox = await world.create({ name: 'signed' })
   stranger = await world.createPrincipal()
 })
@@ -76,6 +79,18 @@ describe('a signed preview', () => {
     expect((await sign(`?expiresInSeconds=${seconds}`)).status).toBe(400)
   })
 
+  it('is one of a thousand of its sandbox at most, however many are made at once', async () => {
+    const { sql } = world.api.database
+    await sql`
+      insert into signed_previews (token_hash, sandbox_id, port, expires_at, created_at)
+      select lpad(to_hex(number), 64, '0'), ${sandbox.id}, 3000, now() + interval '1 hour', now()
+      from generate_series(1, 1000 - (select count(*)::int from signed_previews where sandbox_id = ${sandbox.id}) - 3) number`
+    const made = await Promise.all(Array.from({ length: 20 }, () => sign()))
+    expect(made.filter(({ status }) => status === 200)).toHaveLength(3)
+    expect(made.filter(({ status }) => status === 429)).toHaveLength(17)
+    await sql`delete from signed_previews`
+  })
+
   it('is made by members of its organization only', async () => {
     expect((await sign('', stranger)).status).toBe(404)
   })
@@ -98,6 +113,19 @@ describe('what a preview proxy asks', () => {
     const { token } = body as { token: string }
     expect((await world.call('GET', `/preview/${sandbox.id}/validate/${token}`)).body).toBe(true)
     expect((await world.call('GET', `/preview/${sandbox.id}/validate/${token}x`)).status).toBe(404)
+  })
+
+  it('leaves no token in the log that opens something', async () => {
+    const { body } = await world.call('GET', `/sandbox/${sandbox.id}/ports/1/preview-url`)
+    const { token } = body as { token: string }
+    const { link } = await sign('?expiresInSeconds=600')
+    expect((await world.call('GET', `/preview/${sandbox.id}/validate/${token}`)).status).toBe(200)
+    expect((await world.call('GET', `/preview/${link.token}/3000/sandbox-id`)).status).toBe(200)
+    const expire = `/sandbox/signed/ports/3000/signed-preview-url/${link.token}/expire`
+    expect((await world.call('POST', expire)).status).toBe(200)
+    await until('the calls are logged', async () => logged.text().includes('/signed-preview-url/:token/expire'))
+    expect(logged.text()).not.toContain(link.token)
+    expect(logged.text()).not.toContain(token)
   })
 
   it('tells members from strangers', async () => {

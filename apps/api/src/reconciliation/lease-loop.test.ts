@@ -55,6 +55,35 @@ test('takes as much as it may, and more as soon as there is room', async () => {
   await until('so is the third', () => things.under.has('c'))
 })
 
+test('works at once on what was leased in its name for a place that it kept', async () => {
+  const things = new Things([])
+  await using loop = new LeaseLoop({ work: things, limits, log })
+  expect(loop.keepPlace()).toBeUndefined()
+  loop.start()
+  const [one, other] = [loop.keepPlace(), loop.keepPlace()]
+  expect(loop.keepPlace()).toBeUndefined()
+  one?.take({ id: 'a' })
+  one?.[Symbol.dispose]()
+  expect(things.under.has('a')).toBe(true)
+  expect(loop.keepPlace()).toBeUndefined()
+  things.due.push('b')
+  loop.wake()
+  // Whoever found no room looks again when a kept place is given away.
+  other?.[Symbol.dispose]()
+  await until('it is found', () => things.under.has('b'))
+})
+
+test('works once on what it found by itself before it was handed over', async () => {
+  const things = new Things(['a'])
+  await using loop = new LeaseLoop({ work: things, limits, log })
+  loop.start()
+  using place = loop.keepPlace()
+  await until('it is worked on', () => things.under.has('a'))
+  const job = loop.job('a')
+  place?.take({ id: 'a' })
+  expect(loop.jobs()).toEqual([job])
+})
+
 test('works once on what is leased once more meanwhile, and gives the new lease back', async () => {
   const things = new Things(['a'])
   await using loop = new LeaseLoop({ work: things, limits, log })

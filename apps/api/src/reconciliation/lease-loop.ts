@@ -56,6 +56,12 @@ export interface LeaseWork<Item extends { readonly id: string }, Job extends Lea
   tidy?(): Promise<void>
 }
 
+/** A place in a loop that is kept. Disposing gives it away, unless it was taken. */
+export interface KeptPlace<Item> extends Disposable {
+  /** Works on an item that was leased by the loop's owner meanwhile, without looking for it. */
+  take(item: Item): void
+}
+
 export interface LeaseLoopOptions<Item extends { readonly id: string }, Job extends LeaseJob> {
   work: LeaseWork<Item, Job>
   limits: LeaseLoopLimits
@@ -75,6 +81,8 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
   private readonly running = new Set<Promise<void>>()
   private readonly retries = new Set<NodeJS.Timeout>()
   private timers: NodeJS.Timeout[] = []
+  /** Places kept for what is being leased elsewhere. */
+  private kept = 0
   private looking = false
   private lookAgain = false
   /** There may be more to lease than there was room for. */
@@ -108,6 +116,30 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     this.wake()
   }
 
+  /** Keeps a place for an item that its maker leases in this loop's name. Undefined while there is none. */
+  keepPlace(): KeptPlace<Item> | undefined {
+    const isWorking = this.timers.length > 0 && !this.disposed
+    if (!isWorking || this.room <= 0) return undefined
+    this.kept += 1
+    let isKept = true
+    const giveUp = () => {
+      if (isKept) this.kept -= 1
+      isKept = false
+    }
+    return {
+      take: (item) => {
+        giveUp()
+        // Its lease may have run out before it was handed over, and been taken by a look of this very loop.
+        if (!this.active.has(item.id)) this.track(this.drive(item))
+      },
+      [Symbol.dispose]: () => {
+        const wasKept = isKept
+        giveUp()
+        if (wasKept && this.saturated) this.wake()
+      },
+    }
+  }
+
   /** Looks for work now. */
   wake(): void {
     this.lookAgain = true
@@ -130,6 +162,10 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     for (const timer of this.retries) clearTimeout(timer)
     for (const { controller } of this.jobs()) controller.abort(new LeaseLostError())
     while (this.running.size > 0) await Promise.all(this.running)
+  }
+
+  private get room(): number {
+    return this.options.limits.maxJobs - this.active.size - this.kept
   }
 
   private track(work: Promise<void>): void {
@@ -156,7 +192,7 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
 
   private async leaseWork(): Promise<void> {
     const { work, limits } = this.options
-    const limit = limits.maxJobs - this.active.size
+    const limit = this.room
     this.saturated = limit <= 0
     if (this.saturated) return
     const items = await work.lease({ owner: this.owner, limit, leaseMs: limits.leaseMs })

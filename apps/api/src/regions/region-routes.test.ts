@@ -54,6 +54,22 @@ describe('regions', () => {
     expect((await world.call('GET', `/regions/${id}`)).status).toBe(404)
   })
 
+  it('are whose they are, whatever else a body says', async () => {
+    const other = await world.createPrincipal()
+    const { id } = await make('own')
+    const { organizationId } = world.principal
+    const taken = { id: 'eu', name: 'eu', regionType: 'shared' }
+    for (const owner of [null, other.organizationId]) {
+      const body = { ...taken, organizationId: owner }
+      expect((await world.call('PATCH', `/regions/${id}`, { body })).status).toBe(200)
+      expect((await world.call('GET', '/regions', { as: other })).body).toMatchObject([us])
+      expect((await world.call('GET', `/regions/${id}`)).body).toMatchObject({ name: 'own', organizationId })
+    }
+    const body = { ...taken, organizationId: other.organizationId, createdAt: 'then' }
+    expect((await world.call('POST', '/regions', { body })).status).toBe(201)
+    expect((await world.call('GET', '/regions', { as: other })).body).toMatchObject([us])
+  })
+
   it('stay while a runner is there', async () => {
     const { id } = await make('served')
     const as = await world.createPrincipal({ systemRole: 'admin' })

@@ -44,7 +44,7 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
     async create({ organizationId }, body) {
       const taken = (await store.listUsable(organizationId)).some(({ name }) => name === body.name)
       const id = randomUUID()
-      const row = taken ? undefined : await store.insert({ ...body, id, organizationId })
+      const row = taken ? undefined : await store.insert({ ...addressesOf(body), name: body.name, id, organizationId })
       if (row === undefined) throw new AppError('CONFLICT', `Region with name ${body.name} already exists`)
       // Nothing of Atoll's runs in a region but runners, which have tokens of their own.
       const none = { proxyApiKey: null, sshGatewayApiKey: null }
@@ -52,7 +52,7 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
     },
     async update({ organizationId }, id, changes) {
       await findOwn(id, organizationId)
-      await store.update(id, organizationId, changes)
+      await store.update(id, organizationId, addressesOf(changes))
     },
     async delete({ organizationId }, id) {
       await findOwn(id, organizationId)
@@ -72,6 +72,12 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
       return row && toRegion(row)
     },
   }
+}
+
+/** No more than that of a body, which may hold the name of any column: whose a region is, for one. */
+function addressesOf({ proxyUrl, sshGatewayUrl, snapshotManagerUrl, otelEndpoint }: UpdateRegion): UpdateRegion {
+  const given = Object.entries({ proxyUrl, sshGatewayUrl, snapshotManagerUrl, otelEndpoint })
+  return Object.fromEntries(given.filter(([, address]) => address !== undefined))
 }
 
 function toRegion(row: RegionRow): Region {

@@ -34,6 +34,8 @@ export function createRegionStore({ db, transaction }: Database): RegionStore {
         .from(regions)
         .where(usable)
         .orderBy(...order)
+        .prepare('usable_regions')
+        .execute()
     },
     async find(id) {
       const [row] = await db.select().from(regions).where(eq(regions.id, id))

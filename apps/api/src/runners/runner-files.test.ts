@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
+import { setTimeout } from 'node:timers/promises'
 import type { IncomingExchange, TunnelPeer } from '@atoll/tunnel'
 import { createMemoryLinkPair, createPeer, toDuplex } from '@atoll/tunnel'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -7,6 +8,8 @@ import { openDownload, upload } from './runner-files.ts'
 
 const CONTENT = Buffer.alloc(3_000_000, 'files ')
 const path = '/sandboxes/a/files'
+/** Until the sender, too, knows that all is sent, in milliseconds. */
+const SENT_MS = 50
 const json = { 'content-type': 'application/json' }
 
 let api: TunnelPeer
@@ -121,6 +124,33 @@ describe('an upload', () => {
     )
     await expect(upload(api, { path, source, signal })).rejects.toMatchObject({ status: 400, message: 'it runs' })
     await expect.poll(() => source.destroyed).toBe(true)
+  })
+
+  it.each([
+    ['its runner goes', 'LINK_CLOSED', () => runner.close()],
+    ['its runner breaks off', 'HANDLER_FAILED', (exchange: IncomingExchange) => exchange.reset('HANDLER_FAILED')],
+  ])('that has all been sent fails, and nothing else does, when %s', async (_what, code, breakOff) => {
+    answer = (exchange) => {
+      exchange.handlers = {
+        onData: () => undefined,
+        onEnd: () => void setTimeout(SENT_MS).then(() => breakOff(exchange)),
+        onReset: () => undefined,
+      }
+    }
+    await expect(upload(api, { path, source: Readable.from([CONTENT]), signal })).rejects.toMatchObject({ code })
+  })
+
+  it('that has all been sent ends with its signal', async () => {
+    const whenSent = new Promise<void>((resolve) => {
+      answer = (exchange) => {
+        exchange.handlers = { onData: () => undefined, onEnd: resolve, onReset: () => undefined }
+      }
+    })
+    const sending = upload(api, { path, source: Readable.from([CONTENT]), signal })
+    await whenSent
+    await setTimeout(SENT_MS)
+    controller.abort(new Error('no longer wanted'))
+    await expect(sending).rejects.toThrow()
   })
 
   it('ends with its signal', async () => {

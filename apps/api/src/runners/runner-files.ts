@@ -36,6 +36,9 @@ export async function upload(peer: TunnelPeer, transfer: Transfer & { source: Re
   const { path, source, signal } = transfer
   signal.throwIfAborted()
   const { duplex, response } = openDuplex(peer, { method: 'PUT', path, headers: {} })
+  // From when all is sent nothing else listens, yet the runner may still go.
+  duplex.on('error', () => undefined)
+  addAbortSignal(signal, duplex)
   const sent = pipeline(source, duplex, { signal })
   const answered = response.then(async ({ status }) => readAnswer(status, await readText(duplex)))
   // Of the two that fail together one is thrown below.

@@ -125,4 +125,6 @@ async function lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<P
     )
     .orderBy(runners.id)
     .for('no key update')
+    .prepare('lock_runners')
+    .execute()
 }

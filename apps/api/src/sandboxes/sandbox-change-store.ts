@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { SandboxEvent, Transition } from '@atoll/protocol'
 import { sandboxCommands, shownState, transition } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
@@ -10,14 +11,14 @@ import { noteMove } from './runner-loss/former-placements.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
 import { SANDBOX_CHANNEL } from './sandbox-changes.ts'
 import { columnsAfter } from './sandbox-columns.ts'
-import type { NewSandboxRow, SandboxRow } from './sandbox-table.ts'
+import type { NewSandboxEventRow, NewSandboxRow, SandboxRow } from './sandbox-table.ts'
 import { sandboxEvents, sandboxes } from './sandbox-table.ts'
 
 /** One event for one sandbox, and the conditions under which it may have it. */
 export interface ChangeRequest {
   id: string
-  /** Undefined from a function: nothing after all. */
-  event: SandboxEvent | ((row: SandboxRow) => SandboxEvent | undefined)
+  /** Several happened one after the other, and are written down together. Undefined from a function: nothing after all. */
+  event: SandboxEvent | readonly SandboxEvent[] | ((row: SandboxRow) => SandboxEvent | undefined)
   actor: Actor
   /** Why, for the event row; with `failed` it becomes the sandbox's error reason. */
   reason?: string
@@ -49,6 +50,19 @@ export interface ChangeResult {
   outcome: Transition
 }
 
+/** A row to be. */
+export type NewSandbox = NewSandboxRow & {
+  /** Under which whoever writes it takes it up at once. */
+  lease?: FirstLease | undefined
+}
+
+export interface FirstLease {
+  owner: string
+  leaseMs: number
+  /** SHA-256 of the token of its first start (R4). */
+  tokenHash: string
+}
+
 export interface SandboxStoreOptions {
   database: Database
   changes: SandboxChanges
@@ -62,10 +76,10 @@ export interface SandboxStoreOptions {
  */
 export interface SandboxChangeStore {
   /**
-   * Writes a new row in the caller's transaction; undefined when the organization has something of that name. The
-   * caller emits the change once the transaction is through.
+   * Writes a new row in the caller's transaction; undefined when the organization has something of that name: the
+   * caller undoes the transaction then, and else emits the change once it is through.
    */
-  insert(tx: Queryable, values: NewSandboxRow, actor: Actor): Promise<SandboxRow | undefined>
+  insert(tx: Queryable, values: NewSandbox, actor: Actor): Promise<SandboxRow | undefined>
   /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
   change(request: ChangeRequest): Promise<ChangeResult | undefined>
   /** Gives it a new signing key, which it answers; undefined when there is none or it is destroyed. */
@@ -80,30 +94,37 @@ const SAME_NAME = {
 
 export function createSandboxChangeStore({ database, changes, now }: SandboxStoreOptions): SandboxChangeStore {
   return {
-    async insert(tx, values, actor) {
-      const [row] = await tx.insert(sandboxes).values(values).onConflictDoNothing(SAME_NAME).returning()
-      if (row === undefined) return undefined
-      const event = row.forkedFromId === null ? 'create' : 'fork'
-      const created = eventValues({ actor, event, to: shownState(row), at: row.changedAt })
-      await tx.insert(sandboxEvents).values({ ...idsOf(row), ...created })
-      await tx.execute(notifyOf(changes.payload(row)))
+    async insert(tx, { lease, ...values }, actor) {
+      const { id = randomUUID(), organizationId = null, lost = false } = values
+      const born = { ...values, id, lost, recoverableTo: null }
+      const writing = tx
+        .insert(sandboxes)
+        .values({ ...values, id, ...(lease === undefined ? {} : leased(lease)) })
+        .onConflictDoNothing(SAME_NAME)
+        .returning()
+      const event = values.forkedFromId == null ? 'create' : 'fork'
+      const created = eventValues({ actor, event, to: shownState(born), at: values.changedAt })
+      // Sent together: one way to the database and back.
+      const [[row]] = await Promise.all([
+        writing.prepare('insert_sandbox').execute(),
+        writeEvents(tx, [{ ...created, sandboxId: id, organizationId }], changes.payload(born)),
+      ])
       return row
     },
 
     async change(request) {
       const result = await database.transaction(async (tx) => {
-        const [row] = await tx.select().from(sandboxes).where(conditions(request)).for('update')
+        const locking = tx.select().from(sandboxes).where(conditions(request)).for('update')
+        const [row] = await locking.prepare('lock_sandbox').execute()
         if (row === undefined) return undefined
-        const event = typeof request.event === 'function' ? request.event(row) : request.event
-        if (event === undefined) return { row, outcome: { kind: 'same' as const } }
-        const outcome = outcomeOf(row, event, now())
+        const at = now()
+        const { steps, columns, outcome } = stepsOf(row, request, at)
         if (outcome.kind !== 'changed') return { row, outcome }
-        const columns = await request.before?.(tx, row)
-        const next = await write(tx, { ...request, event, row, columns }, outcome)
-        await tx.execute(notifyOf(changes.payload(next)))
-        return { row: next, outcome }
+        Object.assign(columns, await request.before?.(tx, row))
+        const payload = changes.payload({ ...outcome.next, id: row.id })
+        return { row: await write(tx, { row, request, columns, steps, payload, at: new Date(at) }), outcome }
       })
-      if (result?.outcome.kind === 'changed') changes.emit(result.row)
+      if (result?.outcome.kind === 'changed') changes.emit(result.row, result.row)
       return result
     },
 
@@ -151,44 +172,87 @@ export function heldBy(owner: string): SQL | undefined {
 
 type Changed = Extract<Transition, { kind: 'changed' }>
 
-interface Write extends ChangeRequest {
+/** An event that changes something. */
+interface Step {
   event: SandboxEvent
-  /** As it was. */
-  row: SandboxRow
-  columns: SandboxColumns | undefined
+  change: Changed
 }
 
-async function write(tx: Queryable, request: Write, change: Changed): Promise<SandboxRow> {
-  const { event } = request
-  const at = new Date(change.next.changedAt)
-  await letGoOfBackups(tx, request.row, change.next)
-  const [row] = await tx
+/** What a request's events do one after the other; the outcome is that of all of them. */
+function stepsOf(row: SandboxRow, { event: asked, reason }: ChangeRequest, at: number) {
+  const event = typeof asked === 'function' ? asked(row) : asked
+  const steps: Step[] = []
+  const columns: Partial<SandboxRow> = {}
+  let outcome: Transition = { kind: 'same' }
+  for (const each of event === undefined ? [] : [event].flat()) {
+    const current = { ...row, ...columns }
+    const change = outcomeOf(current, each, at)
+    if (change.kind === 'refused') return { steps, columns, outcome: change }
+    if (change.kind === 'same') continue
+    Object.assign(columns, columnsAfter(current, { event: each, next: change.next, reason }))
+    steps.push({ event: each, change })
+    outcome = { ...change, from: steps[0]?.change.from ?? change.from }
+  }
+  return { steps, columns, outcome }
+}
+
+interface Write {
+  /** As it was. */
+  row: SandboxRow
+  request: ChangeRequest
+  columns: Partial<SandboxRow>
+  steps: readonly Step[]
+  /** For the other replicas. */
+  payload: string
+  at: Date
+}
+
+async function write(tx: Queryable, { row: from, request, columns, steps, payload, at }: Write): Promise<SandboxRow> {
+  const happened = (...events: SandboxEvent[]) => steps.some(({ event }) => events.includes(event))
+  for (const { change } of steps) await letGoOfBackups(tx, from, change.next)
+  const writing = tx
     .update(sandboxes)
     .set({
-      ...columnsAfter(request.row, { event, next: change.next, reason: request.reason }),
-      ...request.columns,
+      ...columns,
       // Whoever was shown the token of an earlier start is shut out.
-      ...(event === 'start' || event === 'recover' ? { authToken: sql`default` } : {}),
+      ...(happened('start', 'recover') ? { authToken: sql`default` } : {}),
       ...{ lastActivityAt: at, updatedAt: at },
     })
-    .where(eq(sandboxes.id, request.id))
+    .where(eq(sandboxes.id, from.id))
     .returning()
+  // Sent together: one way to the database and back.
+  const [[row]] = await Promise.all([
+    writing.prepare('change_sandbox').execute(),
+    writeEvents(tx, eventsOf(from, request, { steps, at }), payload),
+  ])
   if (row === undefined) throw new Error('a locked row is gone')
-  const { actor, reason } = request
-  const from = { state: change.from, since: request.row.changedAt }
   // Whoever reports from a step has seen to it that nothing is left on the runner.
-  const isCleared = event === 'saved' && request.leaseOwner !== undefined
-  await noteMove(tx, { from: request.row, to: row }, { at, isCleared })
-  await tx.insert(sandboxEvents).values({
-    ...idsOf(row),
-    ...eventValues({ actor, event, from, to: change.to, reason, at }),
-    durationMs: change.durationMs,
-  })
+  const isCleared = happened('saved') && request.leaseOwner !== undefined
+  await noteMove(tx, { from, to: row }, { at, isCleared })
   return row
 }
 
-function idsOf(row: SandboxRow) {
-  return { sandboxId: row.id, organizationId: row.organizationId }
+function eventsOf(row: SandboxRow, { actor, reason }: ChangeRequest, { steps, at }: Pick<Write, 'steps' | 'at'>) {
+  const { id: sandboxId, organizationId } = row
+  return steps.map(({ event, change: { from, to, durationMs } }) => {
+    const values = eventValues({ actor, event, from: { state: from, since: at }, to, reason, at })
+    return { ...values, sandboxId, organizationId, durationMs }
+  })
+}
+
+/** With the news for the other replicas, which goes out once the transaction is through. */
+async function writeEvents(tx: Queryable, values: NewSandboxEventRow[], payload: string): Promise<void> {
+  const told = sql<string>`pg_notify(${SANDBOX_CHANNEL}, ${payload})`
+  await tx.insert(sandboxEvents).values(values).returning({ told }).prepare('write_events').execute()
+}
+
+function leased({ owner, leaseMs, tokenHash }: FirstLease) {
+  return { leaseOwner: owner, leaseExpiresAt: inMs(leaseMs), toolboxTokenHash: tokenHash }
+}
+
+/** By the database's clock, which all replicas share. */
+export function inMs(milliseconds: number): SQL {
+  return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
 
 /** Tells the other replicas of a change. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { DesiredSandboxState, StoredSandboxState } from '@atoll/protocol'
 import { desiredSandboxStates, storedSandboxStates } from '@atoll/protocol'
 import type { DatabaseListener } from '../database/listener.ts'
+import type { SandboxRow } from './sandbox-table.ts'
 
 /** PostgreSQL channel on which replicas tell each other of changes. */
 export const SANDBOX_CHANNEL = 'sandbox_changed'
@@ -18,13 +19,16 @@ export interface SandboxChange {
   readonly lost: boolean
 }
 
-/** `all`: notifications may have been lost, so anything may have changed. Must not throw. */
-export type ChangeHandler = (change: SandboxChange | 'all') => void
+/**
+ * `all`: notifications may have been lost, so anything may have changed. A change made here may come with the row as
+ * it was written. Must not throw.
+ */
+export type ChangeHandler = (change: SandboxChange | 'all', row?: SandboxRow) => void
 
 /** Tells this replica's loops, waiters and caches of changes made here or elsewhere. */
 export interface SandboxChanges {
-  /** Hands a change made here to every handler, at once. */
-  emit(change: SandboxChange): void
+  /** Hands a change made here to every handler, at once, with the row as it was written. */
+  emit(change: SandboxChange, row?: SandboxRow): void
   /** What to send on `SANDBOX_CHANNEL` for the other replicas, in the transaction that makes the change. */
   payload(change: SandboxChange): string
   /** Calls `handler` for every change until the function returned is called. */
@@ -36,8 +40,8 @@ export function createSandboxChanges(listener: Pick<DatabaseListener, 'subscribe
   const origin = randomUUID()
   const handlers = new Set<ChangeHandler>()
 
-  function tell(change: SandboxChange | 'all'): void {
-    for (const handler of [...handlers]) handler(change)
+  function tell(change: SandboxChange | 'all', row?: SandboxRow): void {
+    for (const handler of [...handlers]) handler(change, row)
   }
 
   listener.subscribe(SANDBOX_CHANNEL, {

@@ -1,7 +1,7 @@
 import type { SQL } from 'drizzle-orm'
 import { and, eq, inArray, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm'
 import type { Database } from '../database/database.ts'
-import { heldBy } from './sandbox-change-store.ts'
+import { heldBy, inMs } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
 
@@ -41,7 +41,8 @@ export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLe
   return {
     lease: (request) => lease({ db }, request),
     async reload(id, owner) {
-      const [row] = await db.select().from(sandboxes).where(held(id, owner))
+      const reading = db.select().from(sandboxes).where(held(id, owner))
+      const [row] = await reading.prepare('read_leased').execute()
       return row
     },
     async setToolboxToken(id, owner, tokenHash) {
@@ -50,6 +51,8 @@ export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLe
         .set({ toolboxTokenHash: tokenHash })
         .where(and(held(id, owner), eq(sandboxes.desiredState, 'started')))
         .returning({ id: sandboxes.id })
+        .prepare('set_toolbox_token')
+        .execute()
       return rows.length > 0
     },
     async postpone(id, owner, delayMs) {
@@ -76,10 +79,6 @@ const noLease = { leaseOwner: null, leaseExpiresAt: null }
 
 function held(id: string, owner: string): SQL | undefined {
   return and(eq(sandboxes.id, id), heldBy(owner))
-}
-
-function inMs(milliseconds: number): SQL {
-  return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
 
 /** What has given up, and what waits for its snapshot. */
@@ -115,4 +114,6 @@ async function lease({ db }: Pick<Database, 'db'>, request: LeaseRequest): Promi
     // An array is evaluated once; under IN the planner may run the subquery again and lock more than its limit.
     .where(sql`${sandboxes.id} = any(array(${due}))`)
     .returning()
+    .prepare('lease_sandboxes')
+    .execute()
 }

@@ -1,6 +1,7 @@
 import type { ListSandboxes, ListSandboxesByPage } from '@atoll/protocol'
-import { AppError, DEFAULT_PAGE_SIZE } from '@atoll/protocol'
+import { DEFAULT_PAGE_SIZE } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
+import { parseTime } from '../http/time-field.ts'
 import { parseLabels } from './label-filter.ts'
 import type { SandboxFacts } from './sandbox-dto.ts'
 import { toFacts } from './sandbox-dto.ts'
@@ -80,9 +81,5 @@ type TimeField = `${'createdAt' | 'lastEvent' | 'autoDestroyAt'}${'After' | 'Bef
 
 function toDate(field: TimeField, query: Pick<ListSandboxes, TimeField>): Date | undefined {
   const text = query[field]
-  if (text === undefined) return undefined
-  const date = new Date(text)
-  // A leap second is well-formed, yet no time that a clock here shows.
-  if (Number.isNaN(date.getTime())) throw new AppError('VALIDATION_FAILED', `querystring.${field} is no time`)
-  return date
+  return text === undefined ? undefined : parseTime(`querystring.${field}`, text)
 }

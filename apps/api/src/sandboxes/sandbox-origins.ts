@@ -1,7 +1,7 @@
 import type { SandboxVolume } from '@atoll/protocol'
 import { AppError, DEFAULT_TARGET } from '@atoll/protocol'
 import type { Queryable } from '../database/database.ts'
-import type { Quotas } from '../organizations/quotas.ts'
+import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Resources } from '../runners/placement.ts'
 import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
 import type { SnapshotService } from '../snapshots/snapshot-service.ts'
@@ -17,7 +17,6 @@ export interface SandboxOriginsOptions {
   store: Pick<SnapshotStore, 'find' | 'lockUsable' | 'setUsed' | 'emit'>
   holdings: Pick<SnapshotRunnerStore, 'holdersOf'>
   volumes: Pick<VolumeService, 'planMounts' | 'attach' | 'runnerOf'>
-  quotas: Pick<Quotas, 'requireActive'>
 }
 
 /** On which runners a sandbox may be. */
@@ -62,19 +61,20 @@ export interface SandboxOrigins {
 }
 
 export interface Chosen {
-  organizationId: string
+  /** Locked. */
+  organization: OrganizationRow
   snapshot: SnapshotRow | undefined
 }
 
 export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOrigins {
-  const { snapshots, store, holdings, volumes, quotas } = options
+  const { snapshots, store, holdings, volumes } = options
 
   async function snapshotFor(
     tx: Queryable,
     plan: SandboxPlan & { target: string },
     chosen: Chosen,
   ): Promise<SnapshotRow> {
-    const { organizationId, snapshot } = chosen
+    const { organization, snapshot } = chosen
     if (snapshot !== undefined) {
       // It may have been deleted since.
       const usable = await store.lockUsable(tx, snapshot.id)
@@ -83,7 +83,7 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
     }
     const info = plan.asked.buildInfo
     if (info === undefined) throw notFound(plan.snapshot)
-    return await snapshots.ensureBuild(tx, { organizationId, info, region: plan.target })
+    return await snapshots.ensureBuild(tx, { organizationId: organization.id, info, region: plan.target })
   }
 
   return {
@@ -95,13 +95,16 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
     },
 
     async settle(tx, plan, chosen) {
-      const { organizationId } = chosen
-      // First of all locks, for everybody.
-      const { defaultRegionId } = await quotas.requireActive(tx, organizationId)
+      const { id: organizationId, defaultRegionId } = chosen.organization
       const target = plan.target ?? defaultRegionId ?? DEFAULT_TARGET
-      const snapshot = await snapshotFor(tx, { ...plan, target }, chosen)
+      const ref = chosen.snapshot?.ref
+      // Sent together.
+      const [snapshot, known] = await Promise.all([
+        snapshotFor(tx, { ...plan, target }, chosen),
+        ref === undefined ? undefined : holdings.holdersOf(tx, ref),
+      ])
       const { mounts, runnerId } = await volumes.planMounts(tx, organizationId, plan.asked.volumes)
-      const held = await holdings.holdersOf(tx, snapshot.ref)
+      const held = known !== undefined && ref === snapshot.ref ? known : await holdings.holdersOf(tx, snapshot.ref)
       const isUnderWay = snapshot.state !== 'active'
       const holders = isUnderWay && snapshot.runnerId !== null ? [...held, snapshot.runnerId] : held
       const size = sizeOf(plan, snapshot)
@@ -113,7 +116,7 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
         columns: { ...size, ...columnsOf(snapshot, { plan, mounts }) },
         async attach(tx2, sandboxId) {
           await volumes.attach(tx2, sandboxId, mounts)
-          await store.setUsed(tx2, snapshot.id)
+          await store.setUsed(tx2, snapshot)
         },
         announce() {
           if (isUnderWay) store.emit(snapshot)

@@ -143,23 +143,23 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   const observer = { ...createSandboxSync({ database, store, log, now }), holdings: snapshotBase.observer }
   const { lostAfterMs } = options
   const runners = createRunnerService({ store: createRunnerStore(database), observer, log, now, lostAfterMs })
-  const read = async (id: string) => (await store.findMany([id]))[0]
-  const waiting = { changes, read, closing: closing.signal }
+  const waiting = { changes, read: store.findOne, closing: closing.signal }
   const commands = createSandboxCommands({ store, now })
   const sources = createSources(options, { store, runners, snapshotBase })
   const { origins, snapshotParts, links } = sources
   const room = createSandboxRoom({ store, quotas, runners, placesOf: origins.placesOf })
+  const keeping = createKeeping(options, { store, runners, tunnels, changes })
+  const { reconciler } = keeping
   const warm = createWarmPoolParts({
-    ...{ database, store, changes, quotas, runners, tunnels, origins, regions, metrics, log, now },
+    ...{ database, store, changes, reconciler, quotas, runners, tunnels, origins, regions, metrics, log, now },
     ...{ config: options.warmPool, snapshots: snapshotBase.store, holdings: snapshotBase.holdings },
   })
   const waitUntilStarted = createStartWaiter(waiting)
   const sandboxes = createSandboxService({
-    ...{ store, commands, room, origins, changes, regions, now, waitUntilStarted },
+    ...{ store, commands, room, origins, changes, reconciler, regions, quotas, now, waitUntilStarted },
     waitShortly: createStateWaiter({ ...waiting, waitMs: STOPPED_WAIT_MS }),
     ...{ warm: warm.claims, onClaim: warm.onClaim },
   })
-  const keeping = createKeeping(options, { store, runners, tunnels, changes })
   const activity = createSandboxActivity({ write: store.touch, busyIds: () => tunnels.busyIds(), log, now })
   const { guard, loss, timers } = createWatches(options, { store, room, tunnels, changes, activity, ...keeping })
   const toolbox = createToolboxService({ sandboxes, changes, tunnels, activity, claims: warm.delivery, now })
@@ -181,7 +181,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     }),
     forks: createSandboxForks({
       ...{ store: createForkStore(database), sandboxes: store, volumes: sources.volumeParts.volumes },
-      ...{ commands, room, quotas, changes, waitUntilStarted, now },
+      ...{ commands, room, quotas, changes, reconciler, waitUntilStarted, now },
     }),
     volumes: sources.volumeParts.volumes,
     organizationVolumes: sources.volumeParts.organizationVolumes,
@@ -218,13 +218,14 @@ function createKeeping({ database, objects, log, now }: SandboxPartsOptions, kep
   const uploads = createUploadStore(database)
   const files = createSandboxFiles({ store: backups, uploads, objects })
   const common = { ...kept, leases, files, log }
+  const reconciler = createSandboxReconciler({ ...common, work: 'steps' })
+  const transfers = createSandboxReconciler({ ...common, work: 'transfers', limits: transferLimits })
   return {
     backups,
     keeper: createBackupKeeper({ ...kept, store: backups, uploads, objects, log }),
-    reconcilers: [
-      createSandboxReconciler({ ...common, work: 'steps' }),
-      createSandboxReconciler({ ...common, work: 'transfers', limits: transferLimits }),
-    ],
+    /** The one that what is new is handed over to. */
+    reconciler,
+    reconcilers: [reconciler, transfers],
   }
 }
 
@@ -270,7 +271,7 @@ function createSources(options: SandboxPartsOptions, { store, runners, snapshotB
   })
   const { volumes } = volumeParts
   const { holdings } = snapshotBase
-  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes, quotas })
+  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes })
   return { snapshotParts, volumeParts, links, origins, parts: [snapshotParts, volumeParts, follower] as const }
 }
 

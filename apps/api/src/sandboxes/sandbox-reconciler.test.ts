@@ -201,6 +201,31 @@ describe('a reconciler', () => {
     expect((await read(id)).errorReason).toBe('The sandbox could not be created: user nobody is unknown')
   })
 
+  it('R5: what was made and does not start has its files, and is tried again as a start is', async () => {
+    runner.fail('start', new RunnerCallError(500, 'secret path'), 3)
+    startReplica()
+    const id = await insert()
+    await untilSettled(id, 'error')
+    expect(await read(id)).toMatchObject({
+      recoverableTo: 'stopped',
+      errorReason: 'The sandbox could not be started: its runner failed',
+      toolboxTokenHash: null,
+    })
+    const count = (verb: string) => runner.calls.filter((call) => call === `${verb} ${id}`).length
+    expect([count('make'), count('start')]).toEqual([1, 3])
+    expect((await store.events(id)).map(({ event }) => event)).toEqual(['create', 'made', 'failed'])
+  })
+
+  it('R5: what is refused before it is made has no files to recover', async () => {
+    runner.fail('make', new RunnerCallError(404, 'Snapshot not found', 'SNAPSHOT_NOT_FOUND'))
+    startReplica()
+    const id = await insert()
+    await untilSettled(id, 'error')
+    const errorReason = 'The sandbox could not be created: Snapshot not found'
+    expect(await read(id)).toMatchObject({ recoverableTo: null, errorReason, toolboxTokenHash: null })
+    expect((await store.events(id)).map(({ event }) => event)).toEqual(['create', 'failed'])
+  })
+
   it('R5: never gives a deletion up', async () => {
     runner.fail('remove', new RunnerCallError(500, 'busy'), 5)
     startReplica()
@@ -235,7 +260,7 @@ describe('a reconciler', () => {
     const id = await insert()
     await trap.reached
     await replica[Symbol.asyncDispose]()
-    expect(await read(id)).toMatchObject({ leaseOwner: null, state: 'stopped', desiredState: 'started' })
+    expect(await read(id)).toMatchObject({ leaseOwner: null, state: 'creating', desiredState: 'started' })
     startReplica()
     await untilSettled(id, 'started')
   })

@@ -1,16 +1,24 @@
 import type { SandboxReport, SandboxStep } from '@atoll/protocol'
 import { sandboxSteps, shownState } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
-import type { LeaseJob, LeaseLoopLimits, LeaseRequest, LeaseWork, RetryLimits } from '../reconciliation/lease-loop.ts'
+import type {
+  KeptPlace,
+  LeaseJob,
+  LeaseLoopLimits,
+  LeaseRequest,
+  LeaseWork,
+  RetryLimits,
+} from '../reconciliation/lease-loop.ts'
 import { LeaseLoop, LeaseLostError, retryDelayMs } from '../reconciliation/lease-loop.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { TRANSFER_DEADLINE_MS } from './backups/sandbox-files.ts'
 import { createDeadline } from './deadline.ts'
+import type { FirstLease } from './sandbox-change-store.ts'
 import type { SandboxChange, SandboxChanges } from './sandbox-changes.ts'
 import type { LeasedWork, SandboxLeaseStore } from './sandbox-lease-store.ts'
-import { takeStep } from './sandbox-steps.ts'
+import { createToolboxToken, hashToken, statusOn, takeStep } from './sandbox-steps.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { reasonOf, verdictOn } from './step-failure.ts'
@@ -18,6 +26,8 @@ import { reasonOf, verdictOn } from './step-failure.ts'
 /** Bounds of reconciliation; times in milliseconds. */
 export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   stepDeadlineMs: number
+  /** The same for what is made and started in one. */
+  launchDeadlineMs: number
   /** The same for a step that copies files to or from the object store. */
   transferDeadlineMs: number
   /** How long a toolbox of an attempt that was cut short has to dial home before it is started anew. */
@@ -29,6 +39,7 @@ export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
 export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   maxJobs: 64,
   stepDeadlineMs: 20_000,
+  launchDeadlineMs: 40_000,
   transferDeadlineMs: TRANSFER_DEADLINE_MS,
   adoptWaitMs: 5_000,
   leaseMs: 15_000,
@@ -65,6 +76,19 @@ export interface SandboxReconciler extends AsyncDisposable {
   start(): void
   /** Looks for work now. */
   wake(): void
+  /** For whoever makes a row: begins with it at once. */
+  handOver(): Handover
+}
+
+/** A new row, from before it is written until its first step is taken. Disposing gives up what was kept for it. */
+export interface Handover extends Disposable {
+  /**
+   * What to write it with, where it begins in `creating` on this runner; undefined where the runner cannot be called from here, or too
+   * much is under way: whoever has room looks for it then.
+   */
+  lease(runnerId: string): FirstLease | undefined
+  /** It is written, and its transaction through. */
+  complete(row: SandboxRow): void
 }
 
 /** Works from `start` until disposed, which cuts short the steps in flight and gives their leases back. */
@@ -75,18 +99,27 @@ export function createSandboxReconciler(options: ReconcilerOptions): SandboxReco
 /** One row being driven. */
 interface Drive extends LeaseJob {
   step: SandboxStep
+  /** For the step that its row was written for. */
+  firstToken: string | undefined
   /** As last seen; undefined when there is nothing more to do here for now. */
   row: SandboxRow | undefined
   /** The newest change heard of meanwhile. */
   hint: SandboxChange | undefined
 }
 
-class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
+/** A row just leased. */
+interface LeasedSandbox {
+  id: string
+  row: SandboxRow
+  firstToken?: string
+}
+
+class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
   readonly what = 'sandboxes'
   readonly leases: SandboxLeaseStore
   private readonly options: ReconcilerOptions
   private readonly limits: ReconcilerLimits
-  private readonly loop: LeaseLoop<SandboxRow, Drive>
+  private readonly loop: LeaseLoop<LeasedSandbox, Drive>
   private unsubscribe: () => void = () => undefined
 
   constructor(options: ReconcilerOptions) {
@@ -111,17 +144,34 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
     await this.loop[Symbol.asyncDispose]()
   }
 
-  lease(request: LeaseRequest): Promise<SandboxRow[]> {
-    const { leases, runners, work } = this.options
-    return leases.lease({ ...request, runnerIds: runners.readyIds(), work })
+  handOver(): Handover {
+    let place: KeptPlace<LeasedSandbox> | undefined
+    let firstToken = ''
+    return {
+      lease: (runnerId) => {
+        if (this.options.runners.client(runnerId) === undefined) return undefined
+        place ??= this.loop.keepPlace()
+        if (place === undefined) return undefined
+        firstToken = createToolboxToken()
+        return { owner: this.loop.owner, leaseMs: this.limits.leaseMs, tokenHash: hashToken(firstToken) }
+      },
+      complete: (row) => place?.take({ id: row.id, row, firstToken }),
+      [Symbol.dispose]: () => place?.[Symbol.dispose](),
+    }
   }
 
-  begin(row: SandboxRow): Drive {
-    return { controller: new AbortController(), step: 'none', row, hint: undefined }
+  async lease(request: LeaseRequest): Promise<LeasedSandbox[]> {
+    const { leases, runners, work } = this.options
+    const rows = await leases.lease({ ...request, runnerIds: runners.readyIds(), work })
+    return rows.map((row) => ({ id: row.id, row }))
+  }
+
+  begin({ row, firstToken }: LeasedSandbox): Drive {
+    return { controller: new AbortController(), step: 'none', firstToken, row, hint: undefined }
   }
 
   /** Takes steps for one row until none is due, one fails, or the lease is gone. */
-  async drive({ id }: SandboxRow, drive: Drive): Promise<void> {
+  async drive({ id }: LeasedSandbox, drive: Drive): Promise<void> {
     while (drive.row !== undefined) {
       const row = await this.refresh(drive.row, drive)
       drive.row = row
@@ -151,7 +201,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
       if (this.isMine(sandboxSteps[shownState(change)])) this.wake()
       return
     }
-    drive.hint = change
+    drive.hint = isNews(change, drive.row) ? change : undefined
     // R6: what is being done for a sandbox that shall go is of no use to anyone.
     if (change.desiredState === 'destroyed' && drive.step !== 'remove') drive.controller.abort(new LeaseLostError())
   }
@@ -183,17 +233,20 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
       return undefined
     }
     const { tunnels, leases, files } = this.options
+    const { firstToken } = drive
+    drive.firstToken = undefined
     const context = {
       runner,
       tunnels,
       leases,
       files,
       leaseOwner: this.loop.owner,
+      firstToken,
       adoptWaitMs: this.limits.adoptWaitMs,
     }
     drive.controller = new AbortController()
     using deadline = createDeadline(drive.controller.signal, this.deadlineOf(step))
-    let report: SandboxReport
+    let report: SandboxReport | readonly SandboxReport[]
     try {
       report = await takeStep(context, { row, step }, deadline.signal)
     } catch (error) {
@@ -202,16 +255,24 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
     return await this.record(row.id, report)
   }
 
-  private async record(id: string, event: SandboxReport, reason?: string): Promise<SandboxRow | undefined> {
+  private async record(
+    id: string,
+    event: SandboxReport | readonly SandboxReport[],
+    reason?: string,
+  ): Promise<SandboxRow | undefined> {
     const request = { id, event, actor: { kind: 'reconciler' as const }, leaseOwner: this.loop.owner }
     const result = await this.options.store.change(reason === undefined ? request : { ...request, reason })
     return result?.row
   }
 
   private async afterFailure(row: SandboxRow, drive: Drive, error: unknown): Promise<SandboxRow | undefined> {
-    if (drive.controller.signal.aborted || error instanceof LeaseLostError) {
-      return await this.leases.reload(row.id, this.loop.owner)
+    const isOver = () => drive.controller.signal.aborted || error instanceof LeaseLostError
+    if (!isOver() && drive.step === 'make' && (await this.isMade(row, drive, error))) {
+      drive.step = 'start'
+      const made = await this.record(row.id, 'made')
+      return made && (await this.afterFailure(made, drive, error))
     }
+    if (isOver()) return await this.leases.reload(row.id, this.loop.owner)
     const { log } = this.options
     const step = drive.step
     log.warn({ err: error, sandboxId: row.id, step, attempt: row.attempts + 1 }, 'a step failed')
@@ -226,6 +287,18 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
     await this.leases.postpone(row.id, this.loop.owner, delayMs)
     this.loop.wakeAfter(delayMs)
     return undefined
+  }
+
+  /** Whether what could not be launched is there, and so has failed to start. Where nobody can say, it has failed to be made. */
+  private async isMade(row: SandboxRow, drive: Drive, error: unknown): Promise<boolean> {
+    const runner = this.clientOf(row)
+    if (runner === undefined || verdictOn(error) === 'away') return false
+    using patience = createDeadline(drive.controller.signal, this.limits.adoptWaitMs)
+    try {
+      return (await statusOn(runner, row.id, patience.signal)) !== undefined
+    } catch {
+      return false
+    }
   }
 
   private async giveUp(row: SandboxRow, drive: Drive, error: unknown): Promise<SandboxRow | undefined> {
@@ -249,7 +322,9 @@ class Reconciler implements SandboxReconciler, LeaseWork<SandboxRow, Drive> {
   }
 
   private deadlineOf(step: SandboxStep): number {
-    return isTransfer(step) ? this.limits.transferDeadlineMs : this.limits.stepDeadlineMs
+    const { transferDeadlineMs, launchDeadlineMs, stepDeadlineMs } = this.limits
+    if (isTransfer(step)) return transferDeadlineMs
+    return step === 'make' ? launchDeadlineMs : stepDeadlineMs
   }
 }
 

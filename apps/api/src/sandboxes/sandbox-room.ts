@@ -1,5 +1,6 @@
 import { AppError } from '@atoll/protocol'
 import type { Queryable } from '../database/database.ts'
+import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Quotas, SandboxDemand } from '../organizations/quotas.ts'
 import type { Resources } from '../runners/placement.ts'
 import { hasRoom, pickRunner } from '../runners/placement.ts'
@@ -12,7 +13,7 @@ import type { SandboxRow } from './sandbox-table.ts'
 
 export interface SandboxRoomOptions {
   store: Pick<SandboxStore, 'usage' | 'organizationUsage'>
-  quotas: Pick<Quotas, 'checkSandbox'>
+  quotas: Pick<Quotas, 'checkSandbox' | 'checkSandboxOf'>
   runners: Pick<RunnerService, 'lockCandidates' | 'lockOne'>
   /** Where a sandbox that is on no runner could be. */
   placesOf: SandboxOrigins['placesOf']
@@ -23,8 +24,8 @@ export interface SandboxRoomOptions {
  * locked until the transaction ends. All throw NO_AVAILABLE_RUNNER and as the quotas.
  */
 export interface SandboxRoom {
-  /** For a new one: answers its runner. */
-  forNew(tx: Queryable, organizationId: string, wanted: Wanted): Promise<string>
+  /** For a new one of an organization that the transaction has locked: answers its runner. */
+  forNew(tx: Queryable, organization: OrganizationRow, wanted: Wanted): Promise<string>
   /** For the start of one that does not run; one that is on no runner, or on a lost one, gets another. */
   forStart(tx: Queryable, row: SandboxRow): Promise<SandboxColumns | undefined>
   /** For one that is to be elsewhere, of whatever it is counted already: answers that runner. */
@@ -52,12 +53,12 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
   async function place(tx: Queryable, wanted: Wanted, except: string | null = null): Promise<string> {
     const { target, places, class: size, ...need } = wanted
     const { holders, canTravel, only } = places
-    const all = await runners.lockCandidates(tx, { region: target, class: size })
+    // Sent together: what is counted is counted once the runners are locked all the same.
+    const [all, usage] = await Promise.all([
+      runners.lockCandidates(tx, { region: target, class: size }),
+      store.usage(tx, { region: target }),
+    ])
     const candidates = all.filter(({ id }) => id !== except && (only === undefined || id === only))
-    const usage = await store.usage(
-      tx,
-      candidates.map(({ id }) => id),
-    )
     const having = candidates.filter(({ id }) => holders.includes(id))
     const among = (some: typeof candidates) => pickRunner({ candidates: some, usage, need, random: Math.random })
     const runnerId = among(having) ?? (canTravel ? among(candidates) : undefined)
@@ -83,10 +84,10 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
 
   return {
     elsewhere,
-    async forNew(tx, organizationId, wanted) {
-      await check(tx, organizationId, {
-        size: wanted,
-        adds: { ...wanted, sandboxes: 1, running: 1 },
+    async forNew(tx, organization, wanted) {
+      const usage = () => store.organizationUsage(tx, organization.id)
+      await quotas.checkSandboxOf(organization, {
+        ...{ size: wanted, adds: { ...wanted, sandboxes: 1, running: 1 }, usage },
       })
       return await place(tx, wanted)
     },

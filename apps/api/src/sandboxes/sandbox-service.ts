@@ -3,6 +3,8 @@ import { AppError, phaseOf, shownState } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
 import { isUuid } from '../database/uuid.ts'
+import type { OrganizationRow } from '../organizations/organization-table.ts'
+import type { Quotas } from '../organizations/quotas.ts'
 import type { RegionService } from '../regions/region-service.ts'
 import type { WarmClaims } from '../warm-pools/warm-claims.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
@@ -13,6 +15,7 @@ import { toFacts } from './sandbox-dto.ts'
 import type { SandboxOrigin, SandboxOrigins } from './sandbox-origins.ts'
 import type { SandboxPlan } from './sandbox-plan.ts'
 import { planSandbox, planWorkspace } from './sandbox-plan.ts'
+import type { Handover, SandboxReconciler } from './sandbox-reconciler.ts'
 import type { SandboxRoom } from './sandbox-room.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
@@ -35,6 +38,8 @@ export interface SandboxServiceOptions {
   changes: SandboxChanges
   origins: SandboxOrigins
   regions: Pick<RegionService, 'resolve'>
+  quotas: Pick<Quotas, 'requireActive'>
+  reconciler: Pick<SandboxReconciler, 'handOver'>
   waitUntilStarted: StartWaiter
   /** Waits for STOPPED_WAIT_MS. */
   waitShortly: StateWaiter
@@ -168,7 +173,7 @@ class Sandboxes implements SandboxService {
   async stop(caller: Principal, idOrName: string, { force, signal }: StopOptions): Promise<SandboxFacts> {
     const row = await this.beginStop(caller, idOrName, force)
     // It is accepted, whatever keeps this from seeing its end.
-    const later = await this.options.waitShortly(row.id, isStopping, signal).catch(() => undefined)
+    const later = await this.options.waitShortly(row, isStopping, signal).catch(() => undefined)
     return toFacts(later ?? row)
   }
 
@@ -220,7 +225,7 @@ class Sandboxes implements SandboxService {
 
   async access(id: string): Promise<SandboxAccess | undefined> {
     if (!isUuid(id)) return undefined
-    const [row] = await this.options.store.findMany([id])
+    const row = await this.options.store.findOne(id)
     // W2: what waits in a warm pool is unknown to everybody.
     if (row === undefined || row.organizationId === null) return undefined
     const { organizationId, authToken, signingKey, public: isPublic, claimPending } = row
@@ -249,16 +254,19 @@ class Sandboxes implements SandboxService {
       this.located(asked, organizationId),
       this.options.origins.choose(organizationId, asked),
     ])
-    const chosen = { organizationId, snapshot }
+    using handover = this.options.reconciler.handOver()
     const { row, origin } = await this.options.store.transaction(async (tx) => {
-      const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot: chosen.snapshot })
+      // First of all locks, for everybody.
+      const locking = this.options.quotas.requireActive(tx, organizationId)
+      const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot, organization: locking })
       if (claimed !== undefined) return { origin: undefined, row: claimed }
-      const origin = await this.options.origins.settle(tx, plan, chosen)
-      return { origin, row: await this.place(tx, { plan, caller, origin }) }
+      const organization = await locking
+      const origin = await this.options.origins.settle(tx, plan, { organization, snapshot })
+      return { origin, row: await this.place(tx, { plan, caller, origin, organization, handover }) }
     })
-    if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${asked.name} already exists`)
     if (origin === undefined) this.options.onClaim(row)
     else origin.announce()
+    handover.complete(row)
     this.options.changes.emit(row)
     return row
   }
@@ -270,26 +278,30 @@ class Sandboxes implements SandboxService {
   }
 
   /** Picks a runner and writes the row; the runners stay locked meanwhile, so that room is not given twice. */
-  private async place(tx: Queryable, { plan, origin, caller }: Placing): Promise<SandboxRow | undefined> {
+  private async place(tx: Queryable, placing: Placing): Promise<SandboxRow> {
+    const { plan, origin, caller, organization, handover } = placing
     const { size, places, target } = origin
-    const runnerId = await this.options.room.forNew(tx, caller.organizationId, {
+    const runnerId = await this.options.room.forNew(tx, organization, {
       ...size,
       places,
       target,
       class: plan.class,
     })
     const { ttlMinutes, asked: _, ...planned } = plan
-    const columns = { ...planned, ...origin.columns, runnerId, target, state: origin.stateOn(runnerId) }
+    const state = origin.stateOn(runnerId)
+    const columns = { ...planned, ...origin.columns, runnerId, target, state }
+    const lease = state === 'creating' ? handover.lease(runnerId) : undefined
     const now = new Date(this.options.now())
     const autoDestroyAt = destroyAt(now.getTime(), ttlMinutes)
     const times = { changedAt: now, lastActivityAt: now, createdAt: now, updatedAt: now }
     const { organizationId } = caller
     const row = await this.options.store.insert(
       tx,
-      { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started' },
+      { ...columns, ...times, autoDestroyAt, organizationId, desiredState: 'started', lease },
       { kind: 'user', id: caller.userId },
     )
-    if (row !== undefined) await origin.attach(tx, row.id)
+    if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${plan.name} already exists`)
+    await origin.attach(tx, row.id)
     return row
   }
 }
@@ -298,6 +310,8 @@ interface Placing {
   plan: SandboxPlan
   origin: SandboxOrigin
   caller: Principal
+  organization: OrganizationRow
+  handover: Handover
 }
 
 function isStopping(lifecycle: Parameters<Condition>[0]): boolean {

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { SandboxReport, SandboxStep } from '@atoll/protocol'
+import type { SandboxReport, SandboxStatus, SandboxStep, StartSandbox } from '@atoll/protocol'
 import { LeaseLostError } from '../reconciliation/lease-loop.ts'
+import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
@@ -20,6 +21,8 @@ export interface StepContext {
   leases: Pick<SandboxLeaseStore, 'setToolboxToken'>
   files: SandboxFiles
   leaseOwner: string
+  /** The token whose hash the row was written with, if nothing was tried yet. */
+  firstToken: string | undefined
   /** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
   adoptWaitMs: number
 }
@@ -32,19 +35,22 @@ export async function takeStep(
   context: StepContext,
   work: { row: SandboxRow; step: Exclude<SandboxStep, 'none'> },
   signal: AbortSignal,
-): Promise<SandboxReport> {
+): Promise<SandboxReport | readonly SandboxReport[]> {
   const { runner, tunnels } = context
   const { row, step } = work
   switch (step) {
     case 'make':
-      await runner.make(row.id, newSpecOf(row), signal)
-      return 'made'
+      await run(context, row, {
+        signal,
+        call: (start) => runner.launch(row.id, { spec: newSpecOf(row), start }, signal),
+      })
+      return ['made', 'ready']
     case 'restore':
       await makeToRestore(runner, row, signal)
       await context.files.restore({ runner, row, signal })
       return 'restored'
     case 'start':
-      await start(context, row, signal)
+      await run(context, row, { signal, call: (start) => runner.start(row.id, start, signal) })
       return 'ready'
     case 'stop':
       await runner.stop(row.id, { graceMs: row.stopForced ? 0 : STOP_GRACE_MS }, signal)
@@ -78,11 +84,20 @@ export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }
 
-async function start(context: StepContext, row: SandboxRow, signal: AbortSignal): Promise<void> {
-  if (row.toolboxTokenHash !== null && (await adopt(context, row, { tokenHash: row.toolboxTokenHash, signal }))) return
-  const toolboxToken = randomBytes(TOOLBOX_TOKEN_BYTES).toString('base64url')
-  const tokenHash = hashToken(toolboxToken)
-  if (!(await context.leases.setToolboxToken(row.id, context.leaseOwner, tokenHash))) throw new LeaseLostError()
+export function createToolboxToken(): string {
+  return randomBytes(TOOLBOX_TOKEN_BYTES).toString('base64url')
+}
+
+/** What makes it run, on its runner. */
+interface Run {
+  call: (start: StartSandbox) => Promise<unknown>
+  signal: AbortSignal
+}
+
+/** Makes it run with a token of its own, unless it runs with the one that is stored, and waits for its toolbox. */
+async function run(context: StepContext, row: SandboxRow, { call, signal }: Run): Promise<void> {
+  const toolboxToken = context.firstToken ?? (await nextToken(context, row, signal))
+  if (toolboxToken === undefined) return
   // The listener below would not hear of an end that came while the token was stored.
   signal.throwIfAborted()
   context.tunnels.disconnect(row.id, 'the sandbox is started anew')
@@ -92,13 +107,23 @@ async function start(context: StepContext, row: SandboxRow, signal: AbortSignal)
   try {
     // Waiting begins first: a toolbox may have dialled home before the runner's answer is here.
     await Promise.all([
-      context.tunnels.whenConnected(row.id, tokenHash, waiting.signal),
-      context.runner.start(row.id, { toolboxToken, env: row.env, ...claimOf(row) }, signal),
+      context.tunnels.whenConnected(row.id, hashToken(toolboxToken), waiting.signal),
+      call({ toolboxToken, env: row.env, ...claimOf(row) }),
     ])
   } finally {
     signal.removeEventListener('abort', stopWaiting)
     waiting.abort()
   }
+}
+
+/** A token, whose hash is stored; undefined where it runs with an earlier one. */
+async function nextToken(context: StepContext, row: SandboxRow, signal: AbortSignal): Promise<string | undefined> {
+  const { toolboxTokenHash: tokenHash } = row
+  if (tokenHash !== null && (await adopt(context, row, { tokenHash, signal }))) return undefined
+  const token = createToolboxToken()
+  const { leases, leaseOwner } = context
+  if (!(await leases.setToolboxToken(row.id, leaseOwner, hashToken(token)))) throw new LeaseLostError()
+  return token
 }
 
 /** W6: what waits in a warm pool does nothing before it is somebody's. */
@@ -115,8 +140,8 @@ async function adopt(
   row: SandboxRow,
   earlier: { tokenHash: string; signal: AbortSignal },
 ): Promise<boolean> {
-  const status = await runner.status(row.id, earlier.signal)
-  if (status.state !== 'running') return false
+  const status = await statusOn(runner, row.id, earlier.signal)
+  if (status?.state !== 'running') return false
   using patience = createDeadline(earlier.signal, adoptWaitMs)
   try {
     await tunnels.whenConnected(row.id, earlier.tokenHash, patience.signal)
@@ -126,6 +151,20 @@ async function adopt(
     earlier.signal.throwIfAborted()
     await runner.stop(row.id, { graceMs: 0 }, earlier.signal)
     return false
+  }
+}
+
+/** What a runner says of a sandbox; undefined when it has none. */
+export async function statusOn(
+  runner: RunnerClient,
+  id: string,
+  signal: AbortSignal,
+): Promise<SandboxStatus | undefined> {
+  try {
+    return await runner.status(id, signal)
+  } catch (error) {
+    if (error instanceof RunnerCallError && error.status === 404) return undefined
+    throw error
   }
 }
 

@@ -2,6 +2,7 @@ import type { SQL } from 'drizzle-orm'
 import { and, desc, eq, gt, inArray, isNull, ne, notInArray, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import type { SandboxUsage } from '../organizations/quota-limits.ts'
+import { runners } from '../runners/runner-table.ts'
 import { warmPools } from '../warm-pools/warm-pool-table.ts'
 import type { SandboxChangeStore, SandboxStoreOptions } from './sandbox-change-store.ts'
 import { createSandboxChangeStore, notifyOf } from './sandbox-change-store.ts'
@@ -42,15 +43,21 @@ export interface SandboxStore extends SandboxChangeStore {
   /** Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. */
   touch(activity: ReadonlyMap<string, number>): Promise<void>
   /**
-   * What is taken on each runner: disk by all that exists, cpu and memory by all that runs or shall. What waits in warm
-   * pools, which gives way to everything else, counts only `withWarm`.
+   * What is taken on each of some runners, or of those of a region: disk by all that exists, cpu and memory by all that
+   * runs or shall. What waits in warm pools, which gives way to everything else, counts only `withWarm`.
    */
-  usage(tx: Queryable, runnerIds: readonly string[], withWarm?: 'withWarm'): Promise<Map<string, RunnerUsage>>
+  usage(
+    tx: Queryable,
+    on: readonly string[] | { region: string },
+    withWarm?: 'withWarm',
+  ): Promise<Map<string, RunnerUsage>>
   /** What the sandboxes of an organization take of its quotas. */
   organizationUsage(tx: Queryable, organizationId: string): Promise<SandboxUsage>
   /** The sandbox whose running toolbox has the token with this SHA-256. */
   findByToolboxToken(tokenHash: string): Promise<{ id: string } | undefined>
-  /** Rows by id, destroyed ones too, whichever organization and runner they belong to. */
+  /** A row by id, a destroyed one too, whichever organization and runner it belongs to. */
+  findOne(id: string): Promise<SandboxRow | undefined>
+  /** The same of several. */
   findMany(ids: readonly string[]): Promise<SandboxRow[]>
   /** Ids of those that are stored as running on a runner. */
   startedOn(runnerId: string): Promise<string[]>
@@ -63,6 +70,7 @@ export interface SandboxStore extends SandboxChangeStore {
 export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
   const { database, changes, now } = options
   const { db } = database
+  const { findById, findByToken } = prepareLookups(db)
   return {
     ...createSandboxChangeStore(options),
     transaction: (work) => database.transaction(work),
@@ -95,8 +103,11 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
     usage,
     organizationUsage,
     async findByToolboxToken(tokenHash) {
-      const mine = eq(sandboxes.toolboxTokenHash, tokenHash)
-      const [row] = await db.select({ id: sandboxes.id }).from(sandboxes).where(mine)
+      const [row] = await findByToken.execute({ tokenHash })
+      return row
+    },
+    async findOne(id) {
+      const [row] = await findById.execute({ id })
       return row
     },
     async findMany(ids) {
@@ -123,6 +134,17 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
       const mine = eq(sandboxEvents.sandboxId, sandboxId)
       return await db.select().from(sandboxEvents).where(mine).orderBy(sandboxEvents.id)
     },
+  }
+}
+
+/** What is asked most: written out once, not at each call. */
+function prepareLookups(db: Queryable) {
+  const { id, toolboxTokenHash } = sandboxes
+  const byId = eq(id, sql.placeholder('id'))
+  const byToken = eq(toolboxTokenHash, sql.placeholder('tokenHash'))
+  return {
+    findById: db.select().from(sandboxes).where(byId).prepare('find_sandbox'),
+    findByToken: db.select({ id }).from(sandboxes).where(byToken).prepare('find_by_toolbox_token'),
   }
 }
 
@@ -177,10 +199,12 @@ const isStill = sql`(${sandboxes.state} in ('stopped', 'archived') and ${sandbox
 
 async function usage(
   tx: Queryable,
-  runnerIds: readonly string[],
+  on: readonly string[] | { region: string },
   withWarm?: 'withWarm',
 ): Promise<Map<string, RunnerUsage>> {
   const runs = sql`${sandboxes.state} <> 'error' and not ${isStill}`
+  const ids =
+    'region' in on ? tx.select({ id: runners.id }).from(runners).where(eq(runners.region, on.region)) : [...on]
   const rows = await tx
     .select({
       runnerId: sandboxes.runnerId,
@@ -192,12 +216,14 @@ async function usage(
     .from(sandboxes)
     .where(
       and(
-        inArray(sandboxes.runnerId, [...runnerIds]),
+        inArray(sandboxes.runnerId, ids),
         ne(sandboxes.state, 'destroyed'),
         withWarm === undefined ? isNull(sandboxes.warmPoolId) : undefined,
       ),
     )
     .groupBy(sandboxes.runnerId)
+    .prepare('runner_usage')
+    .execute()
   return new Map(rows.map(({ runnerId, ...taken }) => [runnerId ?? '', taken]))
 }
 
@@ -221,6 +247,8 @@ async function organizationUsage(tx: Queryable, organizationId: string): Promise
     })
     .from(sandboxes)
     .where(and(countsFor(organizationId), notInArray(sandboxes.state, ['destroyed', 'error', 'build_failed'])))
+    .prepare('organization_usage')
+    .execute()
   if (taken === undefined) throw new Error('a sum has no row')
   return taken
 }

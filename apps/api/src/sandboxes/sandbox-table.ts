@@ -302,3 +302,4 @@ export const sandboxEvents = pgTable(
 export type SandboxRow = typeof sandboxes.$inferSelect
 export type NewSandboxRow = typeof sandboxes.$inferInsert
 export type SandboxEventRow = typeof sandboxEvents.$inferSelect
+export type NewSandboxEventRow = typeof sandboxEvents.$inferInsert

@@ -19,9 +19,8 @@ export function createStartWaiter({ waitMs = STARTED_WAIT_MS, ...options }: Star
   return async (known, signal) => {
     // What was ready when it was asked for is not waited for.
     if (!isOnItsWay(known)) return started(known)
-    const { id } = known
-    const row = await wait(id, isOnItsWay, signal)
-    if (row !== undefined && isOnItsWay(row)) throw timeout(id, waitMs)
+    const row = await wait(known, isOnItsWay, signal)
+    if (row !== undefined && isOnItsWay(row)) throw timeout(known.id, waitMs)
     return started(row)
   }
 }

@@ -19,34 +19,42 @@ export interface StateWaiterOptions {
 export type Condition = (lifecycle: Pick<SandboxChange, 'state' | 'desiredState' | 'lost'>) => boolean
 
 /**
- * Waits while a condition holds for a sandbox, and returns its row as it is then, or when time is up. Throws the
- * caller's reason when that signal aborts.
+ * Waits while a condition holds for a sandbox whose row was read or written just now, and returns its row as it is then, or
+ * when time is up. Throws the caller's reason when that signal aborts.
  */
-export type StateWaiter = (id: string, condition: Condition, signal: AbortSignal) => Promise<SandboxRow | undefined>
+export type StateWaiter = (
+  known: SandboxRow,
+  condition: Condition,
+  signal: AbortSignal,
+) => Promise<SandboxRow | undefined>
 
 export function createStateWaiter({ changes, read, closing, waitMs }: StateWaiterOptions): StateWaiter {
   const waiting = new Set<Bell>()
   closing.addEventListener('abort', () => {
     for (const bell of waiting) bell.ring()
   })
-  return async (id, condition, signal) => {
+  return async (known, condition, signal) => {
+    const { id } = known
     const deadline = performance.now() + waitMs
     const bell = createBell()
-    const unsubscribe = changes.subscribe((change) => {
-      if (change === 'all' || (change.id === id && !condition(change))) bell.ring()
+    let news: SandboxRow | undefined
+    const unsubscribe = changes.subscribe((change, row) => {
+      if (change !== 'all' && (change.id !== id || condition(change))) return
+      news = row
+      bell.ring()
     })
     signal.addEventListener('abort', bell.ring)
     waiting.add(bell)
     try {
-      // A change between the caller's row and the subscription rang no bell.
-      let row = await read(id)
+      let row: SandboxRow | undefined = known
       while (row !== undefined && condition(row)) {
         signal.throwIfAborted()
         if (closing.aborted) throw new AppError('SERVICE_UNAVAILABLE', 'The server is shutting down')
         const leftMs = deadline - performance.now()
         if (leftMs <= 0) break
         await bell.wait(Math.min(leftMs, RECHECK_MS))
-        row = await read(id)
+        row = news ?? (await read(id))
+        news = undefined
       }
       return row
     } finally {

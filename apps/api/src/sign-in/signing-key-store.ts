@@ -1,11 +1,9 @@
 import { desc, lt, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Queryable } from '../database/database.ts'
 import { signingKeys } from './signing-key-table.ts'
 
 export type SigningKeyRow = typeof signingKeys.$inferSelect
-
-/** Any number that nothing else locks. */
-const ROTATION_LOCK = 7_304_503
 
 export interface SigningKeyStore {
   /** The newest first. */
@@ -26,7 +24,7 @@ export function createSigningKeyStore(db: Queryable): SigningKeyStore {
       await db.delete(signingKeys).where(lt(signingKeys.createdAt, time))
     },
     async lock() {
-      await db.execute(sql`select pg_advisory_xact_lock(${ROTATION_LOCK})`)
+      await db.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.keyRotation})`)
     },
   }
 }

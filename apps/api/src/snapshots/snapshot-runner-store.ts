@@ -49,6 +49,8 @@ export function createSnapshotRunnerStore({ db }: Pick<Database, 'db'>): Snapsho
         .select({ runnerId: snapshotRunners.runnerId })
         .from(snapshotRunners)
         .where(and(eq(snapshotRunners.ref, ref), eq(snapshotRunners.state, 'active')))
+        .prepare('snapshot_holders')
+        .execute()
       return rows.map(({ runnerId }) => runnerId)
     },
     async withSnapshot(text) {

@@ -36,8 +36,8 @@ export interface SnapshotStore extends SnapshotChangeStore {
   setFlag(id: string, flag: { enabled: boolean } | { general: boolean }): Promise<SnapshotRow | undefined>
   /** The row, unless it is removed; it stays as it is until `tx` is through. */
   lockUsable(tx: Queryable, id: string): Promise<SnapshotRow | undefined>
-  /** A sandbox was made from it. */
-  setUsed(tx: Queryable, id: string): Promise<void>
+  /** A sandbox is made from what is `known` of it. */
+  setUsed(tx: Queryable, known: Pick<SnapshotRow, 'id' | 'lastUsedAt'>): Promise<void>
   /** The row while `owner` holds its lease. */
   readLeased(id: string, owner: string): Promise<SnapshotRow | undefined>
   /** Decides where it is made. False when the lease is lost. */
@@ -87,18 +87,11 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
     async lockUsable(tx, id) {
       const mine = and(eq(snapshots.id, id), ne(snapshots.state, 'removed'))
       // Not `for update`: many sandboxes are made from one at once, and only its deletion has to wait.
-      const [row] = await tx.select().from(snapshots).where(mine).for('key share')
+      const locking = tx.select().from(snapshots).where(mine).for('key share')
+      const [row] = await locking.prepare('lock_snapshot').execute()
       return row
     },
-    async setUsed(tx, id) {
-      const at = new Date(now())
-      const before = new Date(at.getTime() - USED_PRECISION_MS)
-      await tx
-        .update(snapshots)
-        .set({ lastUsedAt: at })
-        // Written once a minute: what everybody uses is not written by everybody.
-        .where(and(eq(snapshots.id, id), or(isNull(snapshots.lastUsedAt), lt(snapshots.lastUsedAt, before))))
-    },
+    setUsed: (tx, known) => setUsed(tx, known, new Date(now())),
     async readLeased(id, owner) {
       const [row] = await db
         .select()
@@ -128,6 +121,17 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
   }
 }
 
+/** Written once a minute: what everybody uses is not written by everybody. */
+async function setUsed(tx: Queryable, known: Pick<SnapshotRow, 'id' | 'lastUsedAt'>, at: Date): Promise<void> {
+  const { id, lastUsedAt } = known
+  const before = new Date(at.getTime() - USED_PRECISION_MS)
+  if (lastUsedAt !== null && lastUsedAt >= before) return
+  await tx
+    .update(snapshots)
+    .set({ lastUsedAt: at })
+    .where(and(eq(snapshots.id, id), or(isNull(snapshots.lastUsedAt), lt(snapshots.lastUsedAt, before))))
+}
+
 async function find(db: Queryable, organizationId: string, idOrName: string): Promise<SnapshotRow | undefined> {
   const byName = eq(snapshots.name, idOrName)
   const mine = eq(snapshots.organizationId, organizationId)
@@ -144,6 +148,8 @@ async function find(db: Queryable, organizationId: string, idOrName: string): Pr
     )
     .orderBy(sql`case when ${byName} and ${mine} then 0 when ${byName} then 1 else 2 end`, snapshots.createdAt)
     .limit(1)
+    .prepare('find_snapshot')
+    .execute()
   return row
 }
 

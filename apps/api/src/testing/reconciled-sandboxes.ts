@@ -7,12 +7,12 @@ import type { BackupStore } from '../sandboxes/backups/backup-store.ts'
 import { createBackupStore } from '../sandboxes/backups/backup-store.ts'
 import { createSandboxFiles } from '../sandboxes/backups/sandbox-files.ts'
 import { createUploadStore } from '../sandboxes/backups/upload-store.ts'
-import type { SandboxColumns } from '../sandboxes/sandbox-change-store.ts'
+import type { NewSandbox, SandboxColumns } from '../sandboxes/sandbox-change-store.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import { createSandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import { createSandboxLeaseStore } from '../sandboxes/sandbox-lease-store.ts'
 import { planSandbox } from '../sandboxes/sandbox-plan.ts'
-import type { ReconcilerLimits } from '../sandboxes/sandbox-reconciler.ts'
+import type { ReconcilerLimits, SandboxReconciler } from '../sandboxes/sandbox-reconciler.ts'
 import { createSandboxReconciler } from '../sandboxes/sandbox-reconciler.ts'
 import { hashToken } from '../sandboxes/sandbox-steps.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
@@ -35,6 +35,8 @@ const log = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent')
 
 /** What a replica is made of here: all that keeps sandboxes as they are wanted. */
 export interface TestReplica {
+  /** The one that what is new is handed over to. */
+  reconciler: SandboxReconciler
   keeper: BackupKeeper
   /** As `kill -9` would: nothing is given back, and its leases run out. */
   die(): Promise<void>
@@ -57,7 +59,7 @@ export interface ReconciledSandboxes extends AsyncDisposable {
   /** Adds a runner of that name; answers its id. One that is taken out of `runners` cannot be called. */
   addRunner(name: string): Promise<string>
   startReplica(extra?: Partial<ReconcilerLimits>): TestReplica
-  insert(columns?: Partial<SandboxRow>): Promise<string>
+  insert(columns?: Partial<SandboxRow> & Pick<NewSandbox, 'lease'>): Promise<string>
   /** A started one. */
   started(columns?: Partial<SandboxRow>): Promise<string>
   /** A stopped one that has changed these files. */
@@ -95,7 +97,7 @@ export async function createReconciledSandboxes(now: () => number = Date.now): P
     if (row === undefined) throw new Error('the row is gone')
     return row
   }
-  async function insert(columns: Partial<SandboxRow> = {}): Promise<string> {
+  async function insert(columns: Parameters<ReconciledSandboxes['insert']>[0] = {}): Promise<string> {
     const at = new Date(now())
     const times = { changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at }
     const { ttlMinutes: _, ...plan } = planSandbox({})
@@ -174,17 +176,15 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
     files: createSandboxFiles({ store: backups, uploads, objects }),
     limits: { ...limits, ...extra },
   }
-  const reconcilers = [
-    createSandboxReconciler({ ...common, work: 'steps' }),
-    createSandboxReconciler({ ...common, work: 'transfers' }),
-  ]
+  const reconciler = createSandboxReconciler({ ...common, work: 'steps' })
+  const reconcilers = [reconciler, createSandboxReconciler({ ...common, work: 'transfers' })]
   const keeper = createBackupKeeper({
     ...{ store: { ...backups, lease: whileAlive(backups.lease) }, uploads, objects, runners, changes, log },
     limits: { pollMs: 20, retryMinMs: 1, leaseMs: 600_000 },
   })
   for (const part of [...reconcilers, keeper]) part.start()
   return {
-    keeper,
+    ...{ reconciler, keeper },
     async die() {
       dead = true
       // A statement under way would take the expired lease right back, for the ten minutes of these tests.

@@ -1,4 +1,5 @@
 import type {
+  LaunchSandbox,
   NetworkRules,
   ResizeSandbox,
   RunnerEvent,
@@ -200,10 +201,11 @@ export class ScriptedRunner implements AsyncDisposable {
     if (moved !== undefined) return moved
     const given = { text, archiveId: parameters.get('archive') ?? '' }
     const verb = verbOf(method, action)
-    this.calls.push(`${verb} ${id}`)
+    if (action !== 'launch') this.calls.push(`${verb} ${id}`)
     if (verb === 'status') return await this.do(verb, id, given)
     // As runners do: one call for a sandbox at a time, in the order of arrival.
-    const turn = (this.turns.get(id) ?? Promise.resolve()).then(() => this.do(verb, id, given))
+    const act = () => (action === 'launch' ? this.launch(id, text) : this.do(verb, id, given))
+    const turn = (this.turns.get(id) ?? Promise.resolve()).then(act)
     this.turns.set(
       id,
       turn.catch(() => undefined),
@@ -232,6 +234,16 @@ export class ScriptedRunner implements AsyncDisposable {
       default:
         return undefined
     }
+  }
+
+  /** The calls `make` and `start`, one after the other. */
+  private async launch(id: string, text: string): Promise<[number, unknown?]> {
+    const { spec, start } = JSON.parse(text) as LaunchSandbox
+    this.calls.push(`make ${id}`)
+    const made = await this.do('make', id, { text: JSON.stringify(spec), archiveId: '' })
+    if (made[0] !== 200) return made
+    this.calls.push(`start ${id}`)
+    return await this.do('start', id, { text: JSON.stringify(start), archiveId: '' })
   }
 
   private async do(verb: RunnerVerb, id: string, given: Given): Promise<[number, unknown?]> {

@@ -5,6 +5,7 @@ import { sql } from 'drizzle-orm'
 import { generateApiKey, hashApiKey, isApiKey, shownParts } from '../api-keys/api-key.ts'
 import { createApiKeyStore } from '../api-keys/api-key-store.ts'
 import { permissions } from '../auth/permission.ts'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database } from '../database/database.ts'
 import { createOrganizationStore } from '../organizations/organization-store.ts'
 import { UNLIMITED_QUOTAS } from '../organizations/quota-limits.ts'
@@ -13,8 +14,6 @@ import { createSignInStore } from '../sign-in/sign-in-store.ts'
 import { readSecretFile, writeSecretFile } from './secret-file.ts'
 import { createUserStore } from './user-store.ts'
 
-/** Any number that nothing else locks. */
-const FIRST_START_LOCK = 7_304_502
 const API_KEY_FILE = 'api-key'
 const ADMINISTRATOR_LOGIN = 'admin'
 const API_KEY_NAME = 'first start'
@@ -36,7 +35,7 @@ export async function ensureAdministrator(options: {
 }): Promise<void> {
   const file = apiKeyFile(options.dataDir)
   await options.database.transaction(async (tx) => {
-    await tx.execute(sql`select pg_advisory_xact_lock(${FIRST_START_LOCK})`)
+    await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.firstStart})`)
     const userStore = createUserStore(tx)
     if (await userStore.hasAdministrator()) return
     const key = await keepKey(file)

@@ -65,6 +65,8 @@ export function createWarmClaimStore(options: {
         .orderBy(sql`${warmPools.organizationId} is null`, asc(sandboxes.createdAt))
         .limit(1)
         .for('update', { of: sandboxes, skipLocked: true })
+        .prepare('lock_warm_member')
+        .execute()
       return row
     },
     async isNameTaken(tx, organizationId, name) {

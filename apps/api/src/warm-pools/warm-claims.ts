@@ -1,6 +1,7 @@
 import { AppError, DEFAULT_SANDBOX_USER, DEFAULT_TARGET, UNCLAIMABLE_VARIABLES } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
+import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Quotas } from '../organizations/quotas.ts'
 import type { RunnerService } from '../runners/runner-service.ts'
 import { sizeOf } from '../sandboxes/sandbox-origins.ts'
@@ -19,7 +20,7 @@ const MAX_TRIES = 4
 export interface WarmClaimsOptions {
   store: WarmClaimStore
   sandboxStore: Pick<SandboxStore, 'organizationUsage'>
-  quotas: Pick<Quotas, 'requireActive' | 'checkSandboxOf'>
+  quotas: Pick<Quotas, 'checkSandboxOf'>
   runners: Pick<RunnerService, 'readyIds'>
   tunnels: Pick<ToolboxTunnels, 'get'>
   demand: Pick<WarmPoolDemand, 'record'>
@@ -34,6 +35,8 @@ export interface ClaimRequest {
   plan: SandboxPlan
   /** Undefined where the plan brings a build of its own. */
   snapshot: SnapshotRow | undefined
+  /** The caller's, while it is being locked. */
+  organization: Promise<OrganizationRow>
 }
 
 export interface WarmClaims {
@@ -78,13 +81,12 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
       const { plan, caller, snapshot } = request
       if (snapshot === undefined || !isClaimable(plan)) return undefined
       const { organizationId } = caller
-      // First of all locks, for everybody. Where the region is known the next statement travels with it.
-      const locking = quotas.requireActive(tx, organizationId)
-      const target = plan.target ?? (await locking).defaultRegionId ?? DEFAULT_TARGET
+      // Where the region is known the next statement travels with the lock.
+      const target = plan.target ?? (await request.organization).defaultRegionId ?? DEFAULT_TARGET
       const { id: snapshotId, ref: snapshotRef } = snapshot
       const size = sizeOf(plan, snapshot)
       const wanted = { organizationId, snapshotId, snapshotRef, target, ...size }
-      const [organization, member] = await Promise.all([locking, lockLive(tx, wanted)])
+      const [organization, member] = await Promise.all([request.organization, lockLive(tx, wanted)])
       const isOwn = member !== undefined && member.poolOrganizationId !== null
       if (!isOwn) options.demand.record({ snapshotId, target }, member === undefined ? 'misses' : 'claims')
       if (member === undefined) return undefined

@@ -4,6 +4,7 @@ import type { Quotas } from '../organizations/quotas.ts'
 import { pickRunner } from '../runners/placement.ts'
 import type { RunnerService } from '../runners/runner-service.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
+import type { SandboxReconciler } from '../sandboxes/sandbox-reconciler.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
 import type { NewSandboxRow, SandboxRow } from '../sandboxes/sandbox-table.ts'
 import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
@@ -20,6 +21,7 @@ export interface WarmMemberMakerOptions {
   runners: Pick<RunnerService, 'lockCandidates'>
   quotas: Pick<Quotas, 'checkSandbox'>
   changes: Pick<SandboxChanges, 'emit'>
+  reconciler: Pick<SandboxReconciler, 'handOver'>
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -54,6 +56,7 @@ export function createWarmMemberMaker(options: WarmMemberMakerOptions): WarmMemb
 
   return async (pool, runners) => {
     const able = runners.filter(({ abilities }) => abilities?.claims?.available === true)
+    using handover = options.reconciler.handOver()
     const row = await options.database.transaction(async (tx) => {
       const { organizationId, snapshotId, target } = pool
       const snapshot = await options.snapshots.lockUsable(tx, snapshotId)
@@ -67,9 +70,12 @@ export function createWarmMemberMaker(options: WarmMemberMakerOptions): WarmMemb
       const version = runners.find(({ id }) => id === runnerId)?.version ?? null
       const placed = { warmPoolId: pool.id, warmRunnerVersion: version, runnerId, target }
       const at = new Date(options.now())
-      return await store.insert(tx, { ...memberOf(snapshot, at), ...placed }, { kind: 'reconciler' })
+      const values = { ...memberOf(snapshot, at), ...placed, lease: handover.lease(runnerId) }
+      const inserted = await store.insert(tx, values, { kind: 'reconciler' })
+      if (inserted === undefined) throw new Error('a row without a name has a name that is taken')
+      return inserted
     })
-    if (row === undefined) throw new Error('a row without a name has a name that is taken')
+    handover.complete(row)
     options.changes.emit(row)
     return row
   }

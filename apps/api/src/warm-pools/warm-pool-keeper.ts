@@ -1,6 +1,7 @@
 import { AppError } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database } from '../database/database.ts'
 import { isSuspended } from '../organizations/suspension.ts'
 import { isCrowded } from '../runners/placement.ts'
@@ -15,8 +16,6 @@ import { DEMAND_WINDOW_MS, planPools } from './warm-pool-plan.ts'
 import type { WarmMember, WarmPool, WarmPoolStore, WarmRunner } from './warm-pool-store.ts'
 import type { WarmPoolRow } from './warm-pool-table.ts'
 
-/** Any number that nothing else locks. */
-const KEEPER_LOCK = 7_304_504
 /** How late anything is noticed that nobody tells of, in milliseconds. */
 const POLL_MS = 2_000
 /** From a claim to the look that refills the pool, in milliseconds: what was claimed has its first work done meanwhile. */
@@ -109,7 +108,7 @@ class Keeper implements WarmPoolKeeper {
     await demand.flush()
     this.ready = [...(await store.readyCounts()).values()].reduce((sum, count) => sum + count, 0)
     await database.transaction(async (tx) => {
-      const rows = await tx.execute(sql`select pg_try_advisory_xact_lock(${KEEPER_LOCK}) as locked`)
+      const rows = await tx.execute(sql`select pg_try_advisory_xact_lock(${advisoryLocks.warmPoolKeeper}) as locked`)
       if (rows[0]?.['locked'] === true) await this.keep()
     })
   }

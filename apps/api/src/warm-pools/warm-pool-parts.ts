@@ -8,6 +8,7 @@ import type { RegionService } from '../regions/region-service.ts'
 import type { RunnerService } from '../runners/runner-service.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import type { SandboxOrigins } from '../sandboxes/sandbox-origins.ts'
+import type { SandboxReconciler } from '../sandboxes/sandbox-reconciler.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
 import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
 import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
@@ -30,6 +31,7 @@ export interface WarmPoolPartsOptions {
   database: Database
   store: SandboxStore
   changes: SandboxChanges
+  reconciler: Pick<SandboxReconciler, 'handOver'>
   quotas: Quotas
   runners: Pick<RunnerService, 'readyIds' | 'lockCandidates' | 'onReady'>
   tunnels: Pick<ToolboxTunnels, 'get'>

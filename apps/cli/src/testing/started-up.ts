@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { LOCK_FILE_NAME } from '../up/data-folder-lock.ts'
 
 /** Far above what a start takes, and below the tests' own deadline, which would not tell what was printed. */
-const PRINT_DEADLINE_MS = 30_000
+const PRINT_DEADLINE_MS = 120_000
 
 export interface StartedUp {
   readonly child: ChildProcess

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { describeForks } from './driver-fork-conformance.ts'
 import { describeRestart, describeTraces } from './driver-restart-conformance.ts'
 import type { GetHarness } from './testing/conformance-terms.ts'
-import { ENDS_WITHIN_MS, folders, GRACE_MS, START } from './testing/conformance-terms.ts'
+import { expectTraces, folders, GRACE_MS, START } from './testing/conformance-terms.ts'
 import type { CreateDriverHarness, DriverHarness } from './testing/driver-harness.ts'
 
 const MIB = 1024 * 1024
@@ -248,7 +248,7 @@ function describeLimits(get: GetHarness): void {
     const result = await sandbox.exec(['sh', '-c', 'for i in $(seq 100); do sleep 1000 >/dev/null 2>&1 & done'])
     expect(result.stderr).toMatch(/fork/i)
     await get().driver.remove(sandbox.sandboxId)
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 
   it('gives the cpu time of the limit and no more', async () => {
@@ -289,8 +289,7 @@ function describeEnds(get: GetHarness): void {
     )
     await driver.stop(stubborn.sandboxId, 1)
     expect((await get().traces()).filter((trace) => trace.includes('trap "" TERM'))).toEqual([])
-    // Its disk is unmounted a moment later.
-    await expect.poll(() => get().traces(), { timeout: ENDS_WITHIN_MS }).toEqual(folders(polite, stubborn))
+    await expectTraces(get, folders(polite, stubborn))
   })
 
   it('tells that a sandbox ended, and with which code', async () => {
@@ -309,7 +308,7 @@ function describeEnds(get: GetHarness): void {
     const status = get().nextStatus(sandbox.sandboxId)
     await get().killFirstProcess(sandbox.sandboxId)
     expect(await status).toMatchObject({ state: 'stopped', reason: 'killed by SIGKILL' })
-    expect(await get().traces()).toEqual(folders(sandbox))
+    await expectTraces(get, folders(sandbox))
   })
 
   it('tells that a sandbox ended for want of memory', async () => {

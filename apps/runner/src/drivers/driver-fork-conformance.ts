@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { SandboxSpec } from '@atoll/protocol'
 import { expect, it } from 'vitest'
 import type { GetHarness } from './testing/conformance-terms.ts'
-import { ENDS_WITHIN_MS, GRACE_MS } from './testing/conformance-terms.ts'
+import { expectTraces, GRACE_MS } from './testing/conformance-terms.ts'
 import type { ProbedSandbox } from './testing/driver-harness.ts'
 
 /** Forks made at once of one sandbox. */
@@ -73,7 +73,7 @@ function describeFiles(get: GetHarness, fork: Fork): void {
     await get().driver.remove(parent.sandboxId)
     expect(await read(grandchild, 'cat file')).toBe('one\ntwo\nthree\n')
     await get().driver.remove(grandchild.sandboxId)
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 }
 
@@ -101,7 +101,7 @@ function describeForkCalls(get: GetHarness, fork: Fork): void {
     await expect(create({ forkOf: 'nobody' })).rejects.toMatchObject({ code: 'SANDBOX_NOT_FOUND' })
     await expect(create({ forkOf: 'child' })).rejects.toMatchObject({ code: 'SANDBOX_NOT_FOUND' })
     await expect(create({ limits })).rejects.toMatchObject({ code: 'BAD_REQUEST' })
-    expect(await get().traces()).toEqual(['folder parent'])
+    await expectTraces(get, ['folder parent'])
     await create({})
   })
 
@@ -194,6 +194,6 @@ function describeManyForks(get: GetHarness): void {
       }
     }
     await get().driver.stop(parent.sandboxId, GRACE_MS)
-    await expect.poll(() => get().traces(), { timeout: ENDS_WITHIN_MS }).toEqual([`folder ${parent.sandboxId}`])
+    await expectTraces(get, [`folder ${parent.sandboxId}`])
   })
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import type { GetHarness } from './testing/conformance-terms.ts'
-import { folders, GRACE_MS, START } from './testing/conformance-terms.ts'
+import { ENDS_WITHIN_MS, expectTraces, folders, GRACE_MS, START } from './testing/conformance-terms.ts'
 
 /** A driver that ended, in whatever way, is followed by one that knows its sandboxes. */
 export function describeRestart(get: GetHarness): void {
@@ -31,11 +31,13 @@ export function describeRestart(get: GetHarness): void {
       await sandbox.ended
     })
     const { sandboxId } = sandbox
-    const status = get().driver.get(sandboxId)
     // It may also have seen the last of it alive, and then tells.
-    const settled = (await status).state === 'stopped' ? await status : await get().nextStatus(sandboxId)
+    const told = get().nextStatus(sandboxId)
+    told.catch(() => undefined)
+    const status = await get().driver.get(sandboxId)
+    const settled = status.state === 'stopped' ? status : await told
     expect(settled).toEqual({ sandboxId, state: 'stopped', reason: 'exit 5' })
-    expect(await get().traces()).toEqual(folders(sandbox))
+    await expectTraces(get, folders(sandbox))
     const again = await get().startSandbox({}, { sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
   })
@@ -49,7 +51,7 @@ export function describeRestart(get: GetHarness): void {
       await sandbox.ended
     })
     expect(await get().driver.get(sandboxId)).toMatchObject({ state: 'stopped' })
-    expect(await get().traces()).toEqual(folders(sandbox))
+    await expectTraces(get, folders(sandbox))
     const again = await get().startSandbox({ network: 'nat' }, { sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
   })
@@ -73,6 +75,39 @@ export function describeRestart(get: GetHarness): void {
       expect((await sandbox.exec('echo works')).stdout).toBe('works\n')
       await get().driver.remove(sandboxId)
     }
+    await expectTraces(get, [])
+  })
+
+  describeLaunchRestart(get)
+}
+
+/** Traces of a launch that show how far it has come: its files, its network, its runtime. */
+const STAGES = [/^folder .*\.draft-/m, /^network device /m, /^cgroup /m]
+
+function describeLaunchRestart(get: GetHarness): void {
+  it.each(STAGES)('survives being killed while sandboxes are launched, when there is %s', async (stage) => {
+    const { driver, defaultSpec } = get()
+    const spec = { ...defaultSpec, network: 'nat' as const }
+    const ids = Array.from({ length: 4 }, () => randomUUID())
+    const launches = ids.map((sandboxId) => driver.launch(sandboxId, { spec, start: START }))
+    const settled = Promise.allSettled(launches)
+    let over = false
+    void settled.then(() => {
+      over = true
+    })
+    // All of them may be over before one is seen under way.
+    while (!over && !stage.test((await get().traces()).join('\n')));
+    await get().crash()
+    await settled
+    const known = await get().driver.list()
+    const running = known.filter(({ state }) => state === 'running')
+    const devices = (await get().traces()).filter((trace) => trace.startsWith('network device '))
+    expect(devices.length).toBeLessThanOrEqual(running.length)
+    for (const sandboxId of ids) {
+      const launched = await get().driver.launch(sandboxId, { spec, start: START })
+      expect(launched).toEqual({ sandboxId, state: 'running' })
+      await get().driver.remove(sandboxId)
+    }
     expect(await get().traces()).toEqual([])
   })
 }
@@ -83,7 +118,7 @@ export function describeTraces(get: GetHarness): void {
     const sandboxes = await Promise.all([get().startSandbox({ network: 'nat' }), get().startSandbox({ user: 'root' })])
     expect((await get().traces()).join('\n')).toMatch(/process .*\n(.*\n)*cgroup /)
     for (const { sandboxId } of sandboxes) await get().driver.remove(sandboxId)
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 
   it('stops everything at the end, tells so, and refuses to start more', async () => {
@@ -95,8 +130,8 @@ export function describeTraces(get: GetHarness): void {
     expect(await status).toMatchObject({ state: 'stopped', reason: 'runner is shutting down' })
     await expect(harness.driver.start(sandbox.sandboxId, START)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
     await harness.driver[Symbol.asyncDispose]()
-    expect(await harness.traces()).toEqual(folders(sandbox))
-    expect(await harness.sharedTraces()).toEqual([])
+    await expectTraces(get, folders(sandbox))
+    await expect.poll(() => harness.sharedTraces(), { timeout: ENDS_WITHIN_MS }).toEqual([])
     await harness.crash()
     const again = await harness.startSandbox({ network: 'nat' }, { sandboxId: sandbox.sandboxId })
     expect((await again.exec('cat file')).stdout).toBe('kept\n')

@@ -51,6 +51,6 @@ export async function startFakeApi(token: string): Promise<FakeApi> {
 
 /** A link that ends first, as tests make it end, was not to be welcomed. */
 async function welcome(peer: TunnelPeer): Promise<void> {
-  const limits = { timeoutMs: 10_000, maxResponseBytes: 1_000 }
+  const limits = { timeoutMs: 60_000, maxResponseBytes: 1_000 }
   await requestBuffered(peer, { method: 'POST', path: '/ready' }, limits).catch(() => undefined)
 }

@@ -10,7 +10,7 @@ import { InterpreterEnded } from './interpreter-process.ts'
 export const MAX_WAITING = 32
 const DEFAULT_TIMEOUT_SECONDS = 600
 /** From the interrupt, which code may catch, to the end of its interpreter. */
-const INTERRUPT_GRACE_MS = 2_000
+const INTERRUPT_GRACE_MS = 5_000
 const CLOSE_TIMEOUT = 4008
 const CLOSE_TRY_LATER = 1013
 

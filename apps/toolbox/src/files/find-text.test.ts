@@ -332,7 +332,7 @@ describe('a program named rg', () => {
     // Both endings below make it fail.
     answered.catch(() => {})
     const readPid = () => readFile(pidFile, 'utf8').catch(() => '')
-    await expect.poll(readPid, { timeout: 10_000 }).not.toBe('')
+    await expect.poll(readPid).not.toBe('')
     return { faked, stop, pid: Number(await readPid()) }
   }
 
@@ -341,13 +341,13 @@ describe('a program named rg', () => {
   it('that never ends is ended when its caller leaves, and with the toolbox', async () => {
     const left = await startEndless()
     left.stop.abort()
-    await expect.poll(isGone(left.pid), { timeout: 10_000 }).toBe(true)
+    await expect.poll(isGone(left.pid)).toBe(true)
     expect(left.faked.errors).toEqual([])
     await left.faked[Symbol.asyncDispose]()
     await toolbox[Symbol.asyncDispose]()
     const stopped = await startEndless()
     await stopped.faked[Symbol.asyncDispose]()
-    await expect.poll(isGone(stopped.pid), { timeout: 10_000 }).toBe(true)
+    await expect.poll(isGone(stopped.pid)).toBe(true)
     await toolbox[Symbol.asyncDispose]()
   })
 })

@@ -11,7 +11,6 @@ beforeEach(async () => {
 })
 afterEach(() => toolbox[Symbol.asyncDispose]())
 
-const POLL = { timeout: 10_000 }
 const at = (name: string) => join(toolbox.folder, name)
 const upload = (path: string | Buffer, body: Buffer | string, headers: Record<string, string> = {}) =>
   toolbox.call('POST', '/files/upload-v2', { query: { path }, headers, body: Buffer.from(body) })
@@ -24,7 +23,7 @@ async function beginUpload(path: string, bytes: number) {
   )
   stream.write(Buffer.alloc(bytes, 'n'))
   await expect
-    .poll(async () => (await readdir(toolbox.folder)).filter((name) => name.endsWith('.part')), POLL)
+    .poll(async () => (await readdir(toolbox.folder)).filter((name) => name.endsWith('.part')))
     .toHaveLength(1)
   return stream
 }
@@ -68,7 +67,7 @@ describe('the newer upload', () => {
     await writeFile(at('file'), 'old')
     const stream = await beginUpload('file', bytes)
     stream.reset()
-    await expect.poll(() => readdir(toolbox.folder), POLL).toEqual(['file'])
+    await expect.poll(() => readdir(toolbox.folder)).toEqual(['file'])
     expect(await readFile(at('file'), 'utf8')).toBe('old')
     expect(toolbox.errors).toEqual([])
   })

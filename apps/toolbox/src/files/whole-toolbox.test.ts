@@ -96,7 +96,7 @@ function countBytes(peer: TunnelPeer, path: string, headers: Record<string, stri
   })
 }
 
-describe('files larger than memory', { timeout: 120_000 }, () => {
+describe('files larger than memory', () => {
   async function makeSparse(name: string, bytes: number): Promise<void> {
     await writeFile(at(name), '')
     await truncate(at(name), bytes)
@@ -162,7 +162,7 @@ describe('a toolbox killed in the middle of an upload', () => {
       { onResponse() {}, onData() {}, onEnd() {}, onReset() {} },
     )
     stream.write(Buffer.alloc(500_000))
-    await expect.poll(async () => (await readdir(home)).length, { timeout: 10_000 }).toBe(2)
+    await expect.poll(async () => (await readdir(home)).length).toBe(2)
     toolbox.child.kill('SIGKILL')
     await toolbox.exited
     expect(await readFile(at('file'), 'utf8')).toBe('old')

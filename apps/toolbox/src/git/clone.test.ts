@@ -2,16 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { GitCalls } from '../testing/call-git.ts'
 import { gitCalls } from '../testing/call-git.ts'
 import type { GitRemote } from '../testing/git-remote.ts'
 import { gitIn, startGitRemote } from '../testing/git-remote.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { createTestToolbox } from '../testing/test-toolbox.ts'
-
-// Each test runs several git processes, one after another.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const ada = { username: 'ada', password: 'p@ss:/?#"word' }
 

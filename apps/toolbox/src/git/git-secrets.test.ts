@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +8,8 @@ import { gitCalls } from '../testing/call-git.ts'
 import { startGitRemote } from '../testing/git-remote.ts'
 import { createTestToolbox } from '../testing/test-toolbox.ts'
 
-const SECRET = 'sesame-4b1d9c'
+/** Its own: another run beside this one looks for its secret, too. */
+const SECRET = `sesame-${randomUUID()}`
 const credentials = { username: 'ada', password: SECRET }
 
 it('a password is in no file, no command line and no environment while git uses it', async () => {

@@ -1,15 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { GitCalls } from '../testing/call-git.ts'
 import { gitCalls } from '../testing/call-git.ts'
 import type { GitRemote } from '../testing/git-remote.ts'
 import { gitIn, startGitRemote } from '../testing/git-remote.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { createTestToolbox } from '../testing/test-toolbox.ts'
-
-// Each test runs dozens of git processes, one after another.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const ada = { username: 'ada', password: 'secret-9c21' }
 const author = { author: 'Ada', email: 'ada@example.com' }

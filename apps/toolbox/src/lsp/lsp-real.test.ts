@@ -8,7 +8,7 @@ import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
 /** Programs that start cold on a busy machine. */
-const START_TIMEOUT_MS = 90_000
+const START_TIMEOUT_MS = 150_000
 
 let toolbox: TestToolbox
 let front: ChannelFront
@@ -30,7 +30,7 @@ async function file(name: string, text: string): Promise<string> {
 const post = (path: string, json: object) => toolbox.call('POST', `/lsp/${path}`, { json, timeoutMs: START_TIMEOUT_MS })
 const names = (list: unknown) => (list as { name: string }[]).map(({ name }) => name)
 
-describe('typescript-language-server', { timeout: START_TIMEOUT_MS }, () => {
+describe('typescript-language-server', () => {
   const project = { languageId: 'typescript', pathToProject: 'ts' }
 
   it('completes, and lists the symbols of a file and of the project', async () => {
@@ -103,7 +103,7 @@ describe('typescript-language-server', { timeout: START_TIMEOUT_MS }, () => {
   })
 })
 
-describe('pyright', { timeout: START_TIMEOUT_MS }, () => {
+describe('pyright', () => {
   const project = { languageId: 'python', pathToProject: 'py' }
 
   it('completes, and lists the symbols of a file and of the project', async () => {

@@ -15,8 +15,6 @@ const LOOPBACK: LookupAddress[] = [
   { address: '127.0.0.1', family: 4 },
   { address: '::1', family: 6 },
 ]
-/** From one address to the next. */
-const ATTEMPT_TIMEOUT_MS = 250
 const CONNECT_DEADLINE_MS = 5_000
 /** A server may think this long before its answer begins. */
 const ANSWER_DEADLINE_MS = 300_000
@@ -157,14 +155,17 @@ function sendBody(body: Duplex, call: ClientRequest): void {
   })
 }
 
-/** Whatever the sandbox's files say of localhost. */
+/**
+ * Whatever the sandbox's files say of localhost. An address without a server refuses at once, and the other is tried; a
+ * time after which it would be tried, too, passes by itself in a process that is kept from running, connected or not.
+ */
 function connectToLoopback(port: number): Socket {
   return connect({
     host: 'localhost',
     port,
     lookup: (_host, _options, done) => done(null, LOOPBACK),
     autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: ATTEMPT_TIMEOUT_MS,
+    autoSelectFamilyAttemptTimeout: CONNECT_DEADLINE_MS,
   })
 }
 

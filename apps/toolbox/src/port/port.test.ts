@@ -1,16 +1,22 @@
 import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { openDuplex, requestBuffered } from '@atoll/tunnel'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocketServer } from 'ws'
 import type { ChannelFront } from '../testing/channel-client.ts'
 import { startChannelFront } from '../testing/channel-client.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
+
+/** Longer than a process that shares its processors may be kept from running. */
+const BUSY_MS = 400
 
 let toolbox: TestToolbox
 let front: ChannelFront
@@ -50,10 +56,12 @@ function withBody(answer: (req: IncomingMessage, res: ServerResponse, body: Buff
   }
 }
 
-async function freePort(): Promise<number> {
-  const { server, port } = await serve(() => {})
-  await new Promise((resolve) => server.close(resolve))
-  return port
+/** A port that nothing listens on, and that nobody else is given meanwhile: a connection has it. */
+async function unheardPort(): Promise<number> {
+  const { port } = await serve(() => {})
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  return socket.localPort ?? 0
 }
 
 describe('the list of ports', () => {
@@ -74,7 +82,7 @@ describe('the list of ports', () => {
   it('tells whether one of 3000 to 9999 is in use', async () => {
     const child = spawn(process.execPath, [
       '-e',
-      `const s = require('http').createServer(); const next = (p) => { s.once('error', () => next(p + 1)); s.listen(p, '127.0.0.1', () => console.log(p)) }; next(3100)`,
+      `const s = require('http').createServer(); const next = (p) => { s.once('error', () => next(p + 1)); s.listen(p, '127.0.0.1', () => console.log(p)) }; next(${randomInt(3000, 9000)})`,
     ])
     const port = Number(String((await once(child.stdout, 'data'))[0]))
     try {
@@ -112,7 +120,7 @@ describe('a call to a port', () => {
         headers: { host: '3000-abc.localhost', 'x-own': 'kept', 'content-length': '5' },
         body: 'bytes',
       },
-      { timeoutMs: 5_000, maxResponseBytes: 10_000 },
+      { timeoutMs: 60_000, maxResponseBytes: 10_000 },
     )
     expect(response.status).toBe(201)
     expect(response.headers['x-answer']).toBe('yes')
@@ -133,13 +141,26 @@ describe('a call to a port', () => {
   })
 
   it('is marked when the toolbox itself refuses it, which no server can do', async () => {
-    const refused = await toolbox.call('GET', `/proxy/${await freePort()}/`)
+    const refused = await toolbox.call('GET', `/proxy/${await unheardPort()}/`)
     expect([refused.status, refused.headers['x-atoll-toolbox-refusal']]).toEqual([502, 'PORT_UNREACHABLE'])
     const { port } = await serve((_req, res) => {
       res.writeHead(502, { 'x-atoll-toolbox-refusal': 'PORT_UNREACHABLE', 'x-own': 'kept' }).end()
     })
     const { status, headers } = await toolbox.call('GET', `/proxy/${port}/`)
     expect([status, headers['x-own'], headers['x-atoll-toolbox-refusal']]).toEqual([502, 'kept', undefined])
+  })
+
+  it('reaches the server though this process is busy for long after it began to connect', async () => {
+    const { port } = await serve((_req, res) => res.end('late'))
+    const beBusy = () => {
+      const until = performance.now() + BUSY_MS
+      while (performance.now() < until);
+    }
+    // Some ticks after the socket is made it connects, and a turn later it can be seen to be connected.
+    const soon = () => process.nextTick(() => process.nextTick(() => queueMicrotask(beBusy)))
+    subscribe('net.client.socket', soon)
+    onTestFinished(() => void unsubscribe('net.client.socket', soon))
+    expect((await toolbox.call('GET', `/proxy/${port}/`)).body.toString()).toBe('late')
   })
 
   it('finds a server on the IPv6 loopback', async () => {
@@ -240,7 +261,7 @@ describe('a call to a port', () => {
   })
 
   it('is a 502 where nothing listens, with or without an upgrade', async () => {
-    const port = await freePort()
+    const port = await unheardPort()
     const response = await toolbox.call('GET', `/proxy/${port}/`)
     expect(response.status).toBe(502)
     expect(bodyOf(response)).toMatchObject({

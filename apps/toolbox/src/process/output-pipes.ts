@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 
 /** Pipes made at a time, and kept for reuse. */
 const BATCH_SIZE = 8
-const MAKE_DEADLINE_MS = 5_000
+const MAKE_DEADLINE_MS = 15_000
 /** Read at a time. */
 const READ_BYTES = 64 * 1024
 /** The most a pipe of an unprivileged user can hold is 1 MiB: more has come after draining began. */

@@ -5,12 +5,12 @@ const KILL_GRACE_MS = 500
 /** How often a session that was signalled is looked at. */
 const POLL_MS = 20
 /** How long to wait for the kernel after SIGKILL. */
-const KILLED_DEADLINE_MS = 2_000
+const KILLED_DEADLINE_MS = 5_000
 
 /**
  * Ends every process in a terminal's session, in whatever group, even one that ignores SIGHUP. `leader` is its shell,
  * which must still run: while a process of the session is left, its number cannot become another's. Resolves when all
- * have ended, or after 2.5 s.
+ * have ended, or after 5.5 s.
  */
 export async function endSession(leader: number, graceMs = KILL_GRACE_MS): Promise<void> {
   // A stopped process hears of nothing before it continues; an interactive shell ignores SIGTERM.

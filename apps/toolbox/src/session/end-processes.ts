@@ -5,7 +5,7 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 const FIRST_POLL_MS = 5
 const LONGEST_POLL_MS = 100
 /** How long SIGKILL is repeated: a process may start another before it dies. */
-const KILLED_DEADLINE_MS = 1_000
+const KILLED_DEADLINE_MS = 5_000
 
 export interface EndProcessesOptions {
   group: number
@@ -17,7 +17,7 @@ export interface EndProcessesOptions {
 /**
  * Ends a process group and every process that was started with `mark` in its environment: SIGTERM, after the grace
  * SIGKILL. The mark finds what has left the group, as daemons do; a process that has dropped its environment too is not
- * found. Resolves when none is left, at most 1 s after the grace.
+ * found. Resolves when none is left, at most 5 s after the grace.
  */
 export async function endProcesses({ group, mark, graceMs }: EndProcessesOptions): Promise<void> {
   const startedAt = performance.now()

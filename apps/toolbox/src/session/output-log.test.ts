@@ -126,7 +126,7 @@ describe('the bounds', () => {
     for (let written = 0; written < bytes; written += piece.length) await append(log, 'stdout', piece)
   }
 
-  it('keep the newest output of one command, and tell what is missing', { timeout: 60_000 }, async () => {
+  it('keep the newest output of one command, and tell what is missing', async () => {
     const log = new LogStore().createLog({})
     await fill(log, MAX_COMMAND_SEGMENTS + 3)
     log.append('stdout', Buffer.from('the end'))
@@ -141,7 +141,7 @@ describe('the bounds', () => {
     log.release()
   })
 
-  it('let commands that ended make room, in a session and in all', { timeout: 120_000 }, async () => {
+  it('let commands that ended make room, in a session and in all', async () => {
     const store = new LogStore()
     const session = {}
     const first = store.createLog(session)

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ChannelClient, ChannelFront, ChannelOptions } from '../testing/channel-client.ts'
 import { startChannelFront } from '../testing/channel-client.ts'
 import type { SessionClient } from '../testing/session-client.ts'
-import { createSession, NEW_SDK } from '../testing/session-client.ts'
+import { createSession, NEW_SDK, untilFile } from '../testing/session-client.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { createTestToolbox } from '../testing/test-toolbox.ts'
 
@@ -27,9 +27,15 @@ afterEach(async () => {
 })
 
 const go = (name = 'go') => writeFile(join(toolbox.folder, name), '')
-const waitFor = (name = 'go') => `while ! [ -e ${name} ]; do sleep 0.01; done`
 const follow = (id: string, options: ChannelOptions = VERSION, query = '?follow=true') =>
   front.connect(`${session.path}/command/${id}/logs${query}`, options)
+
+/** Starts a command that has written `a`, and writes `b` to its other stream when it is told to go. */
+async function startBoth(): Promise<string> {
+  const id = await session.start(`echo a; ${untilFile('go')}; echo b >&2`)
+  await session.logged(id, 'a')
+  return id
+}
 
 /** Everything until the close, which must be a normal one. */
 async function all(client: ChannelClient): Promise<Buffer> {
@@ -40,11 +46,15 @@ async function all(client: ChannelClient): Promise<Buffer> {
 
 describe('a follower over a WebSocket', () => {
   it('has the log so far, what comes, and a normal close at the end', async () => {
-    const id = await session.start(`echo so far; ${waitFor()}; echo more; sleep 0.2; echo and this >&2; exit 3`)
+    const id = await session.start(
+      `echo so far; ${untilFile('go')}; echo more; ${untilFile('more')}; echo and this >&2; exit 3`,
+    )
     await session.logged(id, 'so far')
     const client = await follow(id)
     await expect.poll(() => client.messages.length).toBe(1)
     await go()
+    await expect.poll(() => client.messages.length).toBe(2)
+    await go('more')
     expect((await all(client)).toString()).toBe(`${OUT}so far\n${OUT}more\n${ERR}and this\n`)
     expect(await session.ended(id)).toBe(3)
   })
@@ -57,7 +67,7 @@ describe('a follower over a WebSocket', () => {
   })
 
   it('without follow has what there is, and the close', async () => {
-    const id = await session.start(`echo so far; ${waitFor()}`)
+    const id = await session.start(`echo so far; ${untilFile('go')}`)
     await session.logged(id, 'so far')
     expect((await all(await follow(id, VERSION, ''))).toString()).toBe(`${OUT}so far\n`)
     expect((await all(await follow(id, VERSION, '?follow=false'))).toString()).toBe(`${OUT}so far\n`)
@@ -65,14 +75,16 @@ describe('a follower over a WebSocket', () => {
   })
 
   it('has plain bytes where its SDK knows no marks, and marks where a subprotocol tells its version', async () => {
-    const id = await session.start('echo a; sleep 0.2; echo b >&2')
-    expect((await all(await follow(id, {}))).toString()).toBe('a\nb\n')
+    const id = await startBoth()
+    const old = await follow(id, {})
+    await go()
+    expect((await all(old)).toString()).toBe('a\nb\n')
     const browser = await follow(id, { subprotocols: ['X-Daytona-SDK-Version~0.218.0'] })
     expect((await all(browser)).toString()).toBe(`${OUT}a\n${ERR}b\n`)
   })
 
   it('that leaves ends nothing but its stream', async () => {
-    const id = await session.start(`echo begun; ${waitFor()}; echo over`)
+    const id = await session.start(`echo begun; ${untilFile('go')}; echo over`)
     const client = await follow(id)
     await client.next()
     client.socket.close()
@@ -95,9 +107,9 @@ describe('a follower over a WebSocket', () => {
 })
 
 describe('ten followers', () => {
-  it('each have all of it, though one of them stops reading', { timeout: 60_000 }, async () => {
+  it('each have all of it, though one of them stops reading', async () => {
     const bytes = 10_000_000
-    const id = await session.start(`${waitFor()}; head -c ${bytes} /dev/zero | tr '\\0' x`)
+    const id = await session.start(`${untilFile('go')}; head -c ${bytes} /dev/zero | tr '\\0' x`)
     const clients = await Promise.all(Array.from({ length: 10 }, () => follow(id)))
     const [stopped, ...others] = clients
     stopped?.socket.pause()
@@ -129,15 +141,19 @@ describe('the entrypoint', () => {
 
 describe('a follower over HTTP', () => {
   it('has plain bytes until the command ends', async () => {
-    const id = await session.start('for i in 1 2 3; do echo "o$i"; sleep 0.1; done; printf "e" >&2')
-    const response = await toolbox.call('GET', `${session.path}/command/${id}/logs?follow=true`)
+    const id = await session.start(`for i in 1 2 3; do echo "o$i"; done; ${untilFile('go')}; printf "e" >&2`)
+    await session.logged(id, 'o3')
+    const followed = toolbox.call('GET', `${session.path}/command/${id}/logs?follow=true`)
+    await go()
+    const response = await followed
     expect(response.headers['content-type']).toBe('application/octet-stream')
     expect(response.body.toString()).toBe('o1\no2\no3\ne')
   })
 
   it('has marked bytes where its SDK knows marks', async () => {
-    const id = await session.start('echo a; sleep 0.2; echo b >&2')
-    const response = await toolbox.call('GET', `${session.path}/command/${id}/logs?follow=true`, { headers: NEW_SDK })
-    expect(response.body.toString()).toBe(`${OUT}a\n${ERR}b\n`)
+    const id = await startBoth()
+    const followed = toolbox.call('GET', `${session.path}/command/${id}/logs?follow=true`, { headers: NEW_SDK })
+    await go()
+    expect((await followed).body.toString()).toBe(`${OUT}a\n${ERR}b\n`)
   })
 })

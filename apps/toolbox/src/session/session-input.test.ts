@@ -67,18 +67,9 @@ describe('input of an async command', () => {
     const empty = await toolbox.call('POST', `${session.path}/command/${id}/input`, { json: {} })
     expect(bodyOf(empty)).toMatchObject({ statusCode: 400 })
     const sync = session.exec({ command: 'while ! [ -e go ]; do sleep 0.01; done' }, NEW_SDK)
-    const running = await syncCommand()
+    const running = await session.running()
     expect(bodyOf(await session.input(running, 'x'))).toMatchObject({ statusCode: 400, code: 'BAD_REQUEST' })
     await session.remove()
     expect((await sync).status).toBe(400)
   })
 })
-
-/** The id of the command that runs now. */
-async function syncCommand(): Promise<string> {
-  for (;;) {
-    const { commands } = bodyOf(await toolbox.call('GET', session.path))
-    const running = Array.isArray(commands) ? commands.find((command) => command.exitCode === undefined) : undefined
-    if (running !== undefined) return running.id
-  }
-}

@@ -1,16 +1,16 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Headers } from '@atoll/tunnel'
+import type { BufferedResponse, Headers } from '@atoll/tunnel'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SessionClient } from '../testing/session-client.ts'
-import { createSession, MARKED_SDK, NEW_SDK } from '../testing/session-client.ts'
+import { createSession, MARKED_SDK, NEW_SDK, untilFile } from '../testing/session-client.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
 const OUT = '\u0001\u0001\u0001'
 const ERR = '\u0002\u0002\u0002'
-/** Its two streams in a certain order. */
-const BOTH = 'echo one; sleep 0.2; echo two >&2; sleep 0.2; printf three'
+/** Its two streams in a certain order: it goes on when it is told that what it wrote has been read. */
+const BOTH = `echo one; ${untilFile('one')}; echo two >&2; ${untilFile('two')}; printf three`
 
 let toolbox: TestToolbox
 let session: SessionClient
@@ -29,6 +29,21 @@ async function finished(command: string): Promise<string> {
   return id
 }
 
+/** Tells the command that runs BOTH that each of its first two words has been read. */
+async function readInOrder(id: string): Promise<void> {
+  for (const word of ['one', 'two']) {
+    await session.logged(id, word)
+    await writeFile(join(toolbox.folder, word), '')
+  }
+}
+
+/** Runs it to its end. */
+async function runBoth(headers: Headers, then = ''): Promise<BufferedResponse> {
+  const answer = session.exec({ command: BOTH + then }, headers)
+  await readInOrder(await session.running())
+  return await answer
+}
+
 describe('the answer of a sync command', () => {
   it.each<[string, Headers]>([
     ['no version', {}],
@@ -36,7 +51,7 @@ describe('the answer of a sync command', () => {
     ['0.26.9', { 'x-daytona-sdk-version': '0.26.9' }],
     ['a version that is none', { 'x-daytona-sdk-version': 'latest' }],
   ])('is plain text for %s', async (_what, headers) => {
-    const response = await session.exec({ command: `${BOTH}; sh -c "exit 4"` }, headers)
+    const response = await runBoth(headers, '; sh -c "exit 4"')
     expect(bodyOf(response)).toEqual({ cmdId: expect.any(String), exitCode: 4, output: 'one\ntwo\nthree' })
     expect(response.headers['content-type']).toMatch(/^application\/json/)
   })
@@ -46,12 +61,12 @@ describe('the answer of a sync command', () => {
     ['0.166.4', { 'x-daytona-sdk-version': '0.166.4' }],
     ['the header that asks for it', { 'x-daytona-split-output': 'true' }],
   ])('is marked for %s', async (_what, headers) => {
-    const { output } = bodyOf(await session.exec({ command: BOTH }, headers))
+    const { output } = bodyOf(await runBoth(headers))
     expect(output).toBe(`${OUT}one\n${ERR}two\n${OUT}three`)
   })
 
   it('has fields for the streams from 0.167 on', async () => {
-    const response = await session.exec({ command: BOTH }, { 'x-daytona-sdk-version': '0.167.0' })
+    const response = await runBoth({ 'x-daytona-sdk-version': '0.167.0' })
     expect(bodyOf(response)).toMatchObject({ output: 'one\ntwo\nthree', stdout: 'one\nthree', stderr: 'two\n' })
   })
 
@@ -68,7 +83,9 @@ describe('the answer of a sync command', () => {
 
 describe('a log', () => {
   it('is plain text, marked text or JSON by the version of the client', async () => {
-    const id = await finished(BOTH)
+    const id = await session.start(BOTH)
+    await readInOrder(id)
+    await session.ended(id)
     const plain = await logs(id)
     expect([plain.body.toString(), plain.headers['content-type']]).toEqual([
       'one\ntwo\nthree',

@@ -21,7 +21,7 @@ export const MAX_COMMANDS = 1000
 /** Text of the remembered commands of one session, in characters. */
 const MAX_SHOWN_CHARS_IN_ALL = 1024 * 1024
 /** For a shell that the kernel cannot end, as on a file system that hangs. */
-const UNKILLABLE_DEADLINE_MS = 1_000
+const UNKILLABLE_DEADLINE_MS = 5_000
 /** Of a command that could not run. */
 const NOT_RUN = -1
 /** In the environment of everything a session starts, so that it can be found. */

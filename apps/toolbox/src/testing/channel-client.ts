@@ -5,7 +5,7 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import { forwardUpgrade } from '@atoll/tunnel'
 import { WebSocket } from 'ws'
 
-const STEP_DEADLINE_MS = 15_000
+const STEP_DEADLINE_MS = 60_000
 
 export interface ChannelOptions {
   headers?: Record<string, string>
@@ -17,7 +17,7 @@ export interface ChannelClient {
   readonly socket: WebSocket
   /** Messages that came and were not taken, text as strings. */
   readonly messages: (string | Buffer)[]
-  /** The next message. Rejects when the socket closes first, or after 15 s. */
+  /** The next message. Rejects when the socket closes first, or after 60 s. */
   next(): Promise<string | Buffer>
   /** All binary messages so far and to come, as one text, until it holds `words`. */
   until(words: string): Promise<string>

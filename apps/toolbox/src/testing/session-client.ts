@@ -7,6 +7,11 @@ export const NEW_SDK: Headers = { 'x-daytona-sdk-version': '0.218.0' }
 /** What SDKs between the two changes of the log format send. */
 export const MARKED_SDK: Headers = { 'x-daytona-sdk-version': '0.100.0' }
 
+/** A shell's line that waits until a file is there. */
+export function untilFile(name: string): string {
+  return `until [ -e ${name} ]; do sleep 0.01; done`
+}
+
 /** Calls of one session. */
 export interface SessionClient {
   readonly path: string
@@ -16,6 +21,8 @@ export interface SessionClient {
   start(command: string, more?: Record<string, unknown>): Promise<string>
   exec(body: Record<string, unknown>, headers?: Headers): Promise<BufferedResponse>
   command(id: string): Promise<Record<string, unknown>>
+  /** The id of the command that runs now, or of the first that is going to. */
+  running(): Promise<string>
   /** Resolves with the exit code; the test's own deadline bounds it. */
   ended(id: string): Promise<number>
   input(id: string, data: string): Promise<BufferedResponse>
@@ -51,6 +58,13 @@ export async function createSession(toolbox: TestToolbox, id = 'one'): Promise<S
         const { exitCode } = await command(commandId)
         if (typeof exitCode === 'number') return exitCode
         await new Promise((resolve) => setImmediate(resolve))
+      }
+    },
+    async running() {
+      for (;;) {
+        const { commands } = bodyOf(await toolbox.call('GET', path))
+        const found = Array.isArray(commands) ? commands.find((one) => one.exitCode === undefined) : undefined
+        if (found !== undefined) return found.id
       }
     },
     input: (commandId, data) => toolbox.call('POST', `${path}/command/${commandId}/input`, { json: { data } }),

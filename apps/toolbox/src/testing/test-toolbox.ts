@@ -13,7 +13,8 @@ import type { ProcessGroups } from '../process/process-groups.ts'
 import { createProcessGroups } from '../process/process-groups.ts'
 import { createWorkDirectory } from '../work-directory.ts'
 
-const CALL_DEADLINE_MS = 15_000
+/** A call may start several processes, on a machine that is busy with others. */
+const CALL_DEADLINE_MS = 60_000
 /** Short: the tests' stubborn processes need SIGKILL anyway. */
 const KILL_GRACE_MS = 100
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ export interface CallOptions {
   body?: Buffer | string
   json?: unknown
   signal?: AbortSignal
-  /** Without it 15 s. */
+  /** Without it 60 s. */
   timeoutMs?: number
 }
 

@@ -61,7 +61,8 @@ describe('a watch', () => {
   it('tells what is created, changed and deleted, and what a new folder holds', async () => {
     await writeFile(at('old'), '')
     const client = await watch()
-    await writeFile(at('new'), 'x')
+    // Empty: what is written to a file after its creation may be told as a change of its own.
+    await writeFile(at('new'), '')
     expect(await until(client, 'created new')).toEqual(['created new'])
     await appendFile(at('old'), 'x')
     expect(await until(client, 'changed old')).toEqual(['changed old'])
@@ -168,7 +169,8 @@ describe('a watch', () => {
     await writeFile(at('other'), '')
     const client = await watch({ path: at('f') }, at('f'))
     await writeFile(at('other'), 'x')
-    await writeFile(at('f'), 'x')
+    // Appended: to empty the file first is a change of its own.
+    await appendFile(at('f'), 'x')
     expect(await until(client, 'changed f')).toEqual(['changed f'])
     await rename(at('other'), at('f'))
     expect(await until(client, 'changed f')).toEqual(['changed f'])
@@ -258,7 +260,7 @@ describe('many changes at once', () => {
     await until(client, 'created d/in')
   })
 
-  it('make a client that does not read list anew', { timeout: 60_000 }, async () => {
+  it('make a client that does not read list anew', async () => {
     const reader = await watch()
     const stalled = await watch()
     stalled.socket.pause()

@@ -50,6 +50,12 @@ const requests = fc.record({
 })
 
 describe('a signature', () => {
+  it.each(['constructor', '__proto__', 'tostring'])('of a header %s that is not there is wrong', async (name) => {
+    const { headers, ...request } = await signed({ method: 'GET', path: '/', query: {}, headers: {} })
+    const authorization = String(headers['authorization']).replace('SignedHeaders=', `SignedHeaders=${name};`)
+    expect(verify({ ...request, headers: { ...headers, authorization } })).toBe(false)
+  })
+
   it('is accepted as AWS`s own client makes it, whatever is signed', async () => {
     await fc.assert(
       fc.asyncProperty(requests, async (request) => {

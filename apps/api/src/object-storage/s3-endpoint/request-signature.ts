@@ -101,7 +101,9 @@ const EMPTY_SHA256 = sha256('')
 
 function canonicalRequest({ method, url, headers }: SignedRequest, claim: ClaimedSignature): string {
   const [path = '/', query = ''] = splitOnce(url, '?')
-  const lines = claim.signedHeaders.map((name) => `${name}:${canonicalHeader(headers[name])}`)
+  // A header that is not there may have a name that every object knows.
+  const given = (name: string) => (Object.hasOwn(headers, name) ? headers[name] : undefined)
+  const lines = claim.signedHeaders.map((name) => `${name}:${canonicalHeader(given(name))}`)
   return [method, path, canonicalQuery(query), ...lines, '', claim.signedHeaders.join(';'), claim.payloadHash].join(
     '\n',
   )

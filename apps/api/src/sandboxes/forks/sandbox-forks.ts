@@ -11,6 +11,7 @@ import { sandboxNotFound } from '../sandbox-commands.ts'
 import type { SandboxFacts } from '../sandbox-dto.ts'
 import { toFacts } from '../sandbox-dto.ts'
 import { checkSandboxName } from '../sandbox-name.ts'
+import type { Handover, SandboxReconciler } from '../sandbox-reconciler.ts'
 import type { SandboxRoom } from '../sandbox-room.ts'
 import type { SandboxStore } from '../sandbox-store.ts'
 import type { NewSandboxRow, SandboxRow } from '../sandbox-table.ts'
@@ -25,6 +26,7 @@ export interface SandboxForksOptions {
   quotas: Pick<Quotas, 'requireActive'>
   volumes: Pick<VolumeService, 'planMounts' | 'attach'>
   changes: SandboxChanges
+  reconciler: Pick<SandboxReconciler, 'handOver'>
   waitUntilStarted: StartWaiter
   /** Milliseconds since the epoch. */
   now: () => number
@@ -53,13 +55,14 @@ export function createSandboxForks(options: SandboxForksOptions): SandboxForks {
     async fork(caller, idOrName, { name: asked, signal }) {
       const name = checkSandboxName(asked)
       const { id } = await commands.find(caller, idOrName)
+      using handover = options.reconciler.handOver()
       const row = await store.transaction(async (tx) => {
         const parent = await store.lock(tx, id, caller.organizationId)
         if (parent === undefined) throw sandboxNotFound(idOrName)
         checkForkable(parent)
-        return await insertFork(options, tx, { parent, name, caller })
+        return await insertFork(options, tx, { parent, name, caller, handover })
       })
-      if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${name} already exists`)
+      handover.complete(row)
       changes.emit(row)
       return toFacts(await waitUntilStarted(row, signal))
     },
@@ -96,31 +99,36 @@ interface Forking {
   parent: SandboxRow
   name: string | null
   caller: Principal
+  handover: Handover
 }
 
 /** Locks in the order of all others: the sandbox, its organization, volumes, runners. */
 async function insertFork(
   options: SandboxForksOptions,
   tx: Queryable,
-  { parent, name, caller }: Forking,
-): Promise<SandboxRow | undefined> {
+  { parent, name, caller, handover }: Forking,
+): Promise<SandboxRow> {
   const { quotas, volumes, room, sandboxes, now } = options
   const { runnerId } = parent
   const organizationId = ownerOf(parent)
   if (runnerId === null) throw new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
-  await quotas.requireActive(tx, organizationId)
+  const organization = await quotas.requireActive(tx, organizationId)
   const { mounts } = await volumes.planMounts(tx, organizationId, parent.volumes)
   const places = { holders: [runnerId], canTravel: false, only: runnerId }
-  await room.forNew(tx, organizationId, { ...sizeOf(parent), places, target: parent.target, class: parent.class })
+  await room.forNew(tx, organization, { ...sizeOf(parent), places, target: parent.target, class: parent.class })
   const at = new Date(now())
   const times = { changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at }
   const states = { state: 'creating', desiredState: 'started' } as const
   const row = await sandboxes.insert(
     tx,
-    { ...inherited(parent), ...times, ...states, organizationId, name, runnerId, forkedFromId: parent.id },
+    {
+      ...{ ...inherited(parent), ...times, ...states, organizationId, name, runnerId, forkedFromId: parent.id },
+      lease: handover.lease(runnerId),
+    },
     { kind: 'user', id: caller.userId },
   )
-  if (row !== undefined) await volumes.attach(tx, row.id, mounts)
+  if (row === undefined) throw new AppError('SANDBOX_NAME_TAKEN', `Sandbox with name ${name} already exists`)
+  await volumes.attach(tx, row.id, mounts)
   return row
 }
 

@@ -16,17 +16,22 @@ describe('what was being made on a lost runner', () => {
   it.each([
     ['make', 'before'],
     ['make', 'after'],
+    ['start', 'before'],
+    ['start', 'after'],
   ] satisfies [StepVerb, 'before' | 'after'][])(
-    'L4: is made elsewhere when it was lost at %s (%s)',
+    'L4, L6: is made elsewhere, with another token, when it was lost at %s (%s)',
     async (verb, at) => {
       world.startReplica()
       world.otherId = await world.addRunner('other')
       const trap = world.runner.trap(verb, at)
       const id = await world.insert()
       await trap.reached
+      const { toolboxTokenHash } = await world.read(id)
       await world.lose(trap)
       await world.untilSettled(id, 'started')
-      expect((await world.read(id)).runnerId).toBe(world.otherId)
+      const moved = await world.read(id)
+      expect(moved.runnerId).toBe(world.otherId)
+      expect(moved.toolboxTokenHash).not.toBe(toolboxTokenHash)
       await world.comeBack()
       expect([world.runner.sandboxes.has(id), world.runners.get(world.otherId)?.get(id).state]).toEqual([
         false,

@@ -91,7 +91,8 @@ async function moveIn(
   const [current] = await tx.select().from(sandboxes).where(stillAsIn(row)).for('update')
   if (current === undefined || row.runnerId === null || !(await lockLost(tx, row.runnerId, silence))) return undefined
   const runnerId = await place(tx, current)
-  const afresh = { attempts: 0, nextAttemptAt: null, leaseOwner: null, leaseExpiresAt: null }
+  // L6: what may have begun to run there is shut out.
+  const afresh = { attempts: 0, nextAttemptAt: null, leaseOwner: null, leaseExpiresAt: null, toolboxTokenHash: null }
   const [moved] = await tx
     .update(sandboxes)
     .set({ runnerId, ...afresh, updatedAt: at })

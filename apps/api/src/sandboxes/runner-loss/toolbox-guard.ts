@@ -26,8 +26,8 @@ export interface ToolboxGuard extends AsyncDisposable {
   check(sandboxId: string): void
 }
 
-/** States in which no toolbox may be connected, and that a runner's loss can lead to. */
-const WITHOUT_TOOLBOX: ReadonlySet<SandboxState> = new Set(['restoring', 'archived', 'error', 'destroyed'])
+/** States that a runner's loss can lead to, in which a toolbox that is connected may have another token than the row. */
+const UNSURE: ReadonlySet<SandboxState> = new Set(['creating', 'restoring', 'archived', 'error', 'destroyed'])
 
 /** Watches from now until it is disposed. */
 export function createToolboxGuard({ tunnels, store, changes, log }: ToolboxGuardOptions): ToolboxGuard {
@@ -54,7 +54,7 @@ export function createToolboxGuard({ tunnels, store, changes, log }: ToolboxGuar
   }
 
   const unsubscribe = changes.subscribe((change) => {
-    if (change !== 'all' && !WITHOUT_TOOLBOX.has(shownState(change))) return
+    if (change !== 'all' && !UNSURE.has(shownState(change))) return
     changesHeard += 1
     begin(tunnels.connected(change === 'all' ? undefined : change.id))
   })

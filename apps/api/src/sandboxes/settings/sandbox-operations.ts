@@ -106,7 +106,7 @@ export function createSandboxOperations(options: SandboxOperationsOptions): Sand
         return { ...resizeTo(row), ...planNetworkChange(row, settings) }
       }
       const row = await commands.give(caller, idOrName, { event: 'resize', before, reason: 'network settings' })
-      const settled = await options.wait(row.id, (lifecycle) => shownState(lifecycle) === 'resizing', signal)
+      const settled = await options.wait(row, (lifecycle) => shownState(lifecycle) === 'resizing', signal)
       return toFacts(settled ?? row)
     },
   }

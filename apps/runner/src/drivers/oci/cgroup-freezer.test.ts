@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -18,25 +17,30 @@ const present = trees.filter(({ root, layout }) =>
   existsSync(join(root, layout === 'v2' ? 'cgroup.controllers' : 'cgroup.procs')),
 )
 
-const TICKING = "process.stdout.write('.'); setInterval(() => process.stdout.write('.'), 5)"
+/** How long a process that stands still is waited for in vain, in milliseconds. */
+const SILENCE_MS = 100
 
 describe.each(present)('the freezer of $layout at $root', ({ layout, root }) => {
   it('stops every process, of which none runs until it is thawed', async () => {
     const directory = join(root, `atoll-test-${randomUUID()}`)
     await mkdir(directory)
-    const child = spawn(process.execPath, ['-e', TICKING], { stdio: ['ignore', 'pipe', 'ignore'] })
+    // It writes what it is told, and nothing that it was not told yet can be on its way.
+    const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] })
+    const answer = async (question: string) => {
+      child.stdin.write(question)
+      return String((await once(child.stdout, 'data'))[0])
+    }
     try {
-      await once(child.stdout, 'data')
+      expect(await answer('before')).toBe('before')
       await writeFile(join(directory, 'cgroup.procs'), String(child.pid))
       const freezer = openFreezer(layout)
       await freezer.freeze(directory)
-      await drained(child)
-      const ticked = once(child.stdout, 'data').then(() => 'ticked')
-      const silence = new Promise((resolve) => setTimeout(() => resolve('silence'), 100))
-      expect(await Promise.race([ticked, silence])).toBe('silence')
+      const late = answer('frozen')
+      const silence = new Promise((resolve) => setTimeout(() => resolve('silence'), SILENCE_MS))
+      expect(await Promise.race([late, silence])).toBe('silence')
       await freezer.thaw(directory)
       await freezer.thaw(directory)
-      expect(await ticked).toBe('ticked')
+      expect(await late).toBe('frozen')
     } finally {
       child.kill('SIGKILL')
       await once(child, 'exit')
@@ -55,12 +59,3 @@ describe.each(present)('the freezer of $layout at $root', ({ layout, root }) => 
     await openFreezer(layout).thaw(join(root, `atoll-test-${randomUUID()}`))
   })
 })
-
-/** What was written before the freezing has been read. */
-async function drained(child: ChildProcess): Promise<void> {
-  for (;;) {
-    const data = once(child.stdout ?? child, 'data').then(() => true)
-    const nothing = new Promise((resolve) => setTimeout(() => resolve(false), 50))
-    if ((await Promise.race([data, nothing])) === false) return
-  }
-}

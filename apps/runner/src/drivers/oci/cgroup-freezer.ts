@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { CgroupLayout } from './sandbox-cgroups.ts'
 
 /** How long processes may take to stand still, in milliseconds; one that waits for a device takes its time. */
-const FREEZE_DEADLINE_MS = 10_000
+const FREEZE_DEADLINE_MS = 30_000
 const FREEZE_POLL_MS = 5
 
 /** Stops and continues all processes of a cgroup, given its directory. */

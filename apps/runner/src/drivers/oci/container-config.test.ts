@@ -24,6 +24,7 @@ function config({ uid = 1000, cpu = 2, limitsSwap = true, ownNetworkGiven = fals
     limitsSwap,
     openFilesLimit,
     seccomp: { defaultAction: 'SCMP_ACT_ERRNO', architectures: [], syscalls: [] },
+    seccompFilter: undefined,
     ownNetworkGiven,
   })
 }

@@ -3,6 +3,8 @@ import type { SandboxSpec } from '@atoll/protocol'
 import { SANDBOX_DIAL_HOME_DIR, SANDBOX_RUNTIME_DIR, SANDBOX_TOOLS_DIR } from '@atoll/protocol'
 import { CPU_PERIOD_US, cpuQuota, memoryBytes } from './cgroup-limits.ts'
 import type { OciLinuxSeccomp, OciMount, OciSpec } from './oci-spec.ts'
+import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
+import { filterAnnotations } from './seccomp/seccomp-filter.ts'
 import type { SandboxUser } from './snapshot.ts'
 
 const GIB = 1024 ** 3
@@ -62,6 +64,7 @@ export interface ContainerOptions {
   /** Hard limit of open files of the runner, which no sandbox can be given more than. */
   openFilesLimit: number
   seccomp: OciLinuxSeccomp
+  seccompFilter: SeccompFilter | undefined
   /** True when the process that calls the runtime is in the sandbox's network namespace already. */
   ownNetworkGiven: boolean
 }
@@ -105,6 +108,7 @@ export function containerConfig(options: ContainerOptions): OciSpec {
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
     },
+    annotations: filterAnnotations(options.seccompFilter),
   }
 }
 

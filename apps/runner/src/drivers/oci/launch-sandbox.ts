@@ -4,8 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '@atoll/service'
 import { readProcess } from '@atoll/service'
-import { allOver } from '../../concurrency.ts'
 import { commandEnvironment } from '../../run-command.ts'
+import type { AttachableDisk } from './disks/disk-store.ts'
+import { ATTACH_DISK } from './disks/disk-store.ts'
+import type { NetworkConnection } from './network/connect-network.ts'
+import { CONNECT_NETWORK, connectionVariables } from './network/connect-network.ts'
 import { FILES_FOLDER, MOUNT_DISK } from './sandbox-disk.ts'
 import type { SandboxFolder } from './sandbox-folder.ts'
 import { describeWaitStatus } from './wait-status.ts'
@@ -19,22 +22,36 @@ const MAX_COMPLAINT_CHARACTERS = 2_000
 
 /**
  * Runs in a mount namespace of its own, so that no mount shows on the host and all of them end with the
- * last process in it, however that ends. It says `namespaces` at once, from when on the network can be set up beside
- * it, waits for a line that names what to mount of an image, says `ready` when the root file system stands, waits for
- * another line, by when the network is there, and runs the OCI runtime, which waits for the sandbox's end. Without one of
- * the lines (this process died) it ends, and so do the mounts.
+ * last process in it, however that ends. It connects the network, if it has one of its own, and meanwhile waits for lines
+ * that say how the sandbox's disk is attached and where its folder is, says `ready` when the root file system stands and the
+ * network too, waits for another line, and runs the OCI runtime, which waits for the sandbox's end. Without one of the lines
+ * (this process died) it ends, and so do the mounts.
+ *
+ * It starts all programs itself: a shell does that in a fraction of the time that this process needs.
  */
-const SCRIPT = `${MOUNT_DISK}
+const SCRIPT = `${MOUNT_DISK}${ATTACH_DISK}${CONNECT_NETWORK}
 set -eu
 umask 022
-echo namespaces
-cgroups=$2 disk=$3 layers=$4 output=$5 ending=$6
-cd "$1"
-shift 6
+connecting=
+if [ -n "\${NETWORK_INSIDE:-}" ]; then
+  connect_network &
+  connecting=$!
+fi
+cgroups=$1 disk=$2 layers=$3 output=$4 ending=$5
+shift 5
 if [ "$cgroups" = hide-unified ]; then umount /sys/fs/cgroup/unified; fi
-IFS= read -r source
+IFS= read -r image
+IFS= read -r namespace
+if [ "$disk" = image ]; then device=$(attach_disk "$image" "$namespace"); fi
+IFS= read -r folder
+cd "$folder"
+detaching=
 if [ "$disk" = image ]; then
-  mount_disk "$source" run/disk nosuid,nodev,noinit_itable,discard
+  mount_disk "$device" run/disk nosuid,nodev,noinit_itable,discard
+  if [ -n "$namespace" ]; then
+    losetup --detach "$device" &
+    detaching=$!
+  fi
 else
   mount --bind ${FILES_FOLDER} run/disk
 fi
@@ -42,7 +59,8 @@ if [ ! -d run/disk/work ]; then mkdir -p run/disk/upper run/disk/work; fi
 options="lowerdir=$layers,upperdir=run/disk/upper,workdir=run/disk/work"
 mount -t overlay -o "nosuid,nodev,xino=off,index=off,redirect_dir=off,metacopy=off,$options" overlay run/rootfs
 if [ -n "\${SETUP_SCRIPT:-}" ]; then sh -eu -c "$SETUP_SCRIPT" setup; fi
-unset SETUP_SCRIPT SETUP_ARGUMENTS
+for beside in $detaching $connecting; do wait "$beside"; done
+unset SETUP_SCRIPT SETUP_ARGUMENTS NETWORK_INSIDE NETWORK_OUTSIDE NETWORK_OF_RUNNER
 echo ready
 read -r go
 if [ "$ending" = held ]; then exec "$@" </dev/null >"$output" 2>&1; fi
@@ -73,19 +91,23 @@ export interface LaunchOptions {
   /** The runtime's own state. */
   stateFolder: string
   sandboxId: string
-  /** Its bundle is written; the process waits in it for its files. */
+  /** Where its files are by the time the runtime runs. */
   folder: SandboxFolder
   disk: 'image' | 'folder'
-  /** What to mount of an image, once it is known; anything for a folder. */
-  source: Promise<string>
+  /** Resolves when the disk can be attached; it means nothing for a folder. */
+  attachable: Promise<AttachableDisk>
+  /** Resolves when the bundle is written, to where the files are while they are mounted. */
+  written: Promise<string>
   /** Relative to the sandbox's folder, topmost first, without the characters that mount options are made of. */
   layers: readonly string[]
   /** Where the first process's output goes, on the host. */
   output: string
   /** Runs among the sandbox's mounts, in its folder, before it starts. */
   setup?: SetupScript | undefined
-  /** Called when the network namespace of `pid` is the sandbox's; absent: the runtime makes one with loopback only. */
-  attachNetwork?: (pid: number) => Promise<void>
+  /** Absent: the runtime makes a network namespace with loopback only. */
+  network: NetworkConnection | undefined
+  /** Called when all is mounted and connected, before the runtime runs. */
+  settle: () => Promise<void>
 }
 
 /** A program for `sh`, with arguments that contain no end of line in its variable SETUP_ARGUMENTS, one in each line. */
@@ -109,7 +131,8 @@ export class LaunchError extends Error {
 export async function launchSandbox(options: LaunchOptions): Promise<LaunchedSandbox> {
   const monitor = watchMonitor(spawnMonitor(options))
   try {
-    await allOver(mountIn(monitor, options), attachTo(monitor, options))
+    await mountIn(monitor, options)
+    await options.settle()
     monitor.tell('go')
     return await monitor.whileAlive(findLaunched(options, monitor))
   } catch (error) {
@@ -120,20 +143,17 @@ export async function launchSandbox(options: LaunchOptions): Promise<LaunchedSan
   }
 }
 
-async function mountIn(monitor: Monitor, { source }: LaunchOptions): Promise<void> {
-  monitor.tell(await source)
-  await monitor.whileAlive(monitor.said('ready'))
-}
-
-async function attachTo(monitor: Monitor, { attachNetwork }: LaunchOptions): Promise<void> {
-  await monitor.whileAlive(monitor.said('namespaces'))
-  await attachNetwork?.(monitor.pid)
+async function mountIn(monitor: Monitor, { attachable, written }: LaunchOptions): Promise<void> {
+  const { image, namespace } = await attachable
+  monitor.tell(`${image}\n${namespace}`)
+  monitor.tell(await written)
+  await monitor.whileAlive(monitor.ready)
 }
 
 function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
   const { runtime, folder } = options
-  const namespaces = options.attachNetwork ? ['--mount', '--net'] : ['--mount']
-  const place = [folder.path, runtime.hidesUnifiedCgroup ? 'hide-unified' : 'plain', options.disk]
+  const namespaces = options.network ? ['--mount', '--net'] : ['--mount']
+  const place = [runtime.hidesUnifiedCgroup ? 'hide-unified' : 'plain', options.disk]
   const call = [
     ...[runtime.path, '--root', options.stateFolder, '--log', folder.runtimeLog, '--log-format', 'json', 'run'],
     ...(runtime.ending === 'kept' ? ['--keep'] : []),
@@ -144,23 +164,26 @@ function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
     'unshare',
     [...namespaces, '--', 'sh', '-c', SCRIPT, 'sandbox', ...place, ...rest, ...call],
     // A session of its own: a Ctrl-C in the runner's terminal is not for sandboxes.
-    { cwd: '/', env: { ...commandEnvironment(), ...setupEnvironment(options) }, stdio: 'pipe', detached: true },
+    { cwd: '/', env: { ...commandEnvironment(), ...variablesOf(options) }, stdio: 'pipe', detached: true },
   )
 }
 
-function setupEnvironment({ setup }: LaunchOptions): Record<string, string> {
-  if (setup === undefined) return {}
-  return { SETUP_SCRIPT: setup.script, SETUP_ARGUMENTS: setup.arguments.map((word) => `${word}\n`).join('') }
+function variablesOf({ setup, network }: LaunchOptions): Record<string, string> {
+  const lines = setup?.arguments.map((word) => `${word}\n`).join('')
+  return {
+    ...(network === undefined ? {} : connectionVariables(network)),
+    ...(setup === undefined ? {} : { SETUP_SCRIPT: setup.script, SETUP_ARGUMENTS: lines ?? '' }),
+  }
 }
 
 interface Monitor {
   readonly pid: number
-  /** Resolves once it has said this. */
-  said(word: 'namespaces' | 'ready'): Promise<void>
+  /** Resolves once it has said so. */
+  readonly ready: Promise<void>
   /** Aborted when the process has ended or the deadline has passed. */
   readonly over: AbortSignal
-  /** Gives it the next line that it waits for. */
-  tell(line: string): void
+  /** Gives it what it waits for next. */
+  tell(lines: string): void
   /** Settles as `work` does, or rejects when the process ends or the deadline passes first. */
   whileAlive<Result>(work: Promise<Result>): Promise<Result>
   kill(): void
@@ -181,10 +204,8 @@ function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(0, MAX_COMPLAINT_CHARACTERS)
   })
-  let words = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    words = (words + text).slice(-MAX_COMPLAINT_CHARACTERS)
-  })
+  // It says nothing else.
+  const ready = new Promise<void>((resolve) => child.stdout.once('data', () => resolve()))
   child.once('error', (error) => fail(error.message))
   child.once('close', (code, signal) => fail(complaint.trim() || `ended at once: ${endOf(code, signal)}`))
   child.stdin.on('error', () => {
@@ -192,16 +213,9 @@ function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   })
   return {
     pid: child.pid ?? -1,
-    said: (word) =>
-      new Promise((resolve) => {
-        const look = () => {
-          if (words.includes(`${word}\n`)) resolve()
-        }
-        child.stdout.on('data', look)
-        look()
-      }),
+    ready,
     over: over.signal,
-    tell: (line) => child.stdin.write(`${line}\n`),
+    tell: (lines) => child.stdin.write(`${lines}\n`),
     whileAlive: (work) => Promise.race([work, failure]),
     kill: () => child.kill('SIGKILL'),
     letGo: () => {

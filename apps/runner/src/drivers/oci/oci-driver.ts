@@ -13,11 +13,12 @@ import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
-import { forkDisk } from './disks/fork-disk.ts'
 import { holdStill } from './hold-still.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
-import { assertSandboxId, newSandbox, statusOf } from './known-sandbox.ts'
+import { assertSandboxId, statusOf } from './known-sandbox.ts'
 import { restrictionOf } from './network/restrictions.ts'
+import type { NewSandboxes } from './new-sandboxes.ts'
+import { createNewSandboxes } from './new-sandboxes.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
@@ -27,7 +28,7 @@ import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
-import { makeSandboxFolder, removeSandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
+import { removeSandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
 import type { EndReason } from './sandbox-run.ts'
 import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
@@ -35,6 +36,7 @@ import type { OciSnapshots, UsableSnapshot } from './snapshots/oci-snapshots.ts'
 import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
 import type { StillSandbox } from './snapshots/sandbox-files.ts'
 import { createSnapshotSources } from './snapshots/snapshot-sources.ts'
+import type { ToolboxOrigin } from './start-toolbox.ts'
 import { startToolbox } from './start-toolbox.ts'
 import { checkVolumeMounts } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
@@ -77,8 +79,7 @@ class OciDriver implements SandboxDriver {
   readonly #limit = createConcurrencyLimit(MAX_CONCURRENT_CHANGES)
   readonly #limitAtEnd = createConcurrencyLimit(MAX_CONCURRENT_ENDS)
   readonly #listeners = new Set<StatusListener>()
-  /** Of sandboxes whose files are being made: what they need must not go meanwhile. */
-  readonly #creating = new Set<SandboxSpec>()
+  readonly #new: NewSandboxes
   #watch: NodeJS.Timeout | undefined
   #snapshots: OciSnapshots | undefined
   readonly files: OciSandboxFiles
@@ -89,6 +90,14 @@ class OciDriver implements SandboxDriver {
     this.#host = host
     this.info = info
     this.#sandboxes = sandboxes
+    this.#new = createNewSandboxes({
+      host,
+      limit: this.#limit,
+      check: (spec) => this.#check(spec),
+      originOf: (spec) => this.#originOf(spec),
+      parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use) }),
+      onMade: (sandbox) => this.#sandboxes.set(sandbox.sandboxId, sandbox),
+    })
     this.files = createOciSandboxFiles({
       host,
       hasZstd: info.abilities.zstd.available,
@@ -126,7 +135,7 @@ class OciDriver implements SandboxDriver {
 
   #someSpec(condition: (spec: SandboxSpec) => boolean): boolean {
     const specs = [...this.#sandboxes.values()].map(({ record }) => record.spec)
-    return [...specs, ...this.#creating].some(condition)
+    return [...specs, ...this.#new.underWay.values()].some(condition)
   }
 
   get volumes(): OciVolumes {
@@ -147,11 +156,8 @@ class OciDriver implements SandboxDriver {
     return this.#change(sandboxId, () => this.#start(sandboxId, start))
   }
 
-  launch(sandboxId: string, { spec, start }: LaunchSandbox): Promise<SandboxStatus> {
-    return this.#change(sandboxId, async () => {
-      await this.#create(sandboxId, spec)
-      return await this.#start(sandboxId, start)
-    })
+  launch(sandboxId: string, launch: LaunchSandbox): Promise<SandboxStatus> {
+    return this.#change(sandboxId, () => this.#launch(sandboxId, launch))
   }
 
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus> {
@@ -215,37 +221,30 @@ class OciDriver implements SandboxDriver {
       if (isDeepStrictEqual(known.record.spec, spec)) return statusOf(known)
       throw new AppError('CONFLICT', `sandbox ${sandboxId} exists with another specification`)
     }
-    this.#check(spec)
-    const sandbox = newSandbox(this.#host, sandboxId, spec)
-    const { folder, record } = sandbox
-    const { disks } = this.#host
-    this.#creating.add(spec)
-    try {
-      await disks.assertRoom()
-      await makeSandboxFolder(folder, { record, disks, fill: (draft) => this.#makeDisk(draft, record) })
-      this.#sandboxes.set(sandboxId, sandbox)
-    } finally {
-      this.#creating.delete(spec)
+    return statusOf(await this.#new.create(sandboxId, spec))
+  }
+
+  async #launch(sandboxId: string, { spec, start }: LaunchSandbox): Promise<SandboxStatus> {
+    // A fork waits for its parent, which may itself wait for one of the places of changes.
+    if (!this.#sandboxes.has(sandboxId) && spec.forkOf === undefined) {
+      return statusOf(await this.#new.launch(sandboxId, spec, start))
     }
-    return statusOf(sandbox)
+    await this.#create(sandboxId, spec)
+    return await this.#start(sandboxId, start)
+  }
+
+  #originOf(spec: SandboxSpec): ToolboxOrigin {
+    return { ...this.#resolve(spec), volumes: this.volumes }
   }
 
   async #start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
     const sandbox = this.#known(sandboxId)
     await this.#noticeEnd(sandbox)
     if (sandbox.running) return statusOf(sandbox)
-    const origin = { ...this.#resolve(sandbox.record.spec), volumes: this.volumes }
+    const origin = this.#originOf(sandbox.record.spec)
     sandbox.running = await this.#limit(() => startToolbox(this.#host, sandbox, { origin, start }))
     await this.#setReason(sandbox, undefined)
     return statusOf(sandbox)
-  }
-
-  #makeDisk(draft: string, record: SandboxRecord): Promise<void> {
-    const { forkOf } = record.spec
-    if (forkOf === undefined) return this.#limit(() => this.#host.disks.create(draft, record))
-    const withStill = (use: (still: StillSandbox) => Promise<void>) => this.#withStillSandbox(forkOf, use)
-    const parent = { ...this.#known(forkOf), withStill }
-    return forkDisk({ host: this.#host, parent, limit: this.#limit }, { draft, record })
   }
 
   async stopAll(graceMs: number): Promise<void> {
@@ -253,9 +252,10 @@ class OciDriver implements SandboxDriver {
     // What is copied of a sandbox keeps it from being stopped.
     this.files.close()
     await this.#snapshots?.close()
-    const stops = [...this.#sandboxes.values()].map((sandbox) =>
-      this.#queue.run(sandbox.sandboxId, async () => {
-        if (!sandbox.running) return
+    const stops = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()].map((sandboxId) =>
+      this.#queue.run(sandboxId, async () => {
+        const sandbox = this.#sandboxes.get(sandboxId)
+        if (!sandbox?.running) return
         if (sandbox.isHalted) return void (await this.#endRun(sandbox))
         await this.#stopRun(sandbox, graceMs)
         await this.#setReason(sandbox, 'runner is shutting down')

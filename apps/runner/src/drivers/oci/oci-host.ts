@@ -6,6 +6,7 @@ import type { OciRuntime } from './launch-sandbox.ts'
 import type { SandboxNetwork } from './network/sandbox-network.ts'
 import type { OciLinuxSeccomp } from './oci-spec.ts'
 import type { SandboxCgroups } from './sandbox-cgroups.ts'
+import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** What every sandbox of this runner is made with, found out once when the driver opens. */
@@ -24,6 +25,8 @@ export interface OciHost {
   /** Undefined where sandboxes have loopback only. */
   network: SandboxNetwork | undefined
   seccomp: OciLinuxSeccomp
+  /** What the runtime makes of it, where the runtime takes that instead. */
+  seccompFilter: SeccompFilter | undefined
   /** On the host; appears as /run/atoll. */
   dialHomeDir: string
   openFilesLimit: number

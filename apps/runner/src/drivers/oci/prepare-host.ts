@@ -18,8 +18,9 @@ import type { HostFolders, OciHost } from './oci-host.ts'
 import { pickRuntime } from './pick-runtime.ts'
 import { openSandboxCgroups } from './sandbox-cgroups.ts'
 import { currentSpec, readSandboxRecord, sandboxFolder } from './sandbox-folder.ts'
+import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
 import { seccompProfile } from './seccomp/seccomp-profile.ts'
-import { tryDiskImage, tryRuntime } from './try-host.ts'
+import { tryDiskImage, tryRuntime, trySeccompFilter } from './try-host.ts'
 import { liftWatchLimits } from './watch-limits.ts'
 
 export interface OciDriverOptions {
@@ -102,13 +103,18 @@ async function prepareWithDisks(options: OciDriverOptions, found: HostDisks): Pr
     log,
     run,
   }
-  const tryCandidate = (runtime: OciRuntime) => tryRuntime({ ...shared, runtime, network: undefined })
+  let compiled: SeccompFilter | undefined
+  const bare = { ...shared, network: undefined, seccompFilter: undefined }
+  const tryCandidate = async (runtime: OciRuntime) => {
+    compiled = await tryRuntime({ ...bare, runtime })
+  }
   const picking = pickRuntime({ wanted: options.runtime, layout: cgroups.layout, log, run, tryRuntime: tryCandidate })
   const runtime = await picking.catch(async (error) => {
     // What tries leave; sandboxes of an earlier process that still run keep theirs.
     await cgroups.removeParent().catch(() => undefined)
     throw error
   })
+  const seccompFilter = await trySeccompFilter({ ...bare, runtime }, compiled)
   const network =
     options.network === 'auto'
       ? await createSandboxNetwork({ instanceId, rulesOf: await readNetworkRules(folders), log })
@@ -122,7 +128,7 @@ async function prepareWithDisks(options: OciDriverOptions, found: HostDisks): Pr
     ...(cgroups.limitsSwap ? [] : ['memory limit: this kernel cannot keep sandboxes from swapping']),
   ]
   const abilities = await findAbilities({ ...options, network, disk: shared.disk, diskFailure })
-  return { host: { ...shared, runtime, network }, limitations, abilities }
+  return { host: { ...shared, runtime, network, seccompFilter }, limitations, abilities }
 }
 
 function networkLimitations(network: SandboxNetwork | undefined): string[] {

@@ -11,6 +11,8 @@ const CGROUP_ROOT = '/sys/fs/cgroup'
 /** How long processes of a cgroup may take to end after SIGKILL, in milliseconds. */
 const KILL_DEADLINE_MS = 5_000
 const KILL_POLL_MS = 10
+/** How often this process is moved while others are to be, in milliseconds: moves stay quick for some 15 after each. */
+const MOVE_INTERVAL_MS = 8
 
 /** How this host lays out cgroups: one tree, one tree a controller, or the latter with a unified one beside. */
 export type CgroupLayout = 'v2' | 'v1' | 'hybrid'
@@ -25,6 +27,11 @@ export interface SandboxCgroups {
   readonly limitsSwap: boolean
   /** As config.json names it. */
   path(sandboxId: string): string
+  /**
+   * Makes it quick to put processes into cgroups, until disposed. The kernel has the first that is moved wait for a grace period, and
+   * those that are moved just after it not at all: meanwhile this process is moved, to where it is, again and again.
+   */
+  expectMoves(): Disposable
   /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
   outOfMemoryKills(sandboxId: string): Promise<number>
   /** Changes the limits of a running sandbox. Throws where the kernel refuses. */
@@ -52,6 +59,7 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     layout,
     limitsSwap: layout === 'v2' ? await hasSwapControl() : await isThere(join(memory, 'memory.memsw.limit_in_bytes')),
     path: (sandboxId) => `/${parent}/${sandboxId}`,
+    expectMoves: createMoveExpecter(await findOwnProcs(layout)),
     outOfMemoryKills: (sandboxId) =>
       readCounter(join(memory, parent, sandboxId, layout === 'v2' ? 'memory.events' : 'memory.oom_control')),
     limit: async (sandboxId, limits) => {
@@ -74,6 +82,39 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     removeParent: async () => {
       for (const directory of directories('')) await removeEmpty(directory)
     },
+  }
+}
+
+/** The file by which a process is moved to the cgroup that this one is in; undefined where that is not to be found. */
+async function findOwnProcs(layout: CgroupLayout): Promise<string | undefined> {
+  const tree = layout === 'v2' ? '' : 'freezer'
+  const lines = (await readFile('/proc/self/cgroup', 'utf8')).split('\n').map((line) => line.split(':'))
+  const path = lines.find(([, controllers = '']) => controllers.split(',').includes(tree))?.[2]
+  return path === undefined ? undefined : join(CGROUP_ROOT, tree, path, 'cgroup.procs')
+}
+
+function createMoveExpecter(procs: string | undefined): () => Disposable {
+  let expecting = 0
+  let isMoving = procs === undefined
+  const keepMoving = async () => {
+    while (expecting > 0) {
+      await writeFile(procs ?? '', `${process.pid}`)
+      await delay(MOVE_INTERVAL_MS, undefined, { ref: false })
+    }
+    isMoving = false
+  }
+  return () => {
+    expecting += 1
+    if (!isMoving) {
+      isMoving = true
+      // Where this process may not be moved, moves just take their time.
+      keepMoving().catch(() => undefined)
+    }
+    return {
+      [Symbol.dispose]: () => {
+        expecting -= 1
+      },
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { NetworkRules, SandboxLimits, SandboxSpec } from '@atoll/protocol'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
@@ -94,22 +94,56 @@ export interface NewSandboxFolder {
   disks: ImageRemover
   /** Given the draft's path. */
   fill: (draft: string) => Promise<void>
+  /** Called when the folder is there. */
+  onKept?: () => void
+}
+
+/** The folder of a new sandbox that is being made, under a name by which the next start of a runner knows it for one. */
+export interface DraftFolder {
+  /** Where its files are until it is kept. */
+  readonly at: SandboxFolder
+  /** Resolves when the files of the sandbox are there, though perhaps not its record. */
+  readonly filled: Promise<void>
+  /**
+   * Waits until all of it is there and gives it its own name, from when on the sandbox exists. Removes it where that fails.
+   * Once kept it stays kept.
+   */
+  keep(): Promise<void>
+}
+
+/** Begins to make the folder of a new sandbox, whole or not at all; `keep` has to follow. */
+export function draftSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder): DraftFolder {
+  const at = sandboxFolder(dirname(folder.path), `${basename(folder.path)}.draft-${randomUUID()}`)
+  const empty = mkdir(at.path, { mode: 0o700 })
+  const filled = empty.then(() => made.fill(at.path))
+  const recorded = empty.then(() => writeFileWhole(join(at.path, RECORD_FILE), JSON.stringify(made.record)))
+  const whole = allOver(filled, recorded)
+  // Whoever waits for them hears of a failure.
+  for (const part of [filled, whole]) part.catch(() => undefined)
+  const keep = async () => {
+    try {
+      await whole
+      await rename(at.path, folder.path)
+    } catch (error) {
+      await discard(at.path, made.disks)
+      throw error
+    }
+    made.onKept?.()
+  }
+  let kept: Promise<void> | undefined
+  return {
+    at,
+    filled,
+    keep: () => {
+      kept ??= keep()
+      return kept
+    },
+  }
 }
 
 /** Makes the folder of a new sandbox whole or not at all. */
-export async function makeSandboxFolder(
-  folder: SandboxFolder,
-  { record, disks, fill }: NewSandboxFolder,
-): Promise<void> {
-  const draft = `${folder.path}.draft-${randomUUID()}`
-  try {
-    await mkdir(draft, { mode: 0o700 })
-    await allOver(fill(draft), writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record)))
-    await rename(draft, folder.path)
-  } catch (error) {
-    await discard(draft, disks)
-    throw error
-  }
+export function makeSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder): Promise<void> {
+  return draftSandboxFolder(folder, made).keep()
 }
 
 export async function writeSandboxRecord(folder: SandboxFolder, record: SandboxRecord): Promise<void> {

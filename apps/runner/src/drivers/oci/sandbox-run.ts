@@ -10,7 +10,7 @@ import { launchSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciSpec } from './oci-spec.ts'
 import { findLoopDevice, repairDiskImage, waitForDetach } from './sandbox-disk.ts'
-import type { RunRecord, SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
+import type { DraftFolder, RunRecord, SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
 import { currentSpec } from './sandbox-folder.ts'
 import type { SandboxUser, Snapshot } from './snapshot.ts'
 import { describeWaitStatus } from './wait-status.ts'
@@ -34,6 +34,8 @@ export interface RunOptions {
   output: string
   /** The last word on its configuration. */
   configure?: Configure
+  /** Of a new sandbox: its folder, which is still being made, and is kept before its first process runs. */
+  draft?: DraftFolder | undefined
 }
 
 /** Changes a sandbox's configuration, and says what has to be there among its mounts before it starts. */
@@ -48,45 +50,46 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   const { network } = host
   const { networkRules: rules } = currentSpec(record)
   const connected = record.spec.network === 'nat' && network !== undefined
-  if (record.disk === 'image') await repairDiskImage(await host.disks.reach(folder.image), host.run)
-  await using disk = attachDisk(host, sandbox)
-  // Processes of an earlier run that was cut short by the end of its runner must not meet the new ones.
-  const source = allOver(disk.source, host.cgroups.remove(sandboxId)).then(([path]) => path)
-  // Whoever waits for it hears of a failure, and nobody else.
-  source.catch(() => undefined)
-  const [setup] = await allOver(
-    writeBundle(host, sandbox, { ...options, ownNetworkGiven: connected }),
-    writeOwnLayer(sandbox, connected ? network.resolvConf() : ''),
-  )
-  const launched = await launchSandbox({
-    runtime: host.runtime,
-    stateFolder: host.folders.state,
-    sandboxId,
-    folder,
-    disk: record.disk,
-    source,
-    layers: [folder.ownLayer, ...snapshot.layers].map((layer) => relative(folder.path, layer)),
-    output: options.output,
-    setup,
-    ...(connected ? { attachNetwork: (pid: number) => network.attach({ sandboxId, pid, rules }) } : {}),
-  })
+  const { draft } = options
+  if (record.disk === 'image' && !draft) await repairDiskImage(await host.disks.reach(folder.image), host.run)
+  using _ = host.cgroups.expectMoves()
+  const { config, setup } = configurationOf(host, sandbox, { ...options, ownNetworkGiven: connected })
+  const at = draft?.at ?? folder
+  const connection = connected ? await network.attach(sandboxId) : undefined
+  const restricted = connected ? network.restrict(sandboxId, rules) : Promise.resolve()
+  // Processes of an earlier run that was cut short by the end of its runner must neither meet the new ones nor keep its disk.
+  const filled = allOver(host.cgroups.remove(sandboxId), draft?.filled ?? Promise.resolve())
+  const attachable = filled.then(() => host.disks.attachable(at.image))
+  const resolvConf = connected ? network.resolvConf() : ''
+  const written = filled.then(() => allOver(writeBundle(at, config), writeOwnLayer(at, sandboxId, resolvConf)))
+  // Whoever waits for them hears of a failure, and nobody else.
+  for (const part of [restricted, attachable, written]) part.catch(() => undefined)
+  let launched: LaunchedSandbox
+  try {
+    launched = await launchSandbox({
+      runtime: host.runtime,
+      stateFolder: host.folders.state,
+      sandboxId,
+      folder,
+      disk: record.disk,
+      attachable,
+      written: written.then(() => at.path),
+      layers: [folder.ownLayer, ...snapshot.layers].map((layer) => relative(folder.path, layer)),
+      output: options.output,
+      setup,
+      network: connection,
+      settle: async () => void (await allOver(restricted, draft?.keep() ?? Promise.resolve())),
+    })
+  } catch (error) {
+    await Promise.allSettled([restricted, attachable, written])
+    await host.disks.detach(at.image)
+    throw error
+  }
   await writeFile(folder.runRecord, JSON.stringify(launched satisfies RunRecord), { mode: 0o600 })
   // The runtime has its own copy, below its state, until the end of the run.
   await rm(folder.config)
   holdMonitor(host, launched)
   return launched
-}
-
-/** Attaches a sandbox's disk while something else is done for its start; the attachment ends once it is mounted, or is of no use. */
-function attachDisk(host: OciHost, { folder, record }: RunnableSandbox): AsyncDisposable & { source: Promise<string> } {
-  const attached = record.disk === 'image' ? host.disks.attach(folder.image) : Promise.resolve(undefined)
-  return {
-    source: attached.then((disk) => disk?.source ?? ''),
-    async [Symbol.asyncDispose]() {
-      const disk = await attached.catch(() => undefined)
-      await disk?.[Symbol.asyncDispose]()
-    },
-  }
 }
 
 /** Stops a runtime that would remove a sandbox's traces at its end; it has nothing to do but wait. */
@@ -173,12 +176,12 @@ async function forgetContainer(host: OciHost, sandboxId: string): Promise<void> 
 }
 
 /** Files that differ from sandbox to sandbox lie below its own disk: it may change them, and then keeps its own. */
-async function writeOwnLayer({ folder, sandboxId }: RunnableSandbox, resolvConf: string): Promise<void> {
+async function writeOwnLayer(at: SandboxFolder, sandboxId: string, resolvConf: string): Promise<void> {
   const hostname = hostnameOf(sandboxId)
   const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`
   const contents = { hostname: `${hostname}\n`, hosts, 'resolv.conf': resolvConf }
   await writeEntries(
-    folder.ownLayer,
+    at.ownLayer,
     Object.entries(contents).map(([name, content]) => ({
       kind: 'file',
       path: join('etc', name),
@@ -188,14 +191,18 @@ async function writeOwnLayer({ folder, sandboxId }: RunnableSandbox, resolvConf:
   )
 }
 
-async function writeBundle(
+async function writeBundle(at: SandboxFolder, config: OciSpec): Promise<void> {
+  await rm(at.bundle, { recursive: true, force: true })
+  for (const path of [at.bundle, at.rootfs, at.disk]) await mkdir(path, { mode: 0o700 })
+  await writeFile(at.config, JSON.stringify(config), { mode: 0o600 })
+}
+
+function configurationOf(
   host: OciHost,
   sandbox: RunnableSandbox,
   options: RunOptions & { ownNetworkGiven: boolean },
-): Promise<SetupScript | undefined> {
+): ReturnType<Configure> {
   const { folder, record, sandboxId, snapshot, user } = sandbox
-  await rm(folder.bundle, { recursive: true, force: true })
-  for (const path of [folder.bundle, folder.rootfs, folder.disk]) await mkdir(path, { mode: 0o700 })
   const config = containerConfig({
     sandboxId,
     spec: currentSpec(record),
@@ -210,9 +217,8 @@ async function writeBundle(
     limitsSwap: host.cgroups.limitsSwap,
     openFilesLimit: host.openFilesLimit,
     seccomp: host.seccomp,
+    seccompFilter: host.seccompFilter,
     ownNetworkGiven: options.ownNetworkGiven,
   })
-  const configured = options.configure?.(config, folder) ?? { config }
-  await writeFile(folder.config, JSON.stringify(configured.config), { mode: 0o600 })
-  return configured.setup
+  return options.configure?.(config, folder) ?? { config }
 }

@@ -4,6 +4,7 @@ import type { KnownSandbox } from './known-sandbox.ts'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import { sandboxEnvironment } from './sandbox-environment.ts'
+import type { DraftFolder } from './sandbox-folder.ts'
 import type { RunOptions } from './sandbox-run.ts'
 import { endRun, startRun } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
@@ -17,24 +18,43 @@ export interface ToolboxOrigin extends UsableSnapshot {
   volumes: OciVolumes
 }
 
-/** Starts a sandbox with the toolbox as its first program. Throws SANDBOX_START_FAILED, with nothing of it left. */
+export interface ToolboxStart {
+  origin: ToolboxOrigin
+  start: StartSandbox
+  /** Of a new sandbox: its folder, which is kept whether it starts or not. */
+  draft?: DraftFolder
+}
+
+/**
+ * Starts a sandbox with the toolbox as its first program. Throws SANDBOX_START_FAILED, with nothing of the start left, and
+ * what making its folder throws.
+ */
 export async function startToolbox(
   host: OciHost,
   sandbox: KnownSandbox,
-  { origin, start }: { origin: ToolboxOrigin; start: StartSandbox },
+  { origin, start, draft }: ToolboxStart,
 ): Promise<LaunchedSandbox> {
   const { sandboxId } = sandbox
   const { snapshot, user } = origin
   const options = optionsOf(sandbox, origin, start)
-  const toolbox = { command: host.injected.toolboxCommand, output: '/dev/null' }
+  const toolbox = { command: host.injected.toolboxCommand, output: '/dev/null', draft }
   try {
     return await startRun(host, { ...sandbox, snapshot, user }, { ...options, ...toolbox })
   } catch (error) {
-    await endRun(host, sandbox)
+    await leaveStopped(host, sandbox, draft)
     const message = error instanceof Error ? error.message : String(error)
     host.log.warn({ err: error, sandboxId }, 'a sandbox did not start')
     const reason = message.replaceAll(sandbox.folder.path, '…')
     throw new AppError('SANDBOX_START_FAILED', `sandbox ${sandboxId} did not start: ${reason}`, { cause: error })
+  }
+}
+
+/** Keeps the files of a sandbox that did not start, and nothing else of it. Throws when its files could not be made. */
+async function leaveStopped(host: OciHost, sandbox: KnownSandbox, draft: DraftFolder | undefined): Promise<void> {
+  try {
+    await draft?.keep()
+  } finally {
+    await endRun(host, sandbox)
   }
 }
 

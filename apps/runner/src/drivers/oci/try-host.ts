@@ -9,6 +9,8 @@ import { createDiskImage } from './sandbox-disk.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
 import { makeSandboxFolder, removeSandboxFolder, sandboxFolder } from './sandbox-folder.ts'
 import { endRun, startRun } from './sandbox-run.ts'
+import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
+import { readSeccompFilter } from './seccomp/seccomp-filter.ts'
 
 /** What the container of a try prints, and how long it may take, in milliseconds. */
 const WORD = 'atoll'
@@ -30,8 +32,11 @@ export async function tryDiskImage(folder: string, run: RunCommand): Promise<str
   }
 }
 
-/** Runs a whole sandbox in which the injected Node prints a word; throws with the reason when that does not work. */
-export async function tryRuntime(host: OciHost): Promise<void> {
+/**
+ * Runs a whole sandbox in which the injected Node prints a word, and answers with the system call filter it had, where that can be
+ * told. Throws with the reason when that does not work.
+ */
+export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefined> {
   const snapshot = host.snapshots.get(HOST_SNAPSHOT)
   const user = snapshot?.users.get('daytona')
   if (!(snapshot && user)) throw new Error('the host snapshot is not there')
@@ -50,12 +55,29 @@ export async function tryRuntime(host: OciHost): Promise<void> {
     const command = [...host.injected.nodeCommand, '-e', program]
     const launched = await startRun(host, sandbox, { command, environment: {}, output: folder.output })
     const printed = await waitForWord(folder.output)
+    const filter = await readSeccompFilter(join(host.folders.state, sandboxId))
     await endRun(host, sandbox, launched)
     if (!printed) throw new Error(`its container printed nothing within ${WORD_DEADLINE_MS} ms`)
+    return filter
   } finally {
     await endRun(host, sandbox)
     await removeSandboxFolder(folder, host.disks)
   }
+}
+
+/** What the runtime made of the profile, when a sandbox that is given it runs and has the same; undefined otherwise. */
+export async function trySeccompFilter(
+  host: OciHost,
+  filter: SeccompFilter | undefined,
+): Promise<SeccompFilter | undefined> {
+  if (filter === undefined) return undefined
+  try {
+    if ((await tryRuntime({ ...host, seccompFilter: filter })) === filter) return filter
+    host.log.warn('the OCI runtime compiles the system call filter for each sandbox: it has another when given one')
+  } catch (error) {
+    host.log.warn({ err: error }, 'the OCI runtime compiles the system call filter for each sandbox')
+  }
+  return undefined
 }
 
 async function waitForWord(path: string): Promise<boolean> {

@@ -14,7 +14,7 @@ export interface ProbedSandbox {
   readonly sandboxId: string
   /**
    * Runs a program, or a line of `sh`, as the sandbox's user in the agent's folder. Rejects when the agent
-   * goes away first, or after `deadlineMs` (20 s).
+   * goes away first, or after `deadlineMs` (60 s).
    */
   exec(command: string | readonly string[], options?: { deadlineMs?: number }): Promise<ExecResult>
   /** Makes the agent, and with it the sandbox, end with this code. */

@@ -13,7 +13,7 @@ import { startProbeServer, withDeadline } from './probe-server.ts'
 import type { RemoteDriver } from './remote-driver.ts'
 import { openRemoteDriver } from './remote-driver.ts'
 
-const STATUS_DEADLINE_MS = 15_000
+const STATUS_DEADLINE_MS = 60_000
 const SPEC: SandboxSpec = {
   snapshot: 'host',
   user: 'daytona',
@@ -58,10 +58,10 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
     },
     defaultSpec: SPEC,
     startSandbox: async (spec = {}, { sandboxId = randomUUID(), env = {} } = {}) => {
-      await driver.create(sandboxId, { ...SPEC, ...spec })
       const agent = server.expect(sandboxId)
       agent.catch(() => undefined)
-      await driver.start(sandboxId, { toolboxToken: `token-of-${sandboxId}`, env })
+      const start = { toolboxToken: `token-of-${sandboxId}`, env }
+      await driver.launch(sandboxId, { spec: { ...SPEC, ...spec }, start })
       return agent
     },
     nextStatus: (sandboxId) => nextStatus(driver, sandboxId),

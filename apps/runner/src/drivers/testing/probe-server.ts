@@ -9,8 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { DIAL_HOME_SOCKET_NAME } from '@atoll/protocol'
 import type { ExecResult, ProbedSandbox } from './driver-harness.ts'
 
-const EXEC_DEADLINE_MS = 20_000
-const HELLO_DEADLINE_MS = 20_000
+/** Far above what either takes: twenty sandboxes may start at once, beside other tests. */
+const EXEC_DEADLINE_MS = 60_000
+const HELLO_DEADLINE_MS = 60_000
 
 /** Where the agents in sandboxes dial home to. */
 export interface ProbeServer extends AsyncDisposable {

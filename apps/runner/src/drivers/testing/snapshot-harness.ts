@@ -86,10 +86,10 @@ export async function createSnapshotHarness(options: SnapshotHarnessOptions = {}
       return Buffer.concat(chunks).toString()
     },
     startSandbox: async (sandboxId, spec = {}) => {
-      await driver.create(sandboxId, { ...SPEC, ...spec })
       const agent = server.expect(sandboxId)
       agent.catch(() => undefined)
-      await driver.start(sandboxId, { toolboxToken: `token-of-${sandboxId}`, env: {} })
+      const start = { toolboxToken: `token-of-${sandboxId}`, env: {} }
+      await driver.launch(sandboxId, { spec: { ...SPEC, ...spec }, start })
       return agent
     },
     reopen: async () => {

@@ -1,17 +1,19 @@
-import type { ChildProcess } from 'node:child_process'
+import type { ChildProcessByStdio } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
+import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { withDeadline } from './probe-server.ts'
 
 const run = promisify(execFile)
-const START_DEADLINE_MS = 20_000
+const START_DEADLINE_MS = 60_000
+/** What it says until it listens, at most. */
+const MAX_START_CHARACTERS = 100_000
 
 export interface TestImage {
   /** Tar archives, lowest first. */
@@ -31,16 +33,14 @@ export interface TestRegistry extends AsyncDisposable {
 /** Starts Debian's docker-registry, which asks for credentials where some are given. */
 export async function startTestRegistry(credentials?: { username: string; password: string }): Promise<TestRegistry> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-registry-'))
-  const port = await freePort()
-  const host = `127.0.0.1:${port}`
   const auth = credentials === undefined ? '' : await htpasswd(folder, credentials)
   const storage = `{ filesystem: { rootdirectory: ${folder}/data }, delete: { enabled: true } }`
   await writeFile(
     join(folder, 'config.yml'),
-    `version: 0.1\nlog: { level: error }\nstorage: ${storage}\nhttp: { addr: "${host}" }\n${auth}`,
+    `version: 0.1\nlog: { level: info }\nstorage: ${storage}\nhttp: { addr: "127.0.0.1:0" }\n${auth}`,
   )
-  const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: 'ignore' })
-  await answering(host, child)
+  const child = spawn('docker-registry', ['serve', join(folder, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const host = await listening(child)
   return {
     host,
     push: async (name, image) => {
@@ -65,14 +65,17 @@ async function htpasswd(folder: string, { username, password }: { username: stri
   return `auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }\n`
 }
 
-async function answering(host: string, child: ChildProcess): Promise<void> {
-  const giveUpAt = performance.now() + START_DEADLINE_MS
-  while (child.exitCode === null && performance.now() < giveUpAt) {
-    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined)
-    if (answer) return
-    await delay(50)
-  }
-  throw new Error('the registry does not answer')
+/** Where it listens: at a port that the kernel picked, as it says itself. */
+async function listening(child: ChildProcessByStdio<null, null, Readable>): Promise<string> {
+  return withDeadline(START_DEADLINE_MS, 'the registry does not listen', (resolve) => {
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      // Only its start is of interest; the rest is read so that it may be written.
+      if (said.length < MAX_START_CHARACTERS) said += text
+      const host = /listening on (127\.0\.0\.1:\d+)\W/.exec(said)?.[1]
+      if (host !== undefined) resolve(host)
+    })
+  })
 }
 
 async function writeLayout(folder: string, { layers, config = {} }: TestImage): Promise<void> {
@@ -95,13 +98,4 @@ async function writeLayout(folder: string, { layers, config = {} }: TestImage): 
   const named = { ...index, annotations: { 'org.opencontainers.image.ref.name': 'image' } }
   await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [named] }))
   await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }

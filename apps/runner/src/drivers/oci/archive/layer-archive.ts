@@ -11,6 +11,9 @@ const MAX_PATH_BYTES = 4095
 const MAX_OWNER = 0xff_ff_ff_fe
 /** Below what ext4 gives one inode. */
 const MAX_WHITEOUT_LINKS = 60_000
+/** What the deletions that an image's layer tells of may take in memory, and each beside its path; in bytes. */
+const MAX_MARKS_BYTES = 64 * 1024 * 1024
+const MARK_BYTES = 512
 const NO_LINKS = { whiteoutLinks: 0, linkedWhiteout: '' }
 const WHITEOUT_PREFIX = '.wh.'
 const OPAQUE_MARK = '.wh..wh..opq'
@@ -38,6 +41,8 @@ export interface LayerArchiveFacts {
   /** Paths to be deleted in layers below, and folders that hide those below. */
   whiteouts: string[]
   opaqueFolders: string[]
+  /** What these two take, in bytes. */
+  markBytes: number
   /** Deletions of a layer so far, and the path of the one that those after it are links to. */
   whiteoutLinks: number
   linkedWhiteout: string
@@ -58,6 +63,7 @@ export function rewriteLayerArchive(
     skippedDevices: 0,
     whiteouts: [],
     opaqueFolders: [],
+    markBytes: 0,
     ...NO_LINKS,
   }
   return { facts, archive: rewrite(stream, options, facts) }
@@ -150,11 +156,13 @@ function whiteoutOf(entry: TarEntry, facts: LayerArchiveFacts): TarEntry {
   return entry
 }
 
-/** Notes a mark of a deletion; false for an ordinary name. */
+/** Notes a mark of a deletion; false for an ordinary name. Throws for more than can be held. */
 function noteMark(path: string, facts: LayerArchiveFacts): boolean {
   const slash = path.lastIndexOf('/') + 1
   const name = path.slice(slash)
   if (!name.startsWith(WHITEOUT_PREFIX)) return false
+  facts.markBytes += path.length + MARK_BYTES
+  if (facts.markBytes > MAX_MARKS_BYTES) throw new ArchiveError('it deletes too much of the layers below')
   if (name === OPAQUE_MARK) facts.opaqueFolders.push(path.slice(0, slash))
   const hidden = name.slice(WHITEOUT_PREFIX.length)
   // Other names that start so are what older file systems kept for themselves.

@@ -3,8 +3,10 @@ import type { ByteSource } from './byte-source.ts'
 import { createByteSource } from './byte-source.ts'
 
 export const BLOCK_BYTES = 512
-/** Longest extended header or name, in bytes. */
+/** All extended headers and long names of one entry, in bytes. */
 const MAX_EXTENSION_BYTES = 1024 * 1024
+/** The same of those that count for every entry that follows; whoever makes them says very little there. */
+const MAX_GLOBAL_BYTES = 64 * 1024
 /** Types that have no content, whatever size their header gives: as Go and GNU tar read them. */
 const WITHOUT_CONTENT = '123456'
 
@@ -43,24 +45,37 @@ export interface TarMember {
 export async function* readTar(stream: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
   const source = createByteSource(stream)
   const globals = new Map<string, string>()
+  const globalRoom = createRoom(MAX_GLOBAL_BYTES)
   let extended = new Map<string, string>()
+  let room = createRoom(MAX_EXTENSION_BYTES)
   for (;;) {
     const block = await source.take(BLOCK_BYTES)
     if (block.length === 0) return
     // The end of an archive: blocks of zeros, after which another may follow.
     if (block.every((byte) => byte === 0)) continue
     const header = parseHeader(block)
-    if (header.type === 'x') readRecords(await readExtension(source, header.size), extended)
-    else if (header.type === 'g') readRecords(await readExtension(source, header.size), globals)
-    else if (header.type === 'L') extended.set('path', untilZero(await readExtension(source, header.size)))
-    else if (header.type === 'K') extended.set('linkpath', untilZero(await readExtension(source, header.size)))
+    if (header.type === 'x') readRecords(await readExtension(source, room(header.size)), extended)
+    else if (header.type === 'g') readRecords(await readExtension(source, globalRoom(header.size)), globals)
+    else if (header.type === 'L') extended.set('path', untilZero(await readExtension(source, room(header.size))))
+    else if (header.type === 'K') extended.set('linkpath', untilZero(await readExtension(source, room(header.size))))
     else {
       const entry = complete(header, { globals, extended })
       const content = source.pass(entry.size)
       yield { entry, content }
       await skipRest(source, content, entry.size)
       extended = new Map()
+      room = createRoom(MAX_EXTENSION_BYTES)
     }
+  }
+}
+
+/** Takes sizes, and answers each, until they are more than `maxBytes` together. What is kept of headers is bounded so. */
+function createRoom(maxBytes: number): (bytes: number) => number {
+  let left = maxBytes
+  return (bytes) => {
+    left -= bytes
+    if (left < 0) throw new ArchiveError('it has a header that is too long')
+    return bytes
   }
 }
 
@@ -115,7 +130,6 @@ async function skipRest(source: ByteSource, content: AsyncGenerator<Buffer>, siz
 }
 
 async function readExtension(source: ByteSource, size: number): Promise<Buffer> {
-  if (size > MAX_EXTENSION_BYTES) throw new ArchiveError('it has a header that is too long')
   const padded = Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES
   const bytes = await source.take(padded)
   if (bytes.length < padded) throw new ArchiveError('it ends in the middle of a header')

@@ -39,12 +39,20 @@ export async function unpackLayer(stream: AsyncIterable<Buffer>, options: Unpack
   const more = options.kind === 'layer' ? ['sys_admin'] : []
   await untar(archive, { options, arguments: [], capabilities: [...UNPACK_CAPABILITIES, ...more] })
   if (facts.whiteouts.length > 0) {
-    const deleted = facts.whiteouts.map((path) => entryOf(path, { type: '3', mode: 0o644 }))
     // What the layer itself brings is not deleted by it.
-    await untar([...deleted, TAR_END], { options, arguments: ['--skip-old-files'], capabilities: UNPACK_CAPABILITIES })
+    await untar(deletions(facts.whiteouts), {
+      options,
+      arguments: ['--skip-old-files'],
+      capabilities: UNPACK_CAPABILITIES,
+    })
   }
   await markOpaque(facts.opaqueFolders, options)
   return facts
+}
+
+function* deletions(paths: readonly string[]): Generator<Buffer> {
+  for (const path of paths) yield entryOf(path, { type: '3', mode: 0o644 })
+  yield TAR_END
 }
 
 async function untar(

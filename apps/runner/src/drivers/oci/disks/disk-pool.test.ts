@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, realpath, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +19,11 @@ const run = promisify(execFile)
 const MIB = 1024 ** 2
 /** Mounted on the host, where sandboxes of others that are started meanwhile keep it for as long as they run. */
 const HOST_FILE = 'host.img'
-const UNTIL_DEADLINE_MS = 20_000
+/** Its own: another run beside this one has its devices on the same host. */
+const INSTANCE = randomBytes(4).toString('hex')
+const UNTIL_DEADLINE_MS = 60_000
+/** For what is written back, on a disk that others write to. */
+const WRITE_DEADLINE_MS = 120_000
 const RECORD: SandboxRecord = {
   spec: {
     ...{ snapshot: 'host', user: 'root', network: 'none' },
@@ -34,13 +39,13 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   for (const { disks } of opened.splice(0)) await disks[Symbol.asyncDispose]()
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
   await rm(dataDir, { recursive: true })
 })
 
 async function open(folder = dataDir): Promise<DiskStore> {
   await mkdir(folder, { recursive: true })
-  const found = await openDiskStore({ dataDir: folder, instanceId: '0123abcd', hasImages: true, run: runCommand })
+  const found = await openDiskStore({ dataDir: folder, instanceId: INSTANCE, hasImages: true, run: runCommand })
   opened.push(found)
   return found.disks
 }
@@ -52,7 +57,7 @@ async function close(): Promise<void> {
 /** What loop devices have below the data folder. */
 async function devices(): Promise<string[]> {
   const { stdout } = await run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'])
-  const isOurs = (line: string) => line.includes(dataDir) || line.includes('/0123abcd-')
+  const isOurs = (line: string) => line.includes(dataDir) || line.includes(`/${INSTANCE}-`)
   return stdout.split('\n').filter((line) => isOurs(line) && !line.includes(HOST_FILE))
 }
 
@@ -67,7 +72,7 @@ async function inDisk(disks: DiskStore, path: string, script: string): Promise<s
   await using disk = await disks.attach(join(path, IMAGE_FILE))
   const whole = `${MOUNT_DISK} set -eu; mount_disk "$1" "$2" discard; cd "$2"; ${script}`
   const mount = ['sh', '-c', whole, 'sh', disk.source, join(path, 'mount')] as const
-  return (await runCommand(['unshare', '--mount', '--', ...mount])).stdout
+  return (await runCommand(['unshare', '--mount', '--', ...mount], { deadlineMs: WRITE_DEADLINE_MS })).stdout
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
@@ -80,7 +85,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 
 /** Once what was written has its place, and what is free in the pool is given back: every 30 s, or when it is asked for. */
 const usedBytes = async (disks: DiskStore) => {
-  await runCommand(['sync', '-f', disks.templates])
+  await runCommand(['sync', '-f', disks.templates], { deadlineMs: WRITE_DEADLINE_MS })
   return (await stat(join(dataDir, POOL_FILE))).blocks * 512
 }
 
@@ -123,10 +128,10 @@ it('is found again with its disks, also where the last process left it mounted, 
   // As after a kill -9 of a runner whose sandboxes run on: the first is still open.
   const again = await open()
   expect(await inDisk(again, path, 'cat file')).toBe('kept\n')
-  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+  await expect.poll(devices).toEqual([join(dataDir, POOL_FILE)])
   await close()
   await close()
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
   expect(await inDisk(await open(), path, 'cat file')).toBe('kept\n')
 })
 
@@ -139,9 +144,9 @@ it('an image that is still mounted has no second device', async () => {
     await using first = await disks.attach(image)
     await using second = await disks.attach(image)
     expect(second.source).toBe(first.source)
-    expect(await devices()).toHaveLength(2)
+    await expect.poll(devices).toHaveLength(2)
   }
-  expect(await devices()).toHaveLength(1)
+  await expect.poll(devices).toHaveLength(1)
 })
 
 it('gives back a device that a killed runner left', async () => {
@@ -149,23 +154,23 @@ it('gives back a device that a killed runner left', async () => {
   const path = await folder('first')
   await disks.create(path, RECORD)
   await disks.attach(join(path, IMAGE_FILE))
-  expect(await devices()).toHaveLength(2)
+  await expect.poll(devices).toHaveLength(2)
   await close()
-  expect(await devices()).toHaveLength(2)
+  await expect.poll(devices).toHaveLength(2)
   await open()
-  expect(await devices()).toEqual([join(dataDir, POOL_FILE)])
+  await expect.poll(devices).toEqual([join(dataDir, POOL_FILE)])
 })
 
 it('two runners have two pools', async () => {
   const [one, other] = [join(dataDir, 'one'), join(dataDir, 'other')]
   const stores = [await open(one), await open(other)]
-  expect((await devices()).sort()).toEqual([join(one, POOL_FILE), join(other, POOL_FILE)])
+  await expect.poll(async () => (await devices()).sort()).toEqual([join(one, POOL_FILE), join(other, POOL_FILE)])
   expect(stores.every(({ canClone }) => canClone)).toBe(true)
 })
 
 it('is not seen on the host, keeps nothing of it mounted, and its folder there stays empty', async () => {
   await using host = await mountHost(['mkfs.ext4'], 64)
-  await using pool = await openDiskPool(dataDir, '0123abcd', runCommand)
+  await using pool = await openDiskPool(dataDir, INSTANCE, runCommand)
   const { stdout: seen } = await runCommand(pool.seeing(['cat', '/proc/self/mounts']))
   expect(seen).toContain(`${join(dataDir, POOL_FOLDER)} xfs`)
   expect(seen).not.toContain(host.path)
@@ -178,7 +183,7 @@ it('says that it is broken, and does not begin anew without the disks in it', as
   await close()
   await writeFile(join(dataDir, POOL_FILE), Buffer.alloc(4096), { flag: 'r+' })
   await expect(open()).rejects.toThrow(/^the pool of sandboxes' disks below \S+ cannot be used: mount: /)
-  expect(await devices()).toEqual([])
+  await expect.poll(devices).toEqual([])
 })
 
 it('needs no pool where files of the data folder share blocks', async () => {
@@ -249,14 +254,15 @@ async function mountHost(make: [string, ...string[]], mib: number) {
       const { bavail, bsize } = await stats()
       await runCommand(['fallocate', '--length', String(bavail * bsize - leftBytes), ballast], { accept: [0, 1] })
       // What it takes to know of the blocks has left some.
-      if (leftBytes === 0) await runCommand(['dd', 'if=/dev/zero', `of=${ballast}-rest`, 'bs=4k'], { accept: [1] })
+      const rest = ['dd', 'if=/dev/zero', `of=${ballast}-rest`, 'bs=4k'] as const
+      if (leftBytes === 0) await runCommand(rest, { accept: [1], deadlineMs: WRITE_DEADLINE_MS })
     },
     free: async () => {
       for (const file of [ballast, `${ballast}-rest`]) await rm(file, { force: true })
     },
     [Symbol.asyncDispose]: async () => {
       await close()
-      await runCommand(['umount', path])
+      await runCommand(['umount', path], { deadlineMs: WRITE_DEADLINE_MS })
     },
   }
 }

@@ -57,6 +57,8 @@ read -r end || true
 
 /** A file system that can share blocks between files, in a sparse file, mounted where only its users see it. */
 export interface DiskPool extends AsyncDisposable {
+  /** Path of the mount namespace that sees the pool. */
+  readonly namespace: string
   /** The command as one that sees the pool; its working folder is that of a host without. */
   seeing(command: readonly [string, ...string[]]): [string, ...string[]]
   /** The pool's folder, for this process and the commands it runs. */
@@ -79,8 +81,10 @@ export async function openDiskPool(dataDir: string, instanceId: string, run: Run
   const isGrown = (await isThere(file)) ? await growFile(file, dataDir) : await makeFile(file, dataDir, run)
   await detachLeftDevices(`/${instanceId}-`, run)
   const place = await mountPool(file, folder, isGrown)
+  const namespace = `/proc/${process.pid}/fd/${place.namespace.fd}`
   return {
-    seeing: (command) => ['nsenter', `--mount=/proc/${process.pid}/fd/${place.namespace.fd}`, '--', ...command],
+    namespace,
+    seeing: (command) => ['nsenter', `--mount=${namespace}`, '--', ...command],
     path: `/proc/${process.pid}/fd/${place.root.fd}`,
     [Symbol.asyncDispose]: async () => {
       await place.root.close()

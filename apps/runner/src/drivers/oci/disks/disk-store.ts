@@ -3,7 +3,7 @@ import { constants, copyFile, mkdir, open, readdir, readlink, rm, statfs, symlin
 import { basename, dirname, join, relative } from 'node:path'
 import { AppError } from '@atoll/protocol'
 import type { RunCommand } from '../../../run-command.ts'
-import { createDiskImage, FILES_FOLDER, IMAGE_FILE } from '../sandbox-disk.ts'
+import { createDiskImage, detachLeftDevices, FILES_FOLDER, IMAGE_FILE } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import type { DiskPool } from './disk-pool.ts'
 import { POOL_FOLDER } from './disk-pool.ts'
@@ -25,6 +25,10 @@ export interface DiskStore extends AsyncDisposable {
   reach(image: string): Promise<string>
   /** Makes an image one that can be mounted, until the last of the mounts and this is over. */
   attach(image: string): Promise<AttachedDisk>
+  /** What a script attaches and mounts by itself, with ATTACH_DISK; `detach` follows where that fails. */
+  attachable(image: string): Promise<AttachableDisk>
+  /** Gives back what a script that was cut short has attached. */
+  detach(image: string): Promise<void>
   /** Makes what will hold a sandbox's files, in its folder. */
   create(folder: string, record: SandboxRecord): Promise<void>
   /** Makes the disk in `folder` a clone of another; false, and nothing made, where that one shares no blocks. */
@@ -39,6 +43,27 @@ export interface AttachedDisk extends AsyncDisposable {
   /** What to mount: a loop device, or an image that mounting brings one for. */
   source: string
 }
+
+export interface AttachableDisk {
+  image: string
+  /** The mount namespace that it is attached in; empty for an image that mounting brings a loop device for. */
+  namespace: string
+}
+
+/**
+ * As a disk in a pool is attached: read and written past the host's cache, so that nothing is kept in memory twice; shared
+ * blocks can be written in whole blocks of the pool only. Detaching leaves the device to what is mounted of it, with which it
+ * goes. An image that the kernel has not yet let go of keeps its device (--nooverlap): two would be two disks that know nothing
+ * of each other.
+ */
+const ATTACH = ['losetup', '--nooverlap', '--find', '--show', '--direct-io=on', '--sector-size', '4096'] as const
+
+/** For scripts: `attach_disk IMAGE NAMESPACE` says what to mount. */
+export const ATTACH_DISK = `
+attach_disk() {
+  if [ -n "$2" ]; then nsenter --mount="$2" -- ${ATTACH.join(' ')} "$1"; else printf %s "$1"; fi
+}
+`
 
 export interface DiskStoreOptions {
   dataDir: string
@@ -90,6 +115,14 @@ export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: Di
       const isPooled = pool !== undefined && (await reach(image)) !== image
       return isPooled ? attachPooled(pool, image, run) : { source: image, [Symbol.asyncDispose]: async () => undefined }
     },
+    async attachable(image) {
+      const isPooled = pool !== undefined && (await reach(image)) !== image
+      return { image, namespace: isPooled ? pool.namespace : '' }
+    },
+    async detach(image) {
+      const path = await reach(image)
+      if (path !== image) await detachLeftDevices(basename(path), run)
+    },
     async create(folder, { disk, spec }) {
       if (disk === 'folder') return void (await mkdir(join(folder, FILES_FOLDER), { mode: 0o700 }))
       const image = await placeFor(folder)
@@ -137,23 +170,8 @@ export async function assertCanClone(folder: string): Promise<void> {
   }
 }
 
-/**
- * Read and written past the host's cache, so that nothing is kept in memory twice; shared blocks can be written in whole blocks
- * of the pool only. Detaching leaves the device to what is mounted of it, with which it goes. An image that the kernel has not yet
- * let go of keeps its device (--nooverlap): two would be two disks that know nothing of each other.
- */
 async function attachPooled(pool: DiskPool, image: string, run: RunCommand): Promise<AttachedDisk> {
-  const attach = [
-    'losetup',
-    '--nooverlap',
-    '--find',
-    '--show',
-    '--direct-io=on',
-    '--sector-size',
-    '4096',
-    image,
-  ] as const
-  const source = (await run(pool.seeing(attach))).stdout.trim()
+  const source = (await run(pool.seeing([...ATTACH, image]))).stdout.trim()
   return {
     source,
     // 1: another one that had it gave it back.

@@ -1,6 +1,7 @@
 import { CommandError, runCommand } from '../../../run-command.ts'
 import type { AddressPlan, SandboxAddress } from './address-plan.ts'
 import { MAX_SANDBOXES, SUBNET_PREFIX, sandboxAddress } from './address-plan.ts'
+import type { NetworkConnection } from './connect-network.ts'
 import { deviceExists, listDevices, readDeviceFile, withoutIpv6 } from './network-devices.ts'
 
 /** Goes into a device's alias, which holds 255 bytes, and into a line of a batch. */
@@ -8,8 +9,8 @@ const SANDBOX_ID = /^[\w.-]{1,128}$/
 
 /** The bridge's ports, one for each sandbox that is up. */
 export interface Ports {
-  /** Makes a port whose other end is `eth0` in the namespace of `pid`. Throws when none is left, or CommandError. */
-  join(sandbox: { sandboxId: string; pid: number }): Promise<void>
+  /** Takes a port for a sandbox; its other end will be `eth0`. Throws when none is left, or CommandError. */
+  take(sandboxId: string): Promise<NetworkConnection>
   /** Removes the ports of these sandboxes; unknown ids are fine. */
   leave(sandboxIds: readonly string[]): Promise<void>
   /** The sandboxes that hold a port. */
@@ -37,46 +38,39 @@ export async function createPorts(plan: AddressPlan, mtu: number): Promise<Ports
       numbers.free(number)
     }
   }
-  const join = async ({ sandboxId, pid }: { sandboxId: string; pid: number }) => {
+  const take = async (sandboxId: string) => {
     if (!SANDBOX_ID.test(sandboxId)) throw new Error('a sandbox id has a character that a network device cannot bear')
     await leave([sandboxId])
     const number = numbers.take()
     held.set(sandboxId, number)
-    try {
-      await connect(plan, { ...sandboxAddress(plan, number), sandboxId, pid, mtu })
-    } catch (error) {
-      await leave([sandboxId])
-      throw error
-    }
+    return await connectionOf(plan, { ...sandboxAddress(plan, number), sandboxId, mtu })
   }
   const addressOf = (sandboxId: string) => {
     const number = held.get(sandboxId)
     return number === undefined ? undefined : sandboxAddress(plan, number).address
   }
-  return { join, leave, sandboxIds: () => [...held.keys()], addressOf }
+  return { take, leave, sandboxIds: () => [...held.keys()], addressOf }
 }
 
-/** Two processes a sandbox: one makes the pair of devices, one sets up the end inside. */
-async function connect(
+/** The pair of devices is made from inside, where the runner's namespace can be named: by this process. */
+async function connectionOf(
   { names: { bridge }, gateway }: AddressPlan,
-  end: SandboxAddress & { sandboxId: string; pid: number; mtu: number },
-): Promise<void> {
-  const { port, pid, mtu } = end
-  await runCommand(['ip', '-batch', '-'], {
-    input: `link add name ${port} mtu ${mtu} type veth peer name eth0 mtu ${mtu} address ${end.mac} netns ${pid}
-link set dev ${port} alias ${end.sandboxId}
-${await withoutIpv6(port)}link set dev ${port} master ${bridge}
-link set dev ${port} type bridge_slave isolated on flood off mcast_flood off
-link set dev ${port} up
-`,
-  })
-  await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', '-batch', '-'], {
-    input: `link set dev lo up
+  end: SandboxAddress & { sandboxId: string; mtu: number },
+): Promise<NetworkConnection> {
+  const { port, mtu } = end
+  return {
+    inside: `link set dev lo up
+link add name eth0 mtu ${mtu} address ${end.mac} type veth peer name ${port} mtu ${mtu} netns ${process.pid}
 ${await withoutIpv6('eth0')}address add ${end.address}/${SUBNET_PREFIX} dev eth0
 link set dev eth0 up
 route add default via ${gateway}
 `,
-  })
+    outside: `link set dev ${port} alias ${end.sandboxId}
+${await withoutIpv6(port)}link set dev ${port} master ${bridge}
+link set dev ${port} type bridge_slave isolated on flood off mcast_flood off
+link set dev ${port} up
+`,
+  }
 }
 
 /** The number of each sandbox that has a port now, and ports that are nobody's. */

@@ -117,7 +117,9 @@ it('joining a process that is gone fails and leaves no port', async () => {
   const before = await devices()
   const sandbox = await net.sandbox()
   await sandbox.end()
-  await expect(network.call({ name: 'attach', sandboxId: 'one', pid: sandbox.pid })).rejects.toThrow('No such process')
+  await expect(network.call({ name: 'attach', sandboxId: 'one', pid: sandbox.pid })).rejects.toThrow(
+    'No such file or directory',
+  )
   expect(await devices()).toEqual(before)
 })
 

@@ -4,6 +4,7 @@ import { CommandError, runCommand } from '../../../run-command.ts'
 import type { AddressPlan } from './address-plan.ts'
 import { networkNames } from './address-plan.ts'
 import { openBridge } from './bridge.ts'
+import type { NetworkConnection } from './connect-network.ts'
 import { removeFirewallRules } from './firewall-rules.ts'
 import { closeForeignFirewall } from './foreign-firewall.ts'
 import { giveForwardingBack } from './ip-forwarding.ts'
@@ -29,15 +30,16 @@ export interface SandboxNetwork {
   /** False when sandboxes get a loopback device and nothing else. */
   readonly reachesOutside: boolean
   /**
-   * Equips the network namespace of process `pid`, which holds nothing yet but a loopback device that is down.
-   * What it makes ends with that namespace. Throws when all addresses are taken, or CommandError.
+   * Takes a place for a sandbox, until `release`, and answers with what equips its network namespace, which holds nothing
+   * yet but a loopback device that is down. What that makes ends with the namespace. Throws when all addresses are
+   * taken, or CommandError.
    */
-  attach(sandbox: { sandboxId: string; pid: number; rules?: NetworkRules | undefined }): Promise<void>
+  attach(sandboxId: string): Promise<NetworkConnection>
   /**
-   * Judges all further packets of a sandbox by these rules; one that is not attached is judged by those it is attached
-   * with. Throws BAD_REQUEST, or CommandError.
+   * Judges all further packets of a sandbox by these rules, absent: by none; has no effect on one that has no place.
+   * Throws BAD_REQUEST, or CommandError.
    */
-  restrict(sandboxId: string, rules: NetworkRules): Promise<void>
+  restrict(sandboxId: string, rules: NetworkRules | undefined): Promise<void>
   /** Contents for the sandbox's /etc/resolv.conf. */
   resolvConf(): string
   /** Frees what the sandbox held; unknown ids are fine. */
@@ -68,11 +70,6 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
   }
 }
 
-/** Gives a namespace its loopback device, for sandboxes whose network is blocked. Throws CommandError. */
-async function bringLoopbackUp(pid: number): Promise<void> {
-  await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', 'link', 'set', 'dev', 'lo', 'up'])
-}
-
 async function bridgedNetwork(options: {
   plan: AddressPlan
   mtu: number
@@ -95,12 +92,9 @@ async function bridgedNetwork(options: {
   return {
     reachesOutside: true,
     limitation: nameservers.length > 0 ? undefined : NO_NAMESERVER,
-    attach: async ({ sandboxId, pid, rules }) => {
-      const restriction = restrictionOf(rules)
+    attach: async (sandboxId) => {
       await leave([sandboxId])
-      await ports.join({ sandboxId, pid })
-      // Before the sandbox's first process runs.
-      await restrict(sandboxId, restriction)
+      return await ports.take(sandboxId)
     },
     restrict: async (sandboxId, rules) => restrict(sandboxId, restrictionOf(rules)),
     resolvConf: () => nameservers.map((server) => `nameserver ${server}\n`).join(''),
@@ -117,7 +111,7 @@ function loopbackNetwork(limitation: string): SandboxNetwork {
   return {
     limitation,
     reachesOutside: false,
-    attach: ({ pid }) => bringLoopbackUp(pid),
+    attach: async () => ({ inside: 'link set dev lo up\n', outside: '' }),
     restrict: async () => undefined,
     resolvConf: () => '',
     release: async () => undefined,

@@ -12,7 +12,6 @@ import { unpackLayer } from '../archive/unpack-layer.ts'
 import { packFiles } from '../snapshots/copy-files.ts'
 
 const { signal } = new AbortController()
-const DEADLINE_MS = 120_000
 
 let folder: string
 
@@ -141,42 +140,34 @@ function place([root, ...rest]: readonly Drawn[]): Made[] {
 }
 
 describe('A1: a copy has all there is to its files', () => {
-  it.each([true, false])(
-    'whatever they are (zstd: %s)',
-    async (hasZstd) => {
-      const trees = fc.sample(fc.array(made, { minLength: 1, maxLength: 40, size: 'max' }), {
-        numRuns: 12,
-        seed: 20_261_127,
-      })
-      for (const [index, tree] of trees.entries()) {
-        const [from, to] = [join(folder, `from-${index}`), join(folder, `to-${index}`)]
-        await make(from, place(tree))
-        await copy(from, to, hasZstd)
-        expect((await walkTree(to)).split('\n')).toEqual((await walkTree(from)).split('\n'))
-      }
-    },
-    DEADLINE_MS,
-  )
+  it.each([true, false])('whatever they are (zstd: %s)', async (hasZstd) => {
+    const trees = fc.sample(fc.array(made, { minLength: 1, maxLength: 40, size: 'max' }), {
+      numRuns: 12,
+      seed: 20_261_127,
+    })
+    for (const [index, tree] of trees.entries()) {
+      const [from, to] = [join(folder, `from-${index}`), join(folder, `to-${index}`)]
+      await make(from, place(tree))
+      await copy(from, to, hasZstd)
+      expect((await walkTree(to)).split('\n')).toEqual((await walkTree(from)).split('\n'))
+    }
+  })
 
-  it(
-    'of 12 GiB that are a hole, and of 100,000 in one folder',
-    async () => {
-      const from = join(folder, 'from')
-      const common = { uid: 1, gid: 2, mode: 0o644, modified: 1e18, target: '', of: 0, attributes: [], opaque: false }
-      const file = { ...common, kind: 'file' as const, data: [] as [number, number][], size: 0, capability: false }
-      const named = (text: string) => Buffer.from(text).toString('hex')
-      const many = Array.from({ length: 100_000 }, (_, index) => ({ ...file, path: named(`many/file-${index}`) }))
-      await make(from, [
-        { ...file, kind: 'folder', path: '' },
-        { ...file, path: named('hole'), size: 12 * 1024 ** 3, data: [[9 * 1024 ** 3, 5]] },
-        { ...file, kind: 'folder', path: named('many') },
-        ...many,
-      ])
-      const to = join(folder, 'to')
-      await copy(from, to, true)
-      const [before, after] = [await walkTree(from), await walkTree(to)]
-      expect(before === after).toBe(true)
-    },
-    DEADLINE_MS,
-  )
+  it('of 12 GiB that are a hole, and of 100,000 in one folder', async () => {
+    const from = join(folder, 'from')
+    const common = { uid: 1, gid: 2, mode: 0o644, modified: 1e18, target: '', of: 0, attributes: [], opaque: false }
+    const file = { ...common, kind: 'file' as const, data: [] as [number, number][], size: 0, capability: false }
+    const named = (text: string) => Buffer.from(text).toString('hex')
+    const many = Array.from({ length: 100_000 }, (_, index) => ({ ...file, path: named(`many/file-${index}`) }))
+    await make(from, [
+      { ...file, kind: 'folder', path: '' },
+      { ...file, path: named('hole'), size: 12 * 1024 ** 3, data: [[9 * 1024 ** 3, 5]] },
+      { ...file, kind: 'folder', path: named('many') },
+      ...many,
+    ])
+    const to = join(folder, 'to')
+    await copy(from, to, true)
+    const [before, after] = [await walkTree(from), await walkTree(to)]
+    expect(before === after).toBe(true)
+  })
 })

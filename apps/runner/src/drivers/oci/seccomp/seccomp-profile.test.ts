@@ -105,7 +105,7 @@ describe.each(RUNTIMES)('under %s', (runtime) => {
       node -e 'new (require("worker_threads").Worker)("process.exit(0)", { eval: true })'
       perl -e 'pipe(my $r, my $w); if (fork) { close $w; print <$r>; wait } else { close $r; print $w "forked\\n" }'
       git init -q repo && cd repo && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first && git log --format=%s
-      timeout 5 bash -c 'cat <(echo substituted)'
+      timeout 60 bash -c 'cat <(echo substituted)'
       tar cf - -C /usr bin/env | tar tf -
       nice -n 5 cat ../a`
     const output = await runContainer(runtime, { argv: ['/bin/bash', '-c', script], seccomp: seccompProfile(arch) })

@@ -21,4 +21,12 @@ FROM scratch
   it('are none where there is no FROM', () => {
     expect(findBaseImages('RUN true')).toEqual([])
   })
+
+  it.each([
+    ['FROM', `FROM ${'${a:-'.repeat(25_000)}`],
+    ['an ARG', `ARG A=${'a'.repeat(2_000)}\nFROM $A`],
+    ['many ARGs', `ARG A=${'a'.repeat(20)}\nFROM ${'$A'.repeat(100)}`],
+  ])('are no longer than a name is, by %s', (_what, dockerfile) => {
+    expect(() => findBaseImages(dockerfile)).toThrow('the name of a base image has more than 1024 characters')
+  })
 })

@@ -3,10 +3,12 @@ import { SnapshotError } from './make-context.ts'
 
 /** Images one Dockerfile may start from. */
 const MAX_BASE_IMAGES = 20
+/** Longest name of one, before its ARGs are filled in and after: that of a registry with its port, a path and a digest. */
+const MAX_NAME_CHARACTERS = 1_024
 
 /**
  * The images a Dockerfile needs, as FROM and COPY --from name them once its ARGs are filled in: neither `scratch` nor a stage
- * of its own. Throws SnapshotError for too many.
+ * of its own. Throws SnapshotError for too many, and for a name that is too long.
  */
 export function findBaseImages(dockerfile: string): string[] {
   const parsed = DockerfileParser.parse(dockerfile)
@@ -27,7 +29,7 @@ export function findBaseImages(dockerfile: string): string[] {
         .find((flag) => flag.getName() === 'from')
         ?.getValue() ?? ''
     const isStage = stages.has(source.toLowerCase()) || /^\d*$/.test(source)
-    if (!isStage) images.add(source)
+    if (!isStage) images.add(notTooLong(source))
   }
   if (images.size > MAX_BASE_IMAGES) throw new SnapshotError(`a build has at most ${MAX_BASE_IMAGES} base images`)
   return [...images]
@@ -35,11 +37,17 @@ export function findBaseImages(dockerfile: string): string[] {
 
 /** `$A`, `${A}`, `${A:-otherwise}` and `${A:+instead}`. */
 function expand(text: string, resolve: (name: string) => string): string {
-  return text.replace(/\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g, (...groups: string[]) => {
+  const expanded = notTooLong(text).replace(/\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g, (...groups: string[]) => {
     const [, plain, braced, mark, word = ''] = groups
     const value = resolve(plain ?? braced ?? '')
-    if (mark === '-') return value === '' ? word : value
+    if (mark === '-') return notTooLong(value === '' ? word : value)
     if (mark === '+') return value === '' ? '' : word
-    return value
+    return notTooLong(value)
   })
+  return notTooLong(expanded)
+}
+
+function notTooLong(name: string): string {
+  if (name.length <= MAX_NAME_CHARACTERS) return name
+  throw new SnapshotError(`the name of a base image has more than ${MAX_NAME_CHARACTERS} characters`)
 }

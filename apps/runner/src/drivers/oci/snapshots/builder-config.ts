@@ -79,6 +79,8 @@ export function configureBuilder({ input, arch }: { input: string; arch: 'x64' |
         process: asRoot(process),
         mounts,
         linux: ownUsers(linux, arch),
+        // A filter made beforehand is that of sandboxes.
+        annotations: {},
       },
       setup: { script: SETUP, arguments: [owner, ...staged] },
     }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { lstat, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ImageConfig } from '@atoll/protocol'
 import type { Static, TSchema } from 'typebox'
@@ -40,18 +40,42 @@ export interface ImageLayout {
   layers: { digest: string; path: string; size: number }[]
 }
 
-/** Reads the one image of a layout, checking what is read against its digest. Throws SnapshotError for another thing. */
+/**
+ * Reads the one image of a layout, checking what is read against its digest. The layout does not change meanwhile. Throws
+ * SnapshotError for another thing.
+ */
 export async function readImageLayout(folder: string): Promise<ImageLayout> {
-  const blob = (digest: string) => join(folder, 'blobs', 'sha256', digest.slice('sha256:'.length))
-  const index = await readJson(join(folder, 'index.json'), Index)
+  const blob = (digest: string) => plainFile(folder, ['blobs', 'sha256', digest.slice('sha256:'.length)])
+  const index = await readJson(await plainFile(folder, ['index.json']), Index)
   const [{ digest } = { digest: '' }] = index.manifests
-  const manifest = await readJson(blob(digest), Manifest, digest)
-  const config = await readJson(blob(manifest.config.digest), Config, manifest.config.digest)
-  return {
-    digest,
-    config: imageConfig(config.config ?? {}),
-    layers: manifest.layers.map((layer) => ({ digest: layer.digest, size: layer.size, path: blob(layer.digest) })),
+  const manifest = await readJson(await blob(digest), Manifest, digest)
+  const config = await readJson(await blob(manifest.config.digest), Config, manifest.config.digest)
+  const layers: ImageLayout['layers'] = []
+  for (const layer of manifest.layers) {
+    layers.push({ digest: layer.digest, size: layer.size, path: await blob(layer.digest) })
   }
+  return { digest, config: imageConfig(config.config ?? {}), layers }
+}
+
+/**
+ * The path of a file of the layout that is really there. A build's layout is what its steps made of it: a link would lead to
+ * the host's files, a pipe would never be open, a device would never end.
+ */
+async function plainFile(folder: string, names: readonly string[]): Promise<string> {
+  let path = folder
+  for (const [index, name] of names.entries()) {
+    path = join(path, name)
+    const found = await lstat(path).catch((cause: unknown) => {
+      throw notWhole(cause)
+    })
+    const isLast = index === names.length - 1
+    if (isLast ? !found.isFile() : !found.isDirectory()) throw notWhole()
+  }
+  return path
+}
+
+function notWhole(cause?: unknown): SnapshotError {
+  return new SnapshotError('the image is not whole', { cause })
 }
 
 function imageConfig(config: NonNullable<Static<typeof Config>['config']>): ImageConfig {
@@ -75,7 +99,7 @@ async function readJson<Schema extends TSchema>(
   digest?: string,
 ): Promise<Static<Schema>> {
   const file = await open(path, 'r').catch((cause: unknown) => {
-    throw new SnapshotError('the image is not whole', { cause })
+    throw notWhole(cause)
   })
   try {
     if ((await file.stat()).size > MAX_JSON_BYTES) throw new SnapshotError("the image's description is too long")

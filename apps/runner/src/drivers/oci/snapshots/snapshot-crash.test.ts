@@ -16,7 +16,8 @@ it('a runner killed while it makes snapshots leaves nothing of them, and its san
   const before = await harness.traces()
   const source = { kind: 'sandbox', sandboxId } as const
   for (const ref of ['one', 'two', 'three']) await harness.driver.snapshots.make(ref, { source })
-  await expect.poll(async () => (await harness.driver.snapshots.get('one')).state).toBe('pulling')
+  // On a slow day it is found to be a step further.
+  await expect.poll(async () => (await harness.driver.snapshots.get('one')).state).toMatch(/^(pulling|validating)$/)
   await harness.crash()
   // It stood still while it was copied.
   expect((await sandbox.exec('ls ~/many | wc -l')).stdout).toBe('4000\n')

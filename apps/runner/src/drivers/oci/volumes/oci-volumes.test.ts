@@ -91,7 +91,7 @@ describe('a volume', () => {
     expect(stderr).toContain('No space left')
     // What the kernel has not written back yet takes no room.
     const used = async () => (await harness.driver.volumes.get('small')).usedGiB
-    await expect.poll(used, { timeout: 60_000 }).toBeGreaterThan(0.03)
+    await expect.poll(used, { timeout: 120_000 }).toBeGreaterThan(0.03)
   })
 
   it('appears in part where a subpath is given', async () => {

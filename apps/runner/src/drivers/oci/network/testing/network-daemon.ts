@@ -1,5 +1,7 @@
 import type { NetworkRules } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
+import { runCommand } from '../../../../run-command.ts'
+import { CONNECT_NETWORK, connectionVariables } from '../connect-network.ts'
 import { createSandboxNetwork } from '../sandbox-network.ts'
 
 /**
@@ -32,10 +34,24 @@ export type NetworkCall =
   | { name: 'resolvConf' }
   | { name: 'dispose' }
 
+/** As a start does it: the rules hold before anything runs there. */
+async function attach({ sandboxId, pid, rules }: Extract<NetworkCall, { name: 'attach' }>): Promise<void> {
+  const connection = await network.attach(sandboxId)
+  try {
+    await network.restrict(sandboxId, rules)
+    const script = `set -eu\n${CONNECT_NETWORK}\nconnect_network`
+    const variables = Object.entries(connectionVariables(connection)).map(([name, value]) => `${name}=${value}`)
+    await runCommand(['nsenter', `--net=/proc/${pid}/ns/net`, 'env', ...variables, 'sh', '-c', script])
+  } catch (error) {
+    await network.release(sandboxId)
+    throw error
+  }
+}
+
 async function answer(call: NetworkCall): Promise<unknown> {
   switch (call.name) {
     case 'attach':
-      return network.attach(call)
+      return attach(call)
     case 'restrict':
       return network.restrict(call.sandboxId, call.rules)
     case 'release':

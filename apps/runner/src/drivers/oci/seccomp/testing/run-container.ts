@@ -8,7 +8,7 @@ import type { OciLinuxSeccomp } from '../../oci-spec.ts'
 
 const execute = promisify(execFile)
 /** Time for a container to run and end. */
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 120_000
 /**
  * Enough to get past the kernel's own checks of what the filter refuses, so that a test sees the filter, and
  * nothing that acts on the host when it is wrong.

@@ -1,0 +1,15 @@
+/**
+ * Locks of PostgreSQL that replicas hold each other off by, all in one place: two with the same number would wait for each
+ * other. They are kept over versions, since replicas of two may run at once.
+ */
+export const advisoryLocks = {
+  migration: 7_304_501,
+  firstStart: 7_304_502,
+  keyRotation: 7_304_503,
+  warmPoolKeeper: 7_304_504,
+  organizationUpkeep: 7_304_505,
+  signedPreviews: 7_304_506,
+  dockerRegistries: 7_304_510,
+  storedObjects: 7_304_520,
+  objectUploads: 7_304_521,
+} as const

@@ -1,0 +1,79 @@
+import type { SandboxSpec, StartSandbox } from '@atoll/protocol'
+import type { ForkContext } from './disks/fork-disk.ts'
+import { forkDisk } from './disks/fork-disk.ts'
+import type { KnownSandbox } from './known-sandbox.ts'
+import { newSandbox } from './known-sandbox.ts'
+import type { OciHost } from './oci-host.ts'
+import { draftSandboxFolder, makeSandboxFolder } from './sandbox-folder.ts'
+import type { ToolboxOrigin } from './start-toolbox.ts'
+import { startToolbox } from './start-toolbox.ts'
+
+export interface NewSandboxesOptions {
+  host: OciHost
+  /** Bounds what is made and started at once. */
+  limit: <Result>(work: () => Promise<Result>) => Promise<Result>
+  /** Throws what `create` throws for a spec that cannot be. */
+  check: (spec: SandboxSpec) => void
+  originOf: (spec: SandboxSpec) => ToolboxOrigin
+  /** The sandbox that a fork is made of. Throws SANDBOX_NOT_FOUND. */
+  parentOf: (sandboxId: string) => ForkContext['parent']
+  /** Called when its files are there, before it starts. */
+  onMade: (sandbox: KnownSandbox) => void
+}
+
+/** Makes sandboxes that are not there yet. */
+export interface NewSandboxes {
+  /** What is being made, by its id: what it needs must not go meanwhile. */
+  readonly underWay: ReadonlyMap<string, SandboxSpec>
+  /** Makes its files. Throws what a driver's `create` throws. */
+  create(sandboxId: string, spec: SandboxSpec): Promise<KnownSandbox>
+  /** Makes its files and starts it, much of both at once; for no fork. Throws what a driver's `create` and `start` throw. */
+  launch(sandboxId: string, spec: SandboxSpec, start: StartSandbox): Promise<KnownSandbox>
+}
+
+export function createNewSandboxes(options: NewSandboxesOptions): NewSandboxes {
+  const { host, limit } = options
+  const { disks } = host
+  const underWay = new Map<string, SandboxSpec>()
+
+  const make = async (sandboxId: string, spec: SandboxSpec, work: (sandbox: KnownSandbox) => Promise<void>) => {
+    options.check(spec)
+    const sandbox = newSandbox(host, sandboxId, spec)
+    underWay.set(sandboxId, spec)
+    try {
+      await disks.assertRoom()
+      await work(sandbox)
+    } finally {
+      underWay.delete(sandboxId)
+    }
+    return sandbox
+  }
+  const makeDisk = ({ record }: KnownSandbox, draft: string): Promise<void> => {
+    const { forkOf } = record.spec
+    if (forkOf === undefined) return limit(() => disks.create(draft, record))
+    return forkDisk({ host, parent: options.parentOf(forkOf), limit }, { draft, record })
+  }
+  return {
+    underWay,
+    create: (sandboxId, spec) =>
+      make(sandboxId, spec, (sandbox) => {
+        const { folder, record } = sandbox
+        const fill = (draft: string) => makeDisk(sandbox, draft)
+        return makeSandboxFolder(folder, { record, disks, fill, onKept: () => options.onMade(sandbox) })
+      }),
+    launch: (sandboxId, spec, start) =>
+      make(sandboxId, spec, async (sandbox) => {
+        const { folder, record } = sandbox
+        const origin = options.originOf(spec)
+        await limit(async () => {
+          const fill = (draft: string) => disks.create(draft, record)
+          const draft = draftSandboxFolder(folder, { record, disks, fill, onKept: () => options.onMade(sandbox) })
+          try {
+            sandbox.running = await startToolbox(host, sandbox, { origin, start, draft })
+          } finally {
+            await draft.keep()
+          }
+        })
+      }),
+  }
+}

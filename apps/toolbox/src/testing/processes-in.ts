@@ -1,0 +1,11 @@
+import { readdir, readlink, realpath } from 'node:fs/promises'
+
+/** Numbers of the processes that live and have this working directory, as all have that were started there. */
+export async function processesIn(folder: string): Promise<number[]> {
+  const path = await realpath(folder)
+  const found: number[] = []
+  for (const pid of (await readdir('/proc')).map(Number).filter(Number.isInteger)) {
+    if ((await readlink(`/proc/${pid}/cwd`).catch(() => '')) === path) found.push(pid)
+  }
+  return found
+}
