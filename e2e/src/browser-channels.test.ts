@@ -93,7 +93,8 @@ describe('a page in Chromium', () => {
 
   it('is told of files as they come', async () => {
     const folder = '/home/daytona/watched'
-    const loop = 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i >file$i; sleep 0.1; done'
+    // Files keep coming for as long as a slow browser may take to listen.
+    const loop = 'i=0; while [ $i -lt 1800 ]; do i=$((i+1)); echo $i >file$i; sleep 0.1; done'
     await own.sandbox.process.executeCommand(`mkdir -p ${folder} && cd ${folder} && (${loop}) >/dev/null 2>&1 &`)
     const answer = await converse({
       url: await channelUrl(`/files/watch?path=${encodeURIComponent(folder)}&recursive=true`),

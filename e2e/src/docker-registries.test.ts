@@ -72,7 +72,8 @@ describe.each(clients)('registries through API client %s', (_version, connect) =
     ])
     expect(JSON.stringify(added.data)).not.toContain('s3cret')
     const { id } = added.data
-    expect((await registries.listRegistries()).data[0]).toEqual(added.data)
+    const listed = (await registries.listRegistries()).data
+    expect(listed.find((registry) => registry.id === id)).toEqual(added.data)
     expect((await registries.getRegistry(id)).data).toEqual(added.data)
     const changed = await registries.updateRegistry(id, { name: `${name}2`, url, username: 'grace' })
     expect(changed.data).toMatchObject({ id, name: `${name}2`, username: 'grace' })

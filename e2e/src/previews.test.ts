@@ -59,9 +59,14 @@ describe('a preview', () => {
 
   it('streams as the program writes', async () => {
     const { url, token } = await own.sandbox.getPreviewLink(PORT)
-    const answer = await ask(`${url}/stream`, { 'x-daytona-preview-token': token })
+    const headers = { 'x-daytona-preview-token': token }
+    const answer = await ask(`${url}/stream`, headers)
     const pieces: string[] = []
-    for await (const piece of answer) pieces.push(String(piece))
+    for await (const piece of answer) {
+      pieces.push(String(piece))
+      // The last piece is written only now that the first is here.
+      if (pieces.length === 1) await ask(`${url}/stream/go-on`, headers)
+    }
     expect(pieces).toEqual(['first ', 'last'])
   })
 

@@ -12,6 +12,9 @@ socket.onmessage = ({ data }) => log('socket ' + data)
 fetch('/upload', { method: 'POST', body: 'x'.repeat(100000) }).then((answer) => answer.text()).then((text) => log('upload ' + text))
 </script>`
 
+/** Ends the stream that waits to go on. */
+let goOn = () => {}
+
 const server = createServer((request, response) => {
   const path = request.url.split('?')[0]
   if (path === '/events') {
@@ -21,7 +24,10 @@ const server = createServer((request, response) => {
     response.on('close', () => clearInterval(timer))
   } else if (path === '/stream') {
     response.write('first ')
-    setTimeout(() => response.end('last'), 500)
+    goOn = () => response.end('last')
+  } else if (path === '/stream/go-on') {
+    goOn()
+    response.end()
   } else if (path === '/upload') {
     let length = 0
     request.on('data', (piece) => (length += piece.length)).on('end', () => response.end(String(length)))

@@ -1,7 +1,9 @@
 const POLL_MS = 50
+/** Far above what is waited for takes, so that a busy machine changes no result. */
+const DEADLINE_MS = 120_000
 
 /** Looks until `isTrue`; gives up after `withinMs` with the words of what was awaited. */
-export async function eventually(what: string, isTrue: () => Promise<boolean>, withinMs = 30_000): Promise<void> {
+export async function eventually(what: string, isTrue: () => Promise<boolean>, withinMs = DEADLINE_MS): Promise<void> {
   if (!(await within(withinMs, isTrue))) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
 }
 

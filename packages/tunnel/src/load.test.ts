@@ -16,7 +16,7 @@ it('ten thousand interleaved exchanges, opened by both ends, each get their own 
     link: { pipeBytes: 64 * 1024 },
   })
   const pool = randomBytes(128 * 1024)
-  const bounds = { timeoutMs: 20_000, maxResponseBytes: pool.length }
+  const bounds = { timeoutMs: 50_000, maxResponseBytes: pool.length }
   let next = 0
   const worker = async () => {
     while (next < EXCHANGES) {

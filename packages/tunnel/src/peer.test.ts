@@ -3,7 +3,7 @@ import { requestBuffered } from './request-buffered.ts'
 import { createTunnelPair, echo } from './testing/tunnel-pair.ts'
 import { openDuplex, toDuplex } from './to-duplex.ts'
 
-const bounds = { timeoutMs: 10_000, maxResponseBytes: 1024 * 1024 }
+const bounds = { timeoutMs: 50_000, maxResponseBytes: 1024 * 1024 }
 
 describe('a tunnel', () => {
   it('carries a request and its response with their heads and bodies', async () => {

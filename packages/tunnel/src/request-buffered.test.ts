@@ -6,7 +6,7 @@ import type { IncomingExchange } from './types.ts'
 
 expectNothingLeft()
 
-const bounds = { timeoutMs: 10_000, maxResponseBytes: 1_000 }
+const bounds = { timeoutMs: 50_000, maxResponseBytes: 1_000 }
 const post = { method: 'POST', path: '/', body: 'x'.repeat(2_000) }
 
 describe('a buffered call', () => {

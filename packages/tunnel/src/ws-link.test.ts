@@ -11,7 +11,7 @@ import { echo } from './testing/tunnel-pair.ts'
 import { openDuplex } from './to-duplex.ts'
 import type { TunnelPeer } from './types.ts'
 
-const bounds = { timeoutMs: 10_000, maxResponseBytes: 64 * 1024 * 1024 }
+const bounds = { timeoutMs: 50_000, maxResponseBytes: 64 * 1024 * 1024 }
 
 describe.each(['tcp', 'unix'] as const)('a tunnel over a WebSocket on %s', (transport) => {
   const tunnelServer = createTunnelServer()

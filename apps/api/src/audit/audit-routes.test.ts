@@ -17,7 +17,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 /** The log of the organization of a key, once it holds as many lines. */
 async function linesOf(as: TestPrincipal, count: number): Promise<AuditLogLine[]> {
   const page = async () => (await read(as)).items
-  await expect.poll(async () => (await page()).length, { timeout: 10_000 }).toBe(count)
+  await expect.poll(async () => (await page()).length).toBe(count)
   return await page()
 }
 

@@ -145,7 +145,9 @@ test('what an interrupted first start left is cleared away', async () => {
 test('an owner killed while it makes the cluster leaves the folder to the next', async () => {
   await rm(join(dir, 'data'), { recursive: true })
   const run = owner.start({}, [dir])
-  await until('the cluster is being made', async () => (await readdir(dir)).some((name) => name.startsWith('initdb-')))
+  await until('the cluster is being made', async () =>
+    (await readdir(dir)).some((name) => name.startsWith('initdb-') || name === 'data'),
+  )
   run.child.kill('SIGKILL')
   await run.exited
   await using postgres = await start()

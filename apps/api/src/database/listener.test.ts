@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createLogger } from '@atoll/service'
 import { expect, test } from 'vitest'
 import { createTestDatabase } from '../testing/test-database.ts'
@@ -30,12 +31,15 @@ test('after the connection is lost it listens again and says so', async () => {
 
 test('it goes on trying while the database refuses', async () => {
   await using database = await createTestDatabase()
-  await database.sql`create role guest`
-  await database.sql`alter role guest with nologin`
-  await using heard = listen({ address: { ...database.address, user: 'guest' } })
+  // Roles belong to the whole server, which other tests use as well.
+  const guest = `guest_${randomUUID().replaceAll('-', '')}`
+  await database.sql.unsafe(`create role ${guest}`)
+  await database.sql.unsafe(`alter role ${guest} with nologin`)
+  await using heard = listen({ address: { ...database.address, user: guest } })
   await until('refused at least once', () => heard.refusals > 0)
-  await database.sql`alter role guest with login`
+  await database.sql.unsafe(`alter role ${guest} with login`)
   await until('listening', () => heard.begun === 2)
+  await database.sql.unsafe(`drop role ${guest}`)
 })
 
 test('it can be closed before it is connected', async () => {

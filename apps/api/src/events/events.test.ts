@@ -26,6 +26,7 @@ beforeAll(async () => {
     log: createLogger('other', 'silent'),
   })
   otherUrl = await other.listen()
+  for (const url of [world.url, otherUrl]) await untilHeard(url)
 })
 afterAll(async () => {
   await other[Symbol.asyncDispose]()
@@ -34,6 +35,17 @@ afterAll(async () => {
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect()
 })
+
+/** A replica begins to listen to the database in the background: waits until what happens is told there. */
+async function untilHeard(url: string): Promise<void> {
+  const as = await world.createPrincipal()
+  const { socket, told } = await listen({ url, token: as.apiKey })
+  await until('something is told', async () => {
+    await world.call('POST', '/volumes', { as, body: { name: randomUUID() } })
+    return told.length > 0
+  })
+  socket.disconnect()
+}
 
 interface Told {
   name: string
@@ -168,7 +180,7 @@ describe('a listener is told of a', () => {
     const [mine, theirs] = [await listen(), await listen({ token: admin.apiKey })]
     const { id } = await createSnapshot({ general: true }, admin)
     await until('its own are told', () => namesFor(theirs.told, id).includes('snapshot.state.updated active'))
-    expect(await toldBefore(mine.told)).toEqual([])
+    expect(await snapshotsToldBefore(mine.told)).toEqual([])
   })
 
   it('snapshot neither when it is built in nor when it has no name', async () => {
@@ -183,9 +195,7 @@ describe('a listener is told of a', () => {
       const nameless = await sql`select 1 from snapshots where name is null and state = 'active'`
       return nameless.length === 1
     })
-    const names = (await toldBefore(told)).map(({ name }) => name)
-    // Of volumes that other tests made it may hear as well.
-    expect(names.filter((name) => name.startsWith('snapshot.'))).toEqual([])
+    expect(await snapshotsToldBefore(told)).toEqual([])
   })
 
   async function createSnapshot(body: object = {}, as = world.principal): Promise<Snapshot> {
@@ -200,14 +210,15 @@ describe('a listener is told of a', () => {
     return (await world.call('POST', '/volumes', { body: { name: randomUUID() } })).body as Volume
   }
 
-  /** All that was told of what happened before now: events come in order. */
-  async function toldBefore(told: Told[]): Promise<Told[]> {
+  /** What was told of snapshots before now: events come in order. Of volumes that other tests made it may hear as well. */
+  async function snapshotsToldBefore(told: Told[]): Promise<string[]> {
     const { id } = await createVolume()
     await until('the last is told', () => namesFor(told, id).length > 0)
-    return told.slice(
+    const before = told.slice(
       0,
       told.findIndex(({ payload }) => idOf(payload) === id),
     )
+    return before.map(({ name }) => name).filter((name) => name.startsWith('snapshot.'))
   }
 
   function lastOf(told: Told[], id: string): Told | undefined {

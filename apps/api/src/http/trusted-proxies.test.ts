@@ -10,6 +10,8 @@ import { createHttpServer } from './http-server.ts'
 import { createTrustedProxies } from './trusted-proxies.ts'
 
 const PROXY = '10.0.0.1'
+/** Far more than an address may have wrong. */
+const GUESSES = 300
 
 test.each([
   ['a client behind a proxy', PROXY, '1.2.3.4', '1.2.3.4'],
@@ -43,6 +45,8 @@ test('behind a trusted proxy limits, the audit log and the log tell clients apar
     const authorization = `Bearer dtn_${randomBytes(32).toString('hex')}`
     return (await ask(from, { url: '/api/sandbox', headers: { authorization } }, remoteAddress)).statusCode
   }
+  // All at once: what the limit gives back meanwhile is less than what is asked, however slow the machine.
+  await Promise.all(Array.from({ length: GUESSES }, () => guess('1.1.1.1')))
   await until('one client is not listened to any more', async () => (await guess('1.1.1.1')) === 429)
   expect(await guess('2.2.2.2')).toBe(401)
   expect(await guess('1.1.1.1', '9.9.9.9')).toBe(401)
@@ -52,6 +56,6 @@ test('behind a trusted proxy limits, the audit log and the log tell clients apar
     const answer = await api.app.inject({ url: `/api/audit/organizations/${organizationId}`, headers })
     return answer.json<AuditLogPage>().items
   }
-  await expect.poll(page, { timeout: 10_000 }).toMatchObject([{ action: 'delete', ipAddress: '2.2.2.2' }])
+  await expect.poll(page).toMatchObject([{ action: 'delete', ipAddress: '2.2.2.2' }])
   expect(lines.find(({ method }) => method === 'DELETE')).toMatchObject({ ip: '2.2.2.2' })
 })

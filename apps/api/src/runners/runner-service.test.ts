@@ -148,6 +148,7 @@ describe('a runner that connects', () => {
   it('that sends unknown events is cut off, and works when it comes back', async () => {
     world.runner.emitText('nonsense\n')
     await until('it is cut off', () => !world.runner.isConnected)
+    await untilGone()
     await reconnect()
     expect((await world.create()).state).toBe('started')
   })

@@ -24,7 +24,7 @@ async function untilState(id: string, state: string): Promise<void> {
   const { sql } = world.api.database
   const rows = async () =>
     sql`select 1 from sandboxes where id = ${id} and state = ${state} and desired_state = ${state}`
-  await expect.poll(async () => (await rows()).length, { timeout: 15_000 }).toBe(1)
+  await expect.poll(async () => (await rows()).length).toBe(1)
 }
 
 test('of fifty creations at once as many succeed as there is room for, never more', async () => {

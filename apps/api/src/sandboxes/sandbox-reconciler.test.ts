@@ -166,7 +166,7 @@ describe('a reconciler', () => {
 
   it('R3: does not call started what its runner started but no toolbox came from', async () => {
     runner.toolboxConnects = false
-    startReplica({ stepDeadlineMs: 30 })
+    startReplica({ stepDeadlineMs: 1_500, launchDeadlineMs: 1_500 })
     const id = await insert()
     await untilSettled(id, 'error')
     expect(await read(id)).toMatchObject({ errorReason: expect.stringContaining('toolbox did not connect') })
@@ -361,7 +361,7 @@ describe('R1: leases', () => {
       ...plain,
       async change(request) {
         const result = await plain.change(request)
-        if (request.event === 'ready') await gate
+        if ([request.event].flat().includes('ready')) await gate
         return result
       },
     }

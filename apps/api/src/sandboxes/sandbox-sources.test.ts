@@ -41,19 +41,26 @@ async function volume(name: string = randomUUID()): Promise<Volume> {
   return await get()
 }
 
-/** A second host, in the same region. The caller disposes it. */
-async function secondRunner(): Promise<{ runner: ScriptedRunner; id: string }> {
+/** A second host, in the same region. The caller disposes it: then nothing more is placed on it. */
+async function secondRunner(): Promise<{ runner: ScriptedRunner; id: string } & AsyncDisposable> {
   const token = randomUUID()
   const tokenHash = createHash('sha256').update(token).digest('hex')
   const store = createRunnerStore(world.api.database)
   const id = await store.ensure({ name: `second-${token}`, tokenHash, region: 'us' })
   const runner = new ScriptedRunner({ url: world.url, token })
   await runner.connect()
-  await until('it is ready', async () => {
+  const isThere = async () => {
     const { sql } = world.api.database
     return (await sql`select 1 from runners where id = ${id} and last_seen_at is not null`).length > 0
-  })
-  return { runner, id }
+  }
+  await until('it is ready', isThere)
+  return {
+    ...{ runner, id },
+    async [Symbol.asyncDispose]() {
+      await runner[Symbol.asyncDispose]()
+      await until('it is known to be gone', async () => !(await isThere()))
+    },
+  }
 }
 
 describe('a sandbox from a snapshot', () => {
@@ -123,8 +130,7 @@ describe('a sandbox from a snapshot', () => {
 describe('a sandbox on a runner without its snapshot', () => {
   it('has it brought there from one that has it, and shows so meanwhile', async () => {
     const { name, ref = '' } = await snapshot()
-    const second = await secondRunner()
-    await using _ = second.runner
+    await using second = await secondRunner()
     second.runner.holdings.finishes = false
     // Nothing more fits on the first.
     await world.api.database.sql`update runners set cpu = 0 where name = 'local'`
@@ -149,8 +155,7 @@ describe('a sandbox on a runner without its snapshot', () => {
 
   it('is in error when it cannot be brought there', async () => {
     const { name, ref = '' } = await snapshot()
-    const second = await secondRunner()
-    await using _ = second.runner
+    await using second = await secondRunner()
     second.runner.holdings.finishes = false
     await world.api.database.sql`update runners set cpu = 0 where name = 'local'`
     const creating = world.call('POST', '/sandbox', { body: { snapshot: name } })
@@ -264,8 +269,7 @@ describe('a sandbox with volumes', () => {
 
   it('goes to the runner that has them', async () => {
     const { id } = await volume()
-    const second = await secondRunner()
-    await using _ = second.runner
+    await using _second = await secondRunner()
     for (let round = 0; round < 4; round++) {
       const sandbox = await world.create({ volumes: [{ volumeId: id, mountPath: '/v' }] })
       expect(world.runner.sandboxes.has(sandbox.id)).toBe(true)

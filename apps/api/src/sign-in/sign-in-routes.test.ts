@@ -274,7 +274,7 @@ test('a password that an administrator sets is in the log with whose it is', asy
 async function auditLines(count: number, as = user): Promise<AuditLogLine[]> {
   const url = `/api/audit/organizations/${as.organizationId}`
   const lines = async () => (await api.app.inject({ url, headers: as.headers })).json<AuditLogPage>().items
-  await expect.poll(async () => (await lines()).length, { timeout: 10_000 }).toBe(count)
+  await expect.poll(async () => (await lines()).length).toBe(count)
   return await lines()
 }
 

@@ -157,6 +157,14 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
   const leases = createSandboxLeaseStore(database)
   const uploads = createUploadStore(database)
   let lookingForWork: Promise<unknown> = Promise.resolve()
+  /** `lease` as the living do it: the dead get nothing, and what is under way is known. */
+  function whileAlive<Request, Row>(lease: (request: Request) => Promise<Row[]>): (request: Request) => Promise<Row[]> {
+    return async (request) => {
+      const rows = dead ? Promise.resolve([]) : lease(request)
+      lookingForWork = Promise.allSettled([lookingForWork, rows])
+      return await rows
+    }
+  }
   const runners = {
     readyIds: () => (dead ? [] : [...parts.runners.keys()]),
     client: (id: string) => parts.runners.get(id),
@@ -164,21 +172,14 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
   }
   const common = {
     ...{ store, runners, tunnels, changes, log },
-    leases: {
-      ...leases,
-      lease: async (request: Parameters<typeof leases.lease>[0]) => {
-        const rows = dead ? Promise.resolve([]) : leases.lease(request)
-        lookingForWork = Promise.all([lookingForWork, rows])
-        return await rows
-      },
-    },
+    leases: { ...leases, lease: whileAlive(leases.lease) },
     files: createSandboxFiles({ store: backups, uploads, objects }),
     limits: { ...limits, ...extra },
   }
   const reconciler = createSandboxReconciler({ ...common, work: 'steps' })
   const reconcilers = [reconciler, createSandboxReconciler({ ...common, work: 'transfers' })]
   const keeper = createBackupKeeper({
-    ...{ store: backups, uploads, objects, runners, changes, log },
+    ...{ store: { ...backups, lease: whileAlive(backups.lease) }, uploads, objects, runners, changes, log },
     limits: { pollMs: 20, retryMinMs: 1, leaseMs: 600_000 },
   })
   for (const part of [...reconcilers, keeper]) part.start()

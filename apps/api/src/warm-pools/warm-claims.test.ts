@@ -154,8 +154,8 @@ describe('a call of a claimed sandbox', () => {
     release()
     world.runner.claimsHeld = undefined
     expect((await call).status).toBe(200)
-    expect(world.runner.get(id).claims).toEqual([{ A: 'b' }])
     await until('it is written down', async () => (await pending(id)) === false)
+    expect(onlyClaimOf(id)).toEqual({ A: 'b' })
     expect((await world.call('GET', `/toolbox/${id}/toolbox/work-dir`)).status).toBe(200)
   })
 
@@ -167,9 +167,9 @@ describe('a call of a claimed sandbox', () => {
     // As a replica leaves it that died behind its transaction.
     Object.assign(sandbox, { awaitsClaim: true, claims: [] })
     await world.api.database.sql`update sandboxes set claim_pending = true where id = ${id}`
-    await until('a look finds it', () => sandbox.claims.length === 1)
+    await until('a look finds it', () => sandbox.claims.length > 0)
     await until('it is written down', async () => (await pending(id)) === false)
-    expect(sandbox.claims).toEqual([{ A: 'c' }])
+    expect(onlyClaimOf(id)).toEqual({ A: 'c' })
   })
 
   it('that stops before its toolbox knew starts with its environment (W5)', async () => {
@@ -189,6 +189,13 @@ describe('a call of a claimed sandbox', () => {
     expect((await world.call('GET', `/toolbox/${id}/toolbox/work-dir`)).status).toBe(200)
   })
 })
+
+/** What it was told: the same each time, when an answer took so long that it was told again. */
+function onlyClaimOf(id: string): Record<string, string> | undefined {
+  const [first, ...others] = world.runner.get(id).claims
+  for (const other of others) expect(other).toEqual(first)
+  return first
+}
 
 async function pending(id: string): Promise<boolean | undefined> {
   const [row] = await world.api.database.sql`select claim_pending from sandboxes where id = ${id}`

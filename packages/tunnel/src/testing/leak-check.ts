@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 
 /** Sockets close in their own time; this bounds waiting for it. */
-const SETTLE_DEADLINE_MS = 5_000
+const SETTLE_DEADLINE_MS = 30_000
 
 const watched = ['Timeout', 'Immediate', 'TCPSocketWrap', 'TCPServerWrap', 'PipeServerWrap', 'HTTPINCOMINGMESSAGE']
 

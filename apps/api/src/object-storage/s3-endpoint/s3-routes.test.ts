@@ -250,11 +250,13 @@ describe('what is not served', () => {
   })
 
   it('is refused in XML however it is asked for', async () => {
+    // Dots alone lead elsewhere, as clients resolve URLs.
+    const segment = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((text) => text !== '.' && text !== '..')
     const request = fc.record({
       method: fc.constantFrom('GET', 'PUT', 'POST', 'DELETE', 'HEAD'),
       path: fc.oneof(
-        fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => own(encodeURIComponent(text))),
-        fc.string({ unit: 'grapheme', maxLength: 20 }).map((text) => `/${encodeURIComponent(text)}`),
+        segment.map((text) => own(encodeURIComponent(text))),
+        segment.map((text) => `/${encodeURIComponent(text)}`),
       ),
       query: fc.dictionary(
         fc.constantFrom(

@@ -100,8 +100,10 @@ describe('archive', () => {
       ['stop', 'archive'],
     ]) {
       const { id } = await world.create()
+      const hold = world.runner.hold('stop')
       const answers = await Promise.all(paths.map((path) => post(`/sandbox/${id}/${path}`)))
       expect(answers.map(({ status }) => status).sort()).toEqual([200, 400])
+      hold.release()
       await world.untilState(id, 'stopped')
     }
   })
@@ -227,8 +229,10 @@ describe('resize', () => {
 
   it('and a stop at once: the second of the two is refused', async () => {
     const { id } = await world.create()
+    const holds = [world.runner.hold('resize'), world.runner.hold('stop')]
     const answers = await Promise.all([post(`/sandbox/${id}/resize`, { cpu: 2 }), post(`/sandbox/${id}/stop`)])
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 400])
+    for (const hold of holds) hold.release()
     await until('it is settled', async () => ['started', 'stopped'].includes((await world.get(id)).state ?? ''))
   })
 

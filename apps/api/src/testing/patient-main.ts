@@ -1,0 +1,21 @@
+import { runService, tellSupervisor } from '@atoll/service'
+import { readConfig } from '../config.ts'
+import { createApiLogger } from '../error-log.ts'
+import { startApi } from '../start-api.ts'
+
+/** Far above what any phase of an end takes, so that a busy machine cuts none of them off. */
+const PHASE_DEADLINE_MS = 60_000
+
+/** The API as `main.ts` runs it, for tests of an end that takes the time it needs. */
+const log = createApiLogger('api')
+
+await runService({
+  log,
+  start: async () => {
+    const { config, secrets } = readConfig()
+    log.level = config.logLevel
+    const { url, phases } = await startApi({ config, secrets, log })
+    await tellSupervisor({ type: 'ready', url })
+    return { phases: phases.map((phase) => ({ ...phase, deadlineMs: PHASE_DEADLINE_MS })) }
+  },
+})
