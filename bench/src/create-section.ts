@@ -3,7 +3,7 @@ import type { BenchSection } from './bench-section.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import type { LifeClient } from './life-client.ts'
 import type { Contender } from './measure.ts'
-import { againstFirst, compareInTurn } from './measure.ts'
+import { againstFirst, compareInTurn, SETTLE_MS } from './measure.ts'
 import { startWarmSystem } from './warm-system.ts'
 
 const ROUNDS = 20
@@ -25,7 +25,7 @@ export async function benchCreate(
     createAndExecute('create, execute: cold', life, async () => undefined),
     createAndExecute('create, execute: from a warm pool', warm.life, () => warm.untilFull()),
   ]
-  const rows = await compareInTurn(ROUNDS, contenders)
+  const rows = await compareInTurn(ROUNDS, contenders, { settleMs: SETTLE_MS })
   return {
     title: `create to first result${engine ? '' : ' (no Docker Engine runs here)'}`,
     rows: engine ? againstFirst(rows, [undefined, TARGET_COLD, TARGET_WARM]) : rows,

@@ -1,4 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchRow } from './bench-section.ts'
+
+/** For sandboxes and containers, before each run, in milliseconds: what the kernel still takes away of the one before (network namespaces) is not this one's. */
+export const SETTLE_MS = 500
 
 /** Milliseconds that `run` takes. */
 async function timeMs(run: () => Promise<unknown>): Promise<number> {
@@ -34,6 +38,8 @@ export interface Contender {
 export interface CompareOptions {
   /** A tenth of the measured ones when absent. */
   unmeasuredRounds?: number
+  /** Before each run, in milliseconds; none when absent. */
+  settleMs?: number
 }
 
 /**
@@ -43,11 +49,12 @@ export interface CompareOptions {
 export async function compareInTurn(
   rounds: number,
   contenders: readonly Contender[],
-  { unmeasuredRounds = Math.ceil(rounds / 10) }: CompareOptions = {},
+  { unmeasuredRounds = Math.ceil(rounds / 10), settleMs = 0 }: CompareOptions = {},
 ): Promise<BenchRow[]> {
   const measured = contenders.map((contender) => ({ ...contender, times: [] as number[] }))
   for (let round = -unmeasuredRounds; round < rounds; round++) {
     for (const { run, after, times } of measured) {
+      await delay(settleMs)
       const took = await timeMs(run)
       await after?.()
       if (round >= 0) times.push(took)
