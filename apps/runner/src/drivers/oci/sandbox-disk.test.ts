@@ -49,9 +49,9 @@ it('a file system that met errors is repaired, and a sound one is left alone', a
   expect(calls).toEqual([])
   await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
   await repairDiskImage(image, watched)
-  expect(calls).toEqual(['e2fsck'])
+  expect(calls).toEqual(['dd', 'e2fsck'])
   await repairDiskImage(image, watched)
-  expect(calls).toEqual(['e2fsck'])
+  expect(calls).toEqual(['dd', 'e2fsck'])
 })
 
 it('one whose structures never reached the disk is repaired, and keeps what did', async () => {

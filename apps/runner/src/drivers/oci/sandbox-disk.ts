@@ -49,6 +49,7 @@ export async function growDiskImage(path: string, diskGiB: number, run: RunComma
   const bytes = Math.max(MIN_IMAGE_BYTES, Math.ceil(diskGiB * GIB))
   await using file = await open(path, 'r+')
   if ((await file.stat()).size < bytes) await file.truncate(bytes)
+  await forgetCached(path, run)
   // What is not checked is not resized. 1: errors were there and are corrected.
   await run(['e2fsck', '-f', '-p', path], { accept: [0, 1], deadlineMs: CHECK_DEADLINE_MS })
   await run(['resize2fs', path], { deadlineMs: CHECK_DEADLINE_MS })
@@ -60,10 +61,19 @@ export async function growDiskImage(path: string, diskGiB: number, run: RunComma
  */
 export async function repairDiskImage(path: string, run: RunCommand): Promise<void> {
   if (!(await hasRecordedErrors(path))) return
+  await forgetCached(path, run)
   // 1 and 2: errors were there and are corrected. 4: some were left, since correcting them may cost files.
   const check = await run(['e2fsck', '-p', path], { accept: [0, 1, 2, 4], deadlineMs: CHECK_DEADLINE_MS })
   // What was never written whole is no loss against a sandbox that never starts again.
   if (check.code === 4) await run(['e2fsck', '-y', path], { accept: [0, 1, 2], deadlineMs: CHECK_DEADLINE_MS })
+}
+
+/**
+ * Has the kernel read an image anew. What could not be written while the host's disk was full it may still remember as
+ * written; a check would go by that, whereas the loop device of a pool's disk reads past it and finds what is really there.
+ */
+async function forgetCached(path: string, run: RunCommand): Promise<void> {
+  await run(['dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 
 /** The loop device under the mount at `mountPoint`, as the process `pid` sees it; undefined without one. */

@@ -226,6 +226,25 @@ it('makes nothing new on a host whose disk is nearly full, and outlives one that
   }
 })
 
+it('is repaired by what is on it, not by what the kernel remembers of it', async () => {
+  const disks = await open()
+  const path = await folder('stale')
+  await disks.create(path, RECORD)
+  await inDisk(disks, path, 'echo kept > file')
+  const image = await disks.reach(join(path, IMAGE_FILE))
+  const layout = await runCommand(['dumpe2fs', image])
+  const block = Number(/Inode bitmap at (\d+)/.exec(layout.stdout)?.[1])
+  await runCommand(['dd', `if=${image}`, 'of=/dev/null', 'bs=4096', `skip=${block}`, 'count=1'])
+  // Below what the kernel has of it now, as a write that never reached the host's disk leaves it.
+  await writeFile(join(dataDir, 'junk'), Buffer.alloc(4096, 0xa5))
+  const place = await placeInPool(image, block)
+  const write = [`of=${join(dataDir, POOL_FILE)}`, 'bs=4096', `seek=${place}`, 'conv=notrunc', 'oflag=direct']
+  await runCommand(['dd', `if=${join(dataDir, 'junk')}`, ...write])
+  expect(await inDisk(disks, path, 'mkdir folder 2>&1 || true')).toMatch('Read-only file system')
+  await repairDiskImage(image, runCommand)
+  expect(await inDisk(disks, path, 'mkdir folder; cat file')).toBe('kept\n')
+})
+
 it('gets larger with the room there is', async () => {
   await open()
   await close()
@@ -236,6 +255,15 @@ it('gets larger with the room there is', async () => {
   const { stdout } = await runCommand(['df', '--output=size', '--block-size=1M', disks.templates])
   expect(Number(stdout.split('\n')[1])).toBeGreaterThan(4096)
 })
+
+/** Where a block of 4 KiB of an image is in the pool's file, in such blocks. */
+async function placeInPool(image: string, block: number): Promise<number> {
+  const { stdout } = await runCommand(['filefrag', '-v', '-b4096', image])
+  for (const [, first, last, place] of stdout.matchAll(/^ *\d+: +(\d+)\.\. +(\d+): +(\d+)\.\./gm)) {
+    if (block >= Number(first) && block <= Number(last)) return Number(place) + block - Number(first)
+  }
+  throw new Error(`block ${block} has no place`)
+}
 
 /** A file system of its own below the data folder, of so many MiB; the last store that was opened is to be there. */
 async function mountHost(make: [string, ...string[]], mib: number) {
