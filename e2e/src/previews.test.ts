@@ -29,7 +29,7 @@ beforeAll(async () => {
     `nohup /opt/atoll/bin/node /tmp/dev.mjs ${PORT} >/tmp/dev.log 2>&1 </dev/null & echo started`,
   )
   await eventually('the server listens', async () =>
-    (await shell(own.sandbox, 'cat /tmp/dev.log')).includes('listening'),
+    (await shell(own.sandbox, 'cat /tmp/dev.log 2>/dev/null || true')).includes('listening'),
   )
   browser = await launchBrowser()
 })
