@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { AppError } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
-import type { SandboxAccess } from '../sandboxes/sandbox-service.ts'
+import type { SandboxAccess } from '../sandboxes/sandbox-access.ts'
 import type { ToolboxService } from '../toolbox/toolbox-service.ts'
 import type { ShownTokens } from './preview-credentials.ts'
 import type { PreviewAddress } from './preview-hosts.ts'

@@ -241,7 +241,7 @@ function eventsOf(row: SandboxRow, { actor, reason }: ChangeRequest, { steps, at
 }
 
 /** With the news for the other replicas, which goes out once the transaction is through. */
-async function writeEvents(tx: Queryable, values: NewSandboxEventRow[], payload: string): Promise<void> {
+export async function writeEvents(tx: Queryable, values: NewSandboxEventRow[], payload: string): Promise<void> {
   const told = sql<string>`pg_notify(${SANDBOX_CHANNEL}, ${payload})`
   await tx.insert(sandboxEvents).values(values).returning({ told }).prepare('write_events').execute()
 }

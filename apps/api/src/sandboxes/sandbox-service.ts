@@ -1,5 +1,5 @@
 import type { CreateSandbox, CreateWorkspace } from '@atoll/protocol'
-import { AppError, phaseOf, shownState } from '@atoll/protocol'
+import { AppError, shownState } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
 import { isUuid } from '../database/uuid.ts'
@@ -7,6 +7,8 @@ import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Quotas } from '../organizations/quotas.ts'
 import type { RegionService } from '../regions/region-service.ts'
 import type { WarmClaims } from '../warm-pools/warm-claims.ts'
+import type { SandboxAccess } from './sandbox-access.ts'
+import { accessOf } from './sandbox-access.ts'
 import type { SandboxChanges } from './sandbox-changes.ts'
 import type { SandboxCommands } from './sandbox-commands.ts'
 import { sandboxNotFound } from './sandbox-commands.ts'
@@ -102,22 +104,6 @@ export interface StopOptions {
   force: boolean
   /** Ends the wait. */
   signal: AbortSignal
-}
-
-export interface SandboxAccess {
-  readonly organizationId: string
-  readonly running: boolean
-  /** Its runner is lost, and nobody knows what it does there. */
-  readonly lost: boolean
-  readonly destroyed: boolean
-  /** Null when destroyed. */
-  readonly authToken: string | null
-  /** Null when destroyed. */
-  readonly signingKey: string | null
-  /** Everybody may see its previews. */
-  readonly public: boolean
-  /** Its toolbox may not know yet that it was claimed: no call is passed on before it does. */
-  readonly claimPending: boolean
 }
 
 export function createSandboxService(options: SandboxServiceOptions): SandboxService {
@@ -226,15 +212,7 @@ class Sandboxes implements SandboxService {
   async access(id: string): Promise<SandboxAccess | undefined> {
     if (!isUuid(id)) return undefined
     const row = await this.options.store.findOne(id)
-    // W2: what waits in a warm pool is unknown to everybody.
-    if (row === undefined || row.organizationId === null) return undefined
-    const { organizationId, authToken, signingKey, public: isPublic, claimPending } = row
-    const phase = phaseOf(row)
-    // While it is resized it goes on.
-    const running = phase === 'started' || phase === 'resizingStarted'
-    const lost = phase === 'lost' || phase === 'lostWithBackup'
-    const destroyed = phase === 'destroyed'
-    return { organizationId, authToken, signingKey, public: isPublic, running, lost, destroyed, claimPending }
+    return row && accessOf(row)
   }
 
   /** What shall not stay when it stops goes at once. */
@@ -267,7 +245,7 @@ class Sandboxes implements SandboxService {
     if (origin === undefined) this.options.onClaim(row)
     else origin.announce()
     handover.complete(row)
-    this.options.changes.emit(row)
+    this.options.changes.emit(row, row)
     return row
   }
 

@@ -3,9 +3,11 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import { LRUCache } from 'lru-cache'
 import type { Principal } from '../auth/principal.ts'
 import { isUuid } from '../database/uuid.ts'
+import type { SandboxAccess } from '../sandboxes/sandbox-access.ts'
+import { accessOf } from '../sandboxes/sandbox-access.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import { sandboxNotFound } from '../sandboxes/sandbox-commands.ts'
-import type { SandboxAccess, SandboxService } from '../sandboxes/sandbox-service.ts'
+import type { SandboxService } from '../sandboxes/sandbox-service.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { WarmClaimDelivery } from '../warm-pools/warm-claim-delivery.ts'
 import { isSameSecret } from './is-same-secret.ts'
@@ -52,7 +54,10 @@ export function createToolboxService(options: ToolboxServiceOptions): ToolboxSer
     const { organizationId, name } = fromKey(key)
     return sandboxes.idOfName(name, organizationId)
   })
-  const unsubscribe = options.changes.subscribe((change) => {
+  const unsubscribe = options.changes.subscribe((change, row) => {
+    const access = row && accessOf(row)
+    // A change made here spares the next call its look into the database.
+    if (row && access) return byId.remember(row.id, access)
     if (change !== 'all') return byId.forget(change.id)
     byId.clear()
     byName.clear()
@@ -139,6 +144,9 @@ function createMemory<Value extends {}>(lookUp: (key: string) => Promise<Value |
       // Neither a failure nor what is unknown is worth a place.
       lookup.then((found) => found ?? forget(), forget)
       return lookup
+    },
+    remember: (key: string, value: Value): void => {
+      remembered.set(key, Promise.resolve(value))
     },
     forget: (key: string): void => {
       remembered.delete(key)

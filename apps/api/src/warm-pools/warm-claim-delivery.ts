@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { AppError, CLAIM_METHOD } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
@@ -14,6 +15,9 @@ import type { WarmClaimStore } from './warm-claim-store.ts'
 const CLAIM_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 64 * 1024
 const CLAIMED = 204
+
+/** From a toolbox's answer until it is written down, in milliseconds: the sandbox's first calls come first. */
+const WRITE_DELAY_MS = 250
 
 /** How often claims are looked for that a replica died over, in milliseconds. */
 const LOOK_INTERVAL_MS = 1_000
@@ -43,7 +47,9 @@ export interface WarmClaimDelivery extends AsyncDisposable {
 export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): WarmClaimDelivery {
   const { store, tunnels, log } = options
   const underWay = new Map<string, Promise<void>>()
-  const writing = new Set<Promise<void>>()
+  /** Toolboxes that know and whose rows do not say so yet, by sandbox. */
+  const writing = new Map<string, Promise<void>>()
+  const closing = new AbortController()
   const looking: RecurringWork = createRecurringWork({
     ...{ name: 'the look for claims', everyMs: LOOK_INTERVAL_MS, work: look, log },
   })
@@ -52,6 +58,7 @@ export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): Warm
   function deliver(id: string, known?: SandboxRow): Promise<void> {
     const running = underWay.get(id)
     if (running !== undefined) return running
+    if (writing.has(id)) return Promise.resolve()
     const delivery = tell(id, known).finally(() => underWay.delete(id))
     underWay.set(id, delivery)
     return delivery
@@ -64,15 +71,18 @@ export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): Warm
     if (peer === undefined || peer.closed) throw unreachable(id)
     await claim(peer, row)
     // No call waits for what is only written down.
-    const written = write(id).finally(() => writing.delete(written))
-    writing.add(written)
+    writing.set(
+      id,
+      write(id).finally(() => writing.delete(id)),
+    )
   }
 
   async function write(id: string): Promise<void> {
     try {
+      await delay(WRITE_DELAY_MS, undefined, { signal: closing.signal }).catch(() => undefined)
       const delivered = await store.setDelivered(id)
       // Whoever remembers that it was pending looks again.
-      if (delivered !== undefined) options.changes.emit(delivered)
+      if (delivered !== undefined) options.changes.emit(delivered, delivered)
     } catch (error) {
       log.warn({ err: error, sandboxId: id }, 'a claim is not written down yet')
     }
@@ -114,7 +124,8 @@ export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): Warm
     async [Symbol.asyncDispose]() {
       await looking[Symbol.asyncDispose]()
       await Promise.allSettled(underWay.values())
-      await Promise.all(writing)
+      closing.abort()
+      await Promise.all(writing.values())
     },
   }
 }

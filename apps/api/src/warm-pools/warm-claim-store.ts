@@ -2,10 +2,10 @@ import type { SQL } from 'drizzle-orm'
 import { and, asc, eq, inArray, isNull, ne, notInArray, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { runners } from '../runners/runner-table.ts'
-import { notifyOf } from '../sandboxes/sandbox-change-store.ts'
+import { writeEvents } from '../sandboxes/sandbox-change-store.ts'
 import type { SandboxChanges } from '../sandboxes/sandbox-changes.ts'
 import type { NewSandboxRow, SandboxRow } from '../sandboxes/sandbox-table.ts'
-import { sandboxEvents, sandboxes } from '../sandboxes/sandbox-table.ts'
+import { sandboxes } from '../sandboxes/sandbox-table.ts'
 import { warmPools } from './warm-pool-table.ts'
 
 /** What a member must be to serve a create. */
@@ -79,25 +79,27 @@ export function createWarmClaimStore(options: {
     },
     async write(tx, id, { columns, userId, at }) {
       const started = { id, state: 'started', desiredState: 'started', lost: false } as const
+      const { organizationId } = columns
+      const claimed = { event: 'claim', toState: 'started', durationMs: 0, at }
+      const writing = tx
+        .update(sandboxes)
+        .set({
+          ...columns,
+          ...{ warmPoolId: null, warmRunnerVersion: null, claimPending: true },
+          ...{ authToken: sql`default`, signingKey: sql`default` },
+          ...{ changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at },
+        })
+        .where(eq(sandboxes.id, id))
+        .returning()
       // Sent together: one way to the database and back.
-      const [rows] = await Promise.all([
-        tx
-          .update(sandboxes)
-          .set({
-            ...columns,
-            ...{ warmPoolId: null, warmRunnerVersion: null, claimPending: true },
-            ...{ authToken: sql`default`, signingKey: sql`default` },
-            ...{ changedAt: at, lastActivityAt: at, createdAt: at, updatedAt: at },
-          })
-          .where(eq(sandboxes.id, id))
-          .returning(),
-        tx.insert(sandboxEvents).values({
-          ...{ sandboxId: id, organizationId: columns.organizationId, actorKind: 'user', actorId: userId },
-          ...{ event: 'claim', toState: 'started', durationMs: 0, at },
-        }),
-        tx.execute(notifyOf(options.changes.payload(started))),
+      const [[row]] = await Promise.all([
+        writing.prepare('claim_sandbox').execute(),
+        writeEvents(
+          tx,
+          [{ ...claimed, sandboxId: id, organizationId, actorKind: 'user', actorId: userId }],
+          options.changes.payload(started),
+        ),
       ])
-      const [row] = rows
       if (row === undefined) throw new Error('a locked row is gone')
       return row
     },
