@@ -9,6 +9,7 @@ import { permissions } from '../auth/permission.ts'
 import type { TestApi, TestPrincipal } from '../testing/test-api.ts'
 import { createTestApi } from '../testing/test-api.ts'
 import { until } from '../testing/until.ts'
+import { MAX_KEYS_OF_A_USER } from './api-key-store.ts'
 
 let api: TestApi
 let owner: TestPrincipal
@@ -113,6 +114,28 @@ test('an expired key is refused', async () => {
   const answer = await call('GET', '/sandbox', key)
   expect(answer.statusCode).toBe(401)
   expect(answer.json().message).toContain('expired')
+})
+
+test('a key with an end makes none that outlives it', async () => {
+  const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString()
+  const permissions = ['write:sandboxes']
+  const key = await keyOf({ name: 'short', permissions, expiresAt: inHours(1) })
+  for (const expiresAt of [undefined, null, inHours(2)]) {
+    expect((await create({ name: 'long', permissions, expiresAt }, key)).statusCode).toBe(403)
+  }
+  expect((await create({ name: 'shorter', permissions, expiresAt: inHours(0.5) }, key)).statusCode).toBe(201)
+})
+
+test('a user has a bounded number of keys in an organization', async () => {
+  await api.database.sql`
+    insert into api_keys (organization_id, user_id, name, key_hash, key_prefix, key_suffix, permissions)
+    select ${owner.organizationId}, ${owner.userId}, 'key ' || n, encode(sha256(('key ' || n)::bytea), 'hex'), 'dtn', 'abc', '{}'
+    from generate_series(1, ${MAX_KEYS_OF_A_USER}) as n`
+  const refused = await create({ name: 'more', permissions: ['write:sandboxes'] })
+  expect([refused.statusCode, refused.json().code]).toEqual([403, 'QUOTA_EXCEEDED'])
+  expect((await call('DELETE', '/api-keys/key%201')).statusCode).toBe(204)
+  expect((await call('DELETE', '/api-keys/key%202')).statusCode).toBe(204)
+  expect((await create({ name: 'more', permissions: ['write:sandboxes'] })).statusCode).toBe(201)
 })
 
 test('the key of the call knows itself', async () => {

@@ -11,7 +11,10 @@ const MASK = '*'.repeat(20)
 
 /** Makes, shows and ends API keys. A caller sees the keys of the organization of the call only. */
 export interface ApiKeyService {
-  /** Throws FORBIDDEN for a permission that the caller lacks, VALIDATION_FAILED, API_KEY_NAME_TAKEN. */
+  /**
+   * Throws FORBIDDEN for a permission that the caller lacks and for a key that outlives the one it is made with,
+   * VALIDATION_FAILED, API_KEY_NAME_TAKEN and QUOTA_EXCEEDED.
+   */
   create(caller: Principal, wanted: CreateApiKey): Promise<ApiKeyResponse>
   /** The caller's own keys, or everybody's: used last first. */
   list(caller: Principal, whose: 'own' | 'all'): Promise<ApiKeyList[]>
@@ -33,21 +36,32 @@ export function createApiKeyService({ store }: { store: ApiKeyStore }): ApiKeySe
     return toListed(row)
   }
 
+  /** A key that leaks must not be able to make one that is there after its own end. */
+  async function requireNoLongerLife({ apiKeyId, organizationId }: Principal, expiresAt: Date | null): Promise<void> {
+    if (apiKeyId === undefined) return
+    const [own] = await store.list({ organizationId, apiKeyId })
+    const end = own?.expiresAt ?? null
+    if (end === null || (expiresAt !== null && expiresAt <= end)) return
+    throw new AppError('FORBIDDEN', `This API key ends at ${end.toISOString()} and cannot make one that ends later`)
+  }
+
   return {
     async create(caller, wanted) {
       const allowed = parsePermissions(wanted.permissions)
       for (const permission of allowed) requireAccess(caller, permission)
+      const expiresAt = toTime(wanted.expiresAt)
+      await requireNoLongerLife(caller, expiresAt)
       const value = generateApiKey()
       const { userId, organizationId } = caller
       const row = await store.insertIfNew({
         ...{ userId, organizationId, name: wanted.name, permissions: allowed },
         keyHash: hashApiKey(value),
         ...shownParts(value),
-        expiresAt: toTime(wanted.expiresAt),
+        expiresAt,
       })
       if (row === undefined) throw new AppError('API_KEY_NAME_TAKEN', `API key with name ${wanted.name} already exists`)
-      const { name, createdAt, permissions: stored, expiresAt } = toListed(row)
-      return { name, value, createdAt, permissions: stored, expiresAt }
+      const { name, createdAt, permissions: stored, expiresAt: ends } = toListed(row)
+      return { name, value, createdAt, permissions: stored, expiresAt: ends }
     },
     async list({ userId, organizationId }, whose) {
       const rows = await store.list(whose === 'all' ? { organizationId } : { organizationId, userId })

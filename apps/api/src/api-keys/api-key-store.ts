@@ -30,9 +30,15 @@ export interface ApiKeyHolder {
   systemRole: 'admin' | 'user'
 }
 
+/** Keys that one user may have in one organization, expired ones among them. */
+export const MAX_KEYS_OF_A_USER = 500
+
 export interface ApiKeyStore {
   insert(key: NewApiKey): Promise<void>
-  /** Answers undefined when the user has a key of this name there. Throws FORBIDDEN when they are no member. */
+  /**
+   * Answers undefined when the user has a key of this name there. Throws FORBIDDEN when they are no member, and
+   * QUOTA_EXCEEDED when they have MAX_KEYS_OF_A_USER there (calls at once may each still add one).
+   */
   insertIfNew(key: NewApiKey): Promise<ApiKeyRow | undefined>
   /** Used last first, then those never used; among equals the newest first. */
   list(filter: ApiKeyFilter): Promise<ApiKeyRow[]>
@@ -56,6 +62,10 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
         .where(and(eq(organizationUsers.organizationId, key.organizationId), eq(organizationUsers.userId, key.userId)))
       // An administrator may act where they do not belong, but a key is a member's.
       if ((await member).length === 0) throw new AppError('FORBIDDEN', 'Only a member can have an API key here')
+      const { organizationId, userId } = key
+      if ((await db.$count(apiKeys, matching({ organizationId, userId }))) >= MAX_KEYS_OF_A_USER) {
+        throw new AppError('QUOTA_EXCEEDED', `There may be at most ${MAX_KEYS_OF_A_USER} API keys of a user here`)
+      }
       const [row] = await db.insert(apiKeys).values(key).onConflictDoNothing({ target }).returning()
       return row
     },

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { InjectedAnswer, OrganizationWorld } from '../testing/organization-world.ts'
 import { createOrganizationWorld } from '../testing/organization-world.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
+import { MAX_STANDING_INVITATIONS } from './invitation-service.ts'
 
 const DEVELOPER = '00000000-0000-0000-0000-000000000001'
 const VOLUMES = '00000000-0000-0000-0000-000000000006'
@@ -44,6 +45,17 @@ async function expire(id: string): Promise<void> {
   await world.api.database.sql`
     update organization_invitations set expires_at = now() - interval '1 second' where id = ${id}`
 }
+
+test('an organization has a bounded number of invitations that stand', async () => {
+  const first = await invited()
+  await world.api.database.sql`
+    insert into organization_invitations (organization_id, email, invited_by, role, expires_at)
+    select ${owner.organizationId}, 'guest' || n || '@example.org', '', 'member', now() + interval '1 day'
+    from generate_series(2, ${MAX_STANDING_INVITATIONS}) as n`
+  expect(codeOf(await invite({ email: 'more@example.org' }))).toEqual([403, 'QUOTA_EXCEEDED'])
+  await expire(first.id)
+  expect((await invite({ email: 'more@example.org' })).status).toBe(201)
+})
 
 test('an invitation stands for a week, and makes whoever accepts a Developer', async () => {
   const invitation = await invited()

@@ -14,12 +14,15 @@ import { lockOrganization, requireAccount, requireRoles } from './organization-g
 /** The global role Developer, which an invitation gives that names none. */
 const DEFAULT_ROLE_ID = '00000000-0000-0000-0000-000000000001'
 
+/** Invitations of one organization that stand at once. */
+export const MAX_STANDING_INVITATIONS = 500
+
 /**
  * Invitations: pending until accepted, declined, cancelled or expired. Of answers at once one counts; all that
  * change one throw INVITATION_NOT_FOUND, and INVITATION_NOT_PENDING for one that stands no more.
  */
 export interface InvitationService {
-  /** Throws ORGANIZATION_IS_PERSONAL, ALREADY_MEMBER, ALREADY_INVITED, VALIDATION_FAILED. */
+  /** Throws ORGANIZATION_IS_PERSONAL, ALREADY_MEMBER, ALREADY_INVITED, VALIDATION_FAILED, and QUOTA_EXCEEDED. */
   create(principal: Principal, body: CreateInvitation): Promise<OrganizationInvitation>
   /** Those that stand. */
   list(organizationId: string): Promise<OrganizationInvitation[]>
@@ -140,6 +143,8 @@ class Invitations implements InvitationService {
     if (standing.some((invitation) => invitation.email.toLowerCase() === email.toLowerCase())) {
       throw new AppError('ALREADY_INVITED', `${email} is invited already`)
     }
+    if (standing.length < MAX_STANDING_INVITATIONS) return
+    throw new AppError('QUOTA_EXCEEDED', `There may be at most ${MAX_STANDING_INVITATIONS} invitations at once`)
   }
 
   /** An invitation of the organization that stands; both stay locked. */

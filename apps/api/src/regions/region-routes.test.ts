@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
+import { MAX_REGIONS } from './region-service.ts'
 
 let world: SandboxWorld
 let stranger: TestPrincipal
@@ -41,6 +42,15 @@ describe('regions', () => {
     expect((await make('us')).status).toBe(409)
     expect((await make('twice', stranger)).status).toBe(201)
     for (const name of ['', 'a b', '<b>', 'x'.repeat(65)]) expect((await make(name)).status).toBe(400)
+  })
+
+  it('are at most so many of an organization', async () => {
+    const as = await world.createPrincipal()
+    await world.api.database.sql`
+      insert into regions (id, name, region_type, organization_id)
+      select gen_random_uuid()::text, 'region-' || n, 'custom', ${as.organizationId} from generate_series(1, ${MAX_REGIONS}) as n`
+    const refused = await world.call('POST', '/regions', { as, body: { name: 'more' } })
+    expect(refused).toMatchObject({ status: 403, body: { code: 'QUOTA_EXCEEDED' } })
   })
 
   it('are changed and deleted by their organization, and the shared ones by nobody', async () => {

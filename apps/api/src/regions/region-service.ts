@@ -5,6 +5,9 @@ import type { Principal } from '../auth/principal.ts'
 import type { RegionStore } from './region-store.ts'
 import type { RegionRow } from './region-table.ts'
 
+/** Regions of one organization's own. */
+export const MAX_REGIONS = 100
+
 /** Regions: those that everybody may use, and those of an organization. Another's is unknown. */
 export interface RegionService {
   listShared(): Promise<Region[]>
@@ -12,7 +15,10 @@ export interface RegionService {
   list(caller: Principal): Promise<Region[]>
   /** Throws REGION_NOT_FOUND. */
   get(caller: Principal, id: string): Promise<Region>
-  /** Throws CONFLICT when the organization may use one of that name already. */
+  /**
+   * Throws CONFLICT when the organization may use one of that name already, and QUOTA_EXCEEDED when it has MAX_REGIONS (calls
+   * at once may each still add one).
+   */
   create(caller: Principal, body: CreateRegion): Promise<CreateRegionResponse>
   /** Changes a region of the organization's own. Throws REGION_NOT_FOUND, and FORBIDDEN for a shared one. */
   update(caller: Principal, id: string, changes: UpdateRegion): Promise<void>
@@ -42,7 +48,11 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
     list: async ({ organizationId }) => (await store.listUsable(organizationId)).map(toRegion),
     get: async ({ organizationId }, id) => toRegion(await findUsable(id, organizationId)),
     async create({ organizationId }, body) {
-      const taken = (await store.listUsable(organizationId)).some(({ name }) => name === body.name)
+      const usable = await store.listUsable(organizationId)
+      if (usable.filter((region) => region.organizationId !== null).length >= MAX_REGIONS) {
+        throw new AppError('QUOTA_EXCEEDED', `There may be at most ${MAX_REGIONS} regions in an organization`)
+      }
+      const taken = usable.some(({ name }) => name === body.name)
       const id = randomUUID()
       const row = taken ? undefined : await store.insert({ ...addressesOf(body), name: body.name, id, organizationId })
       if (row === undefined) throw new AppError('CONFLICT', `Region with name ${body.name} already exists`)
