@@ -15,7 +15,7 @@ import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import { holdStill } from './hold-still.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
-import { assertSandboxId, statusOf } from './known-sandbox.ts'
+import { assertSandboxId, keepReason, keepRecord, statusOf } from './known-sandbox.ts'
 import { restrictionOf } from './network/restrictions.ts'
 import type { NewSandboxes } from './new-sandboxes.ts'
 import { createNewSandboxes } from './new-sandboxes.ts'
@@ -27,8 +27,7 @@ import { resizeSandbox } from './resize-sandbox.ts'
 import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
-import type { SandboxRecord } from './sandbox-folder.ts'
-import { removeSandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
+import { removeSandboxFolder } from './sandbox-folder.ts'
 import type { EndReason } from './sandbox-run.ts'
 import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
@@ -175,7 +174,7 @@ class OciDriver implements SandboxDriver {
       const sandbox = this.#known(sandboxId)
       await this.#noticeEnd(sandbox)
       const limits = await this.#limit(() => resizeSandbox(this.#host, sandbox, wanted))
-      await this.#keep(sandbox, { ...sandbox.record, limits })
+      await keepRecord(sandbox, { ...sandbox.record, limits })
       return statusOf(sandbox)
     })
   }
@@ -185,7 +184,7 @@ class OciDriver implements SandboxDriver {
       const sandbox = this.#known(sandboxId)
       restrictionOf(rules)
       // Kept first: after a crash a sandbox must not be less restricted than it was asked to be.
-      await this.#keep(sandbox, { ...sandbox.record, networkRules: rules })
+      await keepRecord(sandbox, { ...sandbox.record, networkRules: rules })
       if (sandbox.running) await this.#host.network?.restrict(sandboxId, rules)
       return statusOf(sandbox)
     })
@@ -243,7 +242,7 @@ class OciDriver implements SandboxDriver {
     if (sandbox.running) return statusOf(sandbox)
     const origin = this.#originOf(sandbox.record.spec)
     sandbox.running = await this.#limit(() => startToolbox(this.#host, sandbox, { origin, start }))
-    await this.#setReason(sandbox, undefined)
+    await keepReason(sandbox, undefined)
     return statusOf(sandbox)
   }
 
@@ -258,8 +257,7 @@ class OciDriver implements SandboxDriver {
         if (!sandbox?.running) return
         if (sandbox.isHalted) return void (await this.#endRun(sandbox))
         await this.#stopRun(sandbox, graceMs)
-        await this.#setReason(sandbox, 'runner is shutting down')
-        this.#tell(sandbox)
+        await this.#reportEnd(sandbox, 'runner is shutting down')
       }),
     )
     const failures = (await Promise.allSettled(stops)).flatMap((stop) =>
@@ -380,23 +378,18 @@ class OciDriver implements SandboxDriver {
     if (running === undefined || isAlive(running.init)) return
     const reason = await this.#endRun(sandbox)
     if (isHalted) return
-    await this.#setReason(sandbox, reason)
     this.#host.log.info({ sandboxId: sandbox.sandboxId, reason }, 'a sandbox ended by itself')
-    this.#tell(sandbox)
+    await this.#reportEnd(sandbox, reason)
   }
 
-  async #setReason(sandbox: KnownSandbox, reason: string | undefined): Promise<void> {
-    if (sandbox.record.reason === reason) return
-    const { reason: _, ...rest } = sandbox.record
-    await this.#keep(sandbox, reason === undefined ? rest : { ...rest, reason })
-  }
-
-  async #keep(sandbox: KnownSandbox, record: SandboxRecord): Promise<void> {
-    await writeSandboxRecord(sandbox.folder, record)
-    sandbox.record = record
-  }
-
-  #tell(sandbox: KnownSandbox): void {
+  /** The API hears why a sandbox ended even where the disk is too full to write it down. */
+  async #reportEnd(sandbox: KnownSandbox, reason: EndReason): Promise<void> {
+    const { sandboxId } = sandbox
+    try {
+      await keepReason(sandbox, reason)
+    } catch (error) {
+      this.#host.log.warn({ err: error, sandboxId }, 'the reason of an end is not written down')
+    }
     for (const listener of this.#listeners) listener(statusOf(sandbox))
   }
 }
