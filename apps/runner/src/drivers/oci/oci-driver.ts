@@ -24,6 +24,7 @@ import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
 import { recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
+import { restrictSandbox } from './restrict-sandbox.ts'
 import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
@@ -182,10 +183,7 @@ class OciDriver implements SandboxDriver {
   setNetworkRules(sandboxId: string, rules: NetworkRules): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      restrictionOf(rules)
-      // Kept first: after a crash a sandbox must not be less restricted than it was asked to be.
-      await keepRecord(sandbox, { ...sandbox.record, networkRules: rules })
-      if (sandbox.running) await this.#host.network?.restrict(sandboxId, rules)
+      await restrictSandbox(this.#host, sandbox, rules)
       return statusOf(sandbox)
     })
   }
@@ -239,6 +237,7 @@ class OciDriver implements SandboxDriver {
   async #start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
     const sandbox = this.#known(sandboxId)
     await this.#noticeEnd(sandbox)
+    if (start.networkRules) await restrictSandbox(this.#host, sandbox, start.networkRules)
     if (sandbox.running) return statusOf(sandbox)
     const origin = this.#originOf(sandbox.record.spec)
     sandbox.running = await this.#limit(() => startToolbox(this.#host, sandbox, { origin, start }))
