@@ -13,6 +13,7 @@ import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
+import type { HoldStillOptions } from './hold-still.ts'
 import { holdStill } from './hold-still.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
 import { assertSandboxId, keepReason, keepRecord, statusOf } from './known-sandbox.ts'
@@ -34,7 +35,6 @@ import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
 import type { OciSnapshots, UsableSnapshot } from './snapshots/oci-snapshots.ts'
 import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
-import type { StillSandbox } from './snapshots/sandbox-files.ts'
 import { createSnapshotSources } from './snapshots/snapshot-sources.ts'
 import type { ToolboxOrigin } from './start-toolbox.ts'
 import { startToolbox } from './start-toolbox.ts'
@@ -95,7 +95,7 @@ class OciDriver implements SandboxDriver {
       limit: this.#limit,
       check: (spec) => this.#check(spec),
       originOf: (spec) => this.#originOf(spec),
-      parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use) }),
+      parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use, this.#limit) }),
       onMade: (sandbox) => this.#sandboxes.set(sandbox.sandboxId, sandbox),
     })
     this.files = createOciSandboxFiles({
@@ -300,11 +300,15 @@ class OciDriver implements SandboxDriver {
     return { ...usable, user }
   }
 
-  #withStillSandbox<Result>(sandboxId: string, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
+  #withStillSandbox<Result>(
+    sandboxId: string,
+    use: HoldStillOptions<Result>['use'],
+    limit: HoldStillOptions<Result>['limit'] = (work) => work(),
+  ): Promise<Result> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
       await this.#noticeEnd(sandbox)
-      return await holdStill(this.#host, sandbox, use)
+      return await holdStill(this.#host, sandbox, { use, limit })
     })
   }
 
