@@ -9,6 +9,7 @@ import type { SandboxPlan } from '../sandboxes/sandbox-plan.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
 import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
 import { destroyAt } from '../sandboxes/settings/sandbox-settings.ts'
+import type { SnapshotStore } from '../snapshots/snapshot-store.ts'
 import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { LockedMember, WantedMember, WarmClaimStore } from './warm-claim-store.ts'
@@ -24,6 +25,7 @@ export interface WarmClaimsOptions {
   runners: Pick<RunnerService, 'readyIds'>
   tunnels: Pick<ToolboxTunnels, 'get'>
   demand: Pick<WarmPoolDemand, 'record'>
+  snapshots: Pick<SnapshotStore, 'setUsed'>
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -94,7 +96,9 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
       const adds = isOwn ? NOTHING : { ...size, sandboxes: 1, running: 1 }
       const usage = () => sandboxStore.organizationUsage(tx, organizationId)
       await quotas.checkSandboxOf(organization, { size, adds, usage })
-      return await take(tx, request, member)
+      // Sent together: one way to the database and back.
+      const [row] = await Promise.all([take(tx, request, member), options.snapshots.setUsed(tx, snapshot)])
+      return row
     },
   }
 }
