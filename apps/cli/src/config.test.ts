@@ -11,6 +11,13 @@ describe('loadUpConfig', () => {
     })
   })
 
+  it.each(['trace', 'debug', 'info', 'warn', 'error', 'silent'])(
+    'takes the log level %s, as the programs do',
+    (level) => {
+      expect(loadUpConfig({ ATOLL_LOG_LEVEL: level }, '/checkout').logLevel).toBe(level)
+    },
+  )
+
   it('names every variable that is wrong', () => {
     const load = () => loadUpConfig({ ATOLL_PORT: '70000', ATOLL_LOG_LEVEL: 'loud' }, '/checkout')
     expect(load).toThrow('ATOLL_PORT')

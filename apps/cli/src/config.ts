@@ -7,7 +7,7 @@ const Schema = Type.Object({
   ATOLL_HOST: Type.String({ default: '127.0.0.1' }),
   ATOLL_PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000 }),
   ATOLL_LOG_LEVEL: Type.Union(
-    ['trace', 'debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level)),
+    ['trace', 'debug', 'info', 'warn', 'error', 'silent'].map((level) => Type.Literal(level)),
     { default: 'info' },
   ),
 })

@@ -113,6 +113,8 @@ export const StartSandbox = Type.Object({
   env: Type.Record(Type.String(), Type.String()),
   /** Its toolbox answers nothing, and starts no entrypoint, until it is claimed: docs/spec/warm-pool.md. */
   awaitsClaim: Type.Optional(Type.Boolean()),
+  /** In force before its first process, or at once where it runs already; they last. Absent: as it has them. */
+  networkRules: Type.Optional(NetworkRules),
 })
 export type StartSandbox = Static<typeof StartSandbox>
 

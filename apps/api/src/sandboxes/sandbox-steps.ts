@@ -50,7 +50,11 @@ export async function takeStep(
       await context.files.restore({ runner, row, signal })
       return 'restored'
     case 'start':
-      await run(context, row, { signal, call: (start) => runner.start(row.id, start, signal) })
+      await run(context, row, {
+        signal,
+        // A change of them may have failed before.
+        call: (start) => runner.start(row.id, { ...start, networkRules: networkRulesOf(row) }, signal),
+      })
       return 'ready'
     case 'stop':
       await runner.stop(row.id, { graceMs: row.stopForced ? 0 : STOP_GRACE_MS }, signal)
@@ -145,9 +149,11 @@ async function adopt(
   using patience = createDeadline(earlier.signal, adoptWaitMs)
   try {
     await tunnels.whenConnected(row.id, earlier.tokenHash, patience.signal)
+    // It may have been started before a change of its rules that failed.
+    await runner.setNetwork(row.id, networkRulesOf(row), earlier.signal)
     return true
   } catch {
-    // Its token was replaced before the runner took it, or its toolbox is broken.
+    // Its token was replaced before the runner took it, its toolbox is broken, or it cannot be restricted.
     earlier.signal.throwIfAborted()
     await runner.stop(row.id, { graceMs: 0 }, earlier.signal)
     return false

@@ -130,6 +130,8 @@ async function setUsed(tx: Queryable, known: Pick<SnapshotRow, 'id' | 'lastUsedA
     .update(snapshots)
     .set({ lastUsedAt: at })
     .where(and(eq(snapshots.id, id), or(isNull(snapshots.lastUsedAt), lt(snapshots.lastUsedAt, before))))
+    .prepare('set_snapshot_used')
+    .execute()
 }
 
 async function find(db: Queryable, organizationId: string, idOrName: string): Promise<SnapshotRow | undefined> {

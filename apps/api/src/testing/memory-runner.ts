@@ -129,6 +129,7 @@ export class MemoryRunner implements RunnerClient {
   start(id: string, body: StartSandbox, signal?: AbortSignal): Promise<SandboxStatus> {
     return this.perform({ verb: 'start', id, signal }, async () => {
       const sandbox = this.get(id)
+      sandbox.network = body.networkRules ?? sandbox.network
       if (sandbox.state === 'running') return
       Object.assign(sandbox, { state: 'running', token: body.toolboxToken })
       if (this.toolboxConnects) await this.connectToolbox(id, body.toolboxToken)

@@ -313,8 +313,9 @@ export class ScriptedRunner implements AsyncDisposable {
     if (spec !== undefined) spec.networkRules = rules
   }
 
-  private boot(id: string, { toolboxToken, env, awaitsClaim = false }: StartSandbox): void {
+  private boot(id: string, { toolboxToken, env, awaitsClaim = false, networkRules }: StartSandbox): void {
     const sandbox = this.get(id)
+    if (networkRules !== undefined) this.setNetwork(id, networkRules)
     if (sandbox.state === 'running') return
     Object.assign(sandbox, { state: 'running', token: toolboxToken, env, awaitsClaim, claims: [] })
     if (this.toolboxDials) this.dial(id).catch(() => undefined)

@@ -24,6 +24,9 @@ export interface LockedMember {
   id: string
   /** Of its pool; null for the operator's. */
   poolOrganizationId: string | null
+  runnerId: string
+  /** Whether its runner is bounded in what it takes. */
+  isCounted: boolean
 }
 
 /** What a claim writes over a member. */
@@ -57,7 +60,10 @@ export function createWarmClaimStore(options: {
   return {
     async lockMember(tx, wanted) {
       const [row] = await tx
-        .select({ id: sandboxes.id, poolOrganizationId: warmPools.organizationId })
+        .select({
+          ...{ id: sandboxes.id, poolOrganizationId: warmPools.organizationId, runnerId: runners.id },
+          isCounted: sql<boolean>`${runners.capacity} is not null`,
+        })
         .from(sandboxes)
         .innerJoin(warmPools, eq(warmPools.id, sandboxes.warmPoolId))
         .innerJoin(runners, eq(runners.id, sandboxes.runnerId))

@@ -60,6 +60,17 @@ describe('a create', () => {
     expect(listed.map(({ id }) => id)).toContain(sandbox.id)
   })
 
+  it('given a member uses its snapshot as any other does (W3)', async () => {
+    const members = await untilFull()
+    const { sql } = world.api.database
+    await sql`update snapshots set last_used_at = now() - interval '13 days'`
+    const { id, snapshot } = await world.create()
+    expect(members).toContain(id)
+    const [used] = await sql`
+      select 1 from snapshots where name = ${snapshot ?? ''} and last_used_at > now() - interval '1 minute'`
+    expect(used).toBeDefined()
+  })
+
   it('has secrets of its own (W2)', async () => {
     const [first = ''] = await untilFull()
     const { sql } = world.api.database

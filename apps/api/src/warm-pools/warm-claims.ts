@@ -3,27 +3,31 @@ import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
 import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Quotas } from '../organizations/quotas.ts'
+import type { PlacementCandidate, Resources } from '../runners/placement.ts'
+import { pickRunner } from '../runners/placement.ts'
 import type { RunnerService } from '../runners/runner-service.ts'
 import { sizeOf } from '../sandboxes/sandbox-origins.ts'
 import type { SandboxPlan } from '../sandboxes/sandbox-plan.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
 import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
 import { destroyAt } from '../sandboxes/settings/sandbox-settings.ts'
+import type { SnapshotStore } from '../snapshots/snapshot-store.ts'
 import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { LockedMember, WantedMember, WarmClaimStore } from './warm-claim-store.ts'
 import type { WarmPoolDemand } from './warm-pool-demand.ts'
 
-/** Members that one create tries whose toolboxes turn out to be gone. */
+/** Members that one create tries whose toolboxes turn out to be gone, or whose runners to be full. */
 const MAX_TRIES = 4
 
 export interface WarmClaimsOptions {
   store: WarmClaimStore
-  sandboxStore: Pick<SandboxStore, 'organizationUsage'>
+  sandboxStore: Pick<SandboxStore, 'organizationUsage' | 'usage'>
   quotas: Pick<Quotas, 'checkSandboxOf'>
-  runners: Pick<RunnerService, 'readyIds'>
+  runners: Pick<RunnerService, 'readyIds' | 'lockCandidates'>
   tunnels: Pick<ToolboxTunnels, 'get'>
   demand: Pick<WarmPoolDemand, 'record'>
+  snapshots: Pick<SnapshotStore, 'setUsed'>
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -50,17 +54,35 @@ export interface WarmClaims {
 export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
   const { store, sandboxStore, quotas, now } = options
 
-  /** One whose toolbox is connected here. */
+  /** One whose toolbox is connected here, on a runner that has room for one more that counts. */
   async function lockLive(tx: Queryable, wanted: Omit<WantedMember, 'except' | 'runnerIds'>) {
-    const runnerIds = options.runners.readyIds()
+    let runnerIds = options.runners.readyIds()
+    const isFull = lookForRoom(tx, wanted)
     const except: string[] = []
     for (let tries = 0; tries < MAX_TRIES && runnerIds.length > 0; tries += 1) {
       const member = await store.lockMember(tx, { ...wanted, runnerIds, except })
       if (member === undefined) return undefined
-      if (options.tunnels.get(member.id)?.closed === false) return member
-      except.push(member.id)
+      if (member.isCounted && (await isFull(member.runnerId))) {
+        runnerIds = runnerIds.filter((id) => id !== member.runnerId)
+      } else if (options.tunnels.get(member.id)?.closed === false) return member
+      else except.push(member.id)
     }
     return undefined
+  }
+
+  /** Tells of runners of a region whether they have no room (W7). */
+  function lookForRoom(tx: Queryable, { target, ...need }: Resources & { target: string }) {
+    let seen: Promise<[PlacementCandidate[], Awaited<ReturnType<SandboxStore['usage']>>]> | undefined
+    return async (runnerId: string): Promise<boolean> => {
+      // All at once, in the order in which whoever places something locks them.
+      seen ??= Promise.all([
+        options.runners.lockCandidates(tx, { region: target, class: 'small' }),
+        sandboxStore.usage(tx, { region: target }),
+      ])
+      const [all, usage] = await seen
+      const candidates = all.filter(({ id }) => id === runnerId)
+      return pickRunner({ candidates, usage, need, random: () => 0 }) === undefined
+    }
   }
 
   async function take(tx: Queryable, { plan, caller }: ClaimRequest, member: LockedMember): Promise<SandboxRow> {
@@ -94,7 +116,9 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
       const adds = isOwn ? NOTHING : { ...size, sandboxes: 1, running: 1 }
       const usage = () => sandboxStore.organizationUsage(tx, organizationId)
       await quotas.checkSandboxOf(organization, { size, adds, usage })
-      return await take(tx, request, member)
+      // Sent together: one way to the database and back.
+      const [row] = await Promise.all([take(tx, request, member), options.snapshots.setUsed(tx, snapshot)])
+      return row
     },
   }
 }

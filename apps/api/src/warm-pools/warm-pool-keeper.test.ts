@@ -150,6 +150,21 @@ describe('a pool', () => {
     await untilReady(SIZE)
   })
 
+  it('serves creates for as long as its runner has room for what they get (W7, W3)', async () => {
+    const before = await untilReady(SIZE)
+    const { sql } = world.api.database
+    const [used] = await sql<{ count: number }[]>`
+      select count(*)::integer as count from sandboxes where state <> 'destroyed' and warm_pool_id is null`
+    await sql`update runners set capacity = ${(used?.count ?? 0) + 1}`
+    const { id } = await world.create()
+    expect(before).toContain(id)
+    const { status, body } = await world.call('POST', '/sandbox', { body: {} })
+    expect({ status, body }).toMatchObject({ status: 400, body: { code: 'NO_AVAILABLE_RUNNER' } })
+    await sql`update runners set capacity = null`
+    await sql`update warm_pools set paused_until = null`
+    await untilReady(SIZE)
+  })
+
   it('leaves a runner that takes nothing new, and serves nobody from it (W10)', async () => {
     const before = await untilReady(SIZE)
     const { sql } = world.api.database

@@ -35,7 +35,7 @@ export interface WarmPoolPartsOptions {
   quotas: Quotas
   runners: Pick<RunnerService, 'readyIds' | 'lockCandidates' | 'onReady'>
   tunnels: Pick<ToolboxTunnels, 'get'>
-  snapshots: Pick<SnapshotStore, 'lockUsable'>
+  snapshots: Pick<SnapshotStore, 'lockUsable' | 'setUsed'>
   holdings: Pick<SnapshotRunnerStore, 'holdersOf'>
   origins: Pick<SandboxOrigins, 'choose'>
   regions: Pick<RegionService, 'resolve'>

@@ -59,7 +59,7 @@ export function createWarmPoolService(options: WarmPoolServiceOptions): WarmPool
       const row = await options.database.transaction(async (tx) => {
         // The lock keeps several at once from passing the bound.
         const { defaultRegionId } = await options.quotas.requireActive(tx, organizationId)
-        if ((await store.poolsOf(organizationId)).length >= MAX_WARM_POOLS) {
+        if ((await store.poolsOf(organizationId, tx)).length >= MAX_WARM_POOLS) {
           throw new AppError('QUOTA_EXCEEDED', `An organization has at most ${MAX_WARM_POOLS} warm pools`)
         }
         const at = new Date(now())

@@ -47,7 +47,8 @@ export type WarmRunner = Pick<
 export interface WarmPoolStore {
   /** All of them. */
   pools(): Promise<WarmPool[]>
-  poolsOf(organizationId: string): Promise<WarmPool[]>
+  /** In the caller's transaction, where they have one. */
+  poolsOf(organizationId: string, tx?: Queryable): Promise<WarmPool[]>
   /** Undefined when the organization has one of that snapshot and region. */
   insert(tx: Queryable, pool: typeof warmPools.$inferInsert): Promise<WarmPoolRow | undefined>
   resize(pool: { id: string; organizationId: string }, size: number, at: Date): Promise<boolean>
@@ -75,7 +76,7 @@ export interface WarmPoolStore {
 export function createWarmPoolStore({ db }: Pick<Database, 'db'>): WarmPoolStore {
   return {
     pools: () => pools(db, undefined),
-    poolsOf: (organizationId) => pools(db, eq(warmPools.organizationId, organizationId)),
+    poolsOf: (organizationId, tx = db) => pools(tx, eq(warmPools.organizationId, organizationId)),
     async insert(tx, pool) {
       const [row] = await tx.insert(warmPools).values(pool).onConflictDoNothing().returning()
       return row

@@ -316,6 +316,17 @@ describe('network settings', () => {
     expect(world.runner.get(id).spec?.networkRules).toEqual({ blockAll: true })
   })
 
+  it('that could not be changed are in force once the sandbox is recovered', async () => {
+    const { id } = await world.create()
+    world.runner.fail('network', 500, 3)
+    await post(`/sandbox/${id}/network-settings`, { networkBlockAll: true })
+    await world.untilState(id, 'error')
+    expect(await world.get(id)).toMatchObject({ networkBlockAll: true })
+    expect((await post(`/sandbox/${id}/recover`)).status).toBe(200)
+    await world.untilState(id, 'started')
+    expect(world.runner.get(id).spec?.networkRules).toEqual({ blockAll: true })
+  })
+
   it.each([
     ['nothing', {}, 'Give one of'],
     ['no address', { networkAllowList: 'example.com' }, '"example.com" is no block'],

@@ -2,16 +2,25 @@ import type { KnownSandbox } from './known-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { StillSandbox } from './snapshots/sandbox-files.ts'
 
-/** Lends a sandbox while none of its processes runs. */
-export async function holdStill<Result>(
+export interface HoldStillOptions<Result> {
+  use: (still: StillSandbox) => Promise<Result>
+  /** Bounds what is done at once: a sandbox runs on while it waits for its place. */
+  limit: (work: () => Promise<Result>) => Promise<Result>
+}
+
+/** Lends a sandbox, in its turn, while none of its processes runs. */
+export function holdStill<Result>(
   { cgroups }: Pick<OciHost, 'cgroups'>,
   { sandboxId, folder, record, running }: KnownSandbox,
-  use: (still: StillSandbox) => Promise<Result>,
+  { use, limit }: HoldStillOptions<Result>,
 ): Promise<Result> {
-  if (running) await cgroups.freeze(sandboxId)
-  try {
-    return await use({ folder, record, running })
-  } finally {
-    if (running) await cgroups.thaw(sandboxId)
-  }
+  // Inside of the sandbox's turn: what is before this in its queue may itself wait for a place.
+  return limit(async () => {
+    if (running) await cgroups.freeze(sandboxId)
+    try {
+      return await use({ folder, record, running })
+    } finally {
+      if (running) await cgroups.thaw(sandboxId)
+    }
+  })
 }

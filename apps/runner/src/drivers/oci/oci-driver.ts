@@ -13,9 +13,10 @@ import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
+import type { HoldStillOptions } from './hold-still.ts'
 import { holdStill } from './hold-still.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
-import { assertSandboxId, statusOf } from './known-sandbox.ts'
+import { assertSandboxId, keepReason, keepRecord, statusOf } from './known-sandbox.ts'
 import { restrictionOf } from './network/restrictions.ts'
 import type { NewSandboxes } from './new-sandboxes.ts'
 import { createNewSandboxes } from './new-sandboxes.ts'
@@ -24,17 +25,16 @@ import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
 import { recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
+import { restrictSandbox } from './restrict-sandbox.ts'
 import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
-import type { SandboxRecord } from './sandbox-folder.ts'
-import { removeSandboxFolder, writeSandboxRecord } from './sandbox-folder.ts'
+import { removeSandboxFolder } from './sandbox-folder.ts'
 import type { EndReason } from './sandbox-run.ts'
 import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
 import type { OciSnapshots, UsableSnapshot } from './snapshots/oci-snapshots.ts'
 import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
-import type { StillSandbox } from './snapshots/sandbox-files.ts'
 import { createSnapshotSources } from './snapshots/snapshot-sources.ts'
 import type { ToolboxOrigin } from './start-toolbox.ts'
 import { startToolbox } from './start-toolbox.ts'
@@ -95,7 +95,7 @@ class OciDriver implements SandboxDriver {
       limit: this.#limit,
       check: (spec) => this.#check(spec),
       originOf: (spec) => this.#originOf(spec),
-      parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use) }),
+      parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use, this.#limit) }),
       onMade: (sandbox) => this.#sandboxes.set(sandbox.sandboxId, sandbox),
     })
     this.files = createOciSandboxFiles({
@@ -175,7 +175,7 @@ class OciDriver implements SandboxDriver {
       const sandbox = this.#known(sandboxId)
       await this.#noticeEnd(sandbox)
       const limits = await this.#limit(() => resizeSandbox(this.#host, sandbox, wanted))
-      await this.#keep(sandbox, { ...sandbox.record, limits })
+      await keepRecord(sandbox, { ...sandbox.record, limits })
       return statusOf(sandbox)
     })
   }
@@ -183,10 +183,7 @@ class OciDriver implements SandboxDriver {
   setNetworkRules(sandboxId: string, rules: NetworkRules): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      restrictionOf(rules)
-      // Kept first: after a crash a sandbox must not be less restricted than it was asked to be.
-      await this.#keep(sandbox, { ...sandbox.record, networkRules: rules })
-      if (sandbox.running) await this.#host.network?.restrict(sandboxId, rules)
+      await restrictSandbox(this.#host, sandbox, rules)
       return statusOf(sandbox)
     })
   }
@@ -240,10 +237,11 @@ class OciDriver implements SandboxDriver {
   async #start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
     const sandbox = this.#known(sandboxId)
     await this.#noticeEnd(sandbox)
+    if (start.networkRules) await restrictSandbox(this.#host, sandbox, start.networkRules)
     if (sandbox.running) return statusOf(sandbox)
     const origin = this.#originOf(sandbox.record.spec)
     sandbox.running = await this.#limit(() => startToolbox(this.#host, sandbox, { origin, start }))
-    await this.#setReason(sandbox, undefined)
+    await keepReason(sandbox, undefined)
     return statusOf(sandbox)
   }
 
@@ -258,8 +256,7 @@ class OciDriver implements SandboxDriver {
         if (!sandbox?.running) return
         if (sandbox.isHalted) return void (await this.#endRun(sandbox))
         await this.#stopRun(sandbox, graceMs)
-        await this.#setReason(sandbox, 'runner is shutting down')
-        this.#tell(sandbox)
+        await this.#reportEnd(sandbox, 'runner is shutting down')
       }),
     )
     const failures = (await Promise.allSettled(stops)).flatMap((stop) =>
@@ -303,11 +300,15 @@ class OciDriver implements SandboxDriver {
     return { ...usable, user }
   }
 
-  #withStillSandbox<Result>(sandboxId: string, use: (still: StillSandbox) => Promise<Result>): Promise<Result> {
+  #withStillSandbox<Result>(
+    sandboxId: string,
+    use: HoldStillOptions<Result>['use'],
+    limit: HoldStillOptions<Result>['limit'] = (work) => work(),
+  ): Promise<Result> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
       await this.#noticeEnd(sandbox)
-      return await holdStill(this.#host, sandbox, use)
+      return await holdStill(this.#host, sandbox, { use, limit })
     })
   }
 
@@ -380,23 +381,18 @@ class OciDriver implements SandboxDriver {
     if (running === undefined || isAlive(running.init)) return
     const reason = await this.#endRun(sandbox)
     if (isHalted) return
-    await this.#setReason(sandbox, reason)
     this.#host.log.info({ sandboxId: sandbox.sandboxId, reason }, 'a sandbox ended by itself')
-    this.#tell(sandbox)
+    await this.#reportEnd(sandbox, reason)
   }
 
-  async #setReason(sandbox: KnownSandbox, reason: string | undefined): Promise<void> {
-    if (sandbox.record.reason === reason) return
-    const { reason: _, ...rest } = sandbox.record
-    await this.#keep(sandbox, reason === undefined ? rest : { ...rest, reason })
-  }
-
-  async #keep(sandbox: KnownSandbox, record: SandboxRecord): Promise<void> {
-    await writeSandboxRecord(sandbox.folder, record)
-    sandbox.record = record
-  }
-
-  #tell(sandbox: KnownSandbox): void {
+  /** The API hears why a sandbox ended even where the disk is too full to write it down. */
+  async #reportEnd(sandbox: KnownSandbox, reason: EndReason): Promise<void> {
+    const { sandboxId } = sandbox
+    try {
+      await keepReason(sandbox, reason)
+    } catch (error) {
+      this.#host.log.warn({ err: error, sandboxId }, 'the reason of an end is not written down')
+    }
     for (const listener of this.#listeners) listener(statusOf(sandbox))
   }
 }

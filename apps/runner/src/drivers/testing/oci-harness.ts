@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { sendSignal } from '@atoll/service'
 import { build } from 'esbuild'
-import type { RunRecord } from '../oci/sandbox-folder.ts'
+import type { RunRecord, SandboxFolder } from '../oci/sandbox-folder.ts'
 import { readRunRecord, sandboxFolder } from '../oci/sandbox-folder.ts'
 import type { DriverHarness } from './driver-harness.ts'
 import { findSandboxTraces, findSharedTraces } from './host-traces.ts'
@@ -27,8 +27,13 @@ export interface OciHarnessOptions {
   network?: 'auto' | 'none'
 }
 
+export interface OciHarness extends DriverHarness {
+  /** Where the files of a sandbox are. */
+  folderOf(sandboxId: string): SandboxFolder
+}
+
 /** An oci driver on a new temporary data folder, in a process of its own. */
-export async function createOciHarness({ runtime, network = 'auto' }: OciHarnessOptions = {}): Promise<DriverHarness> {
+export async function createOciHarness({ runtime, network = 'auto' }: OciHarnessOptions = {}): Promise<OciHarness> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'atoll-oci-')))
   const program = await buildDriverProcess(folder)
   const toolboxDir = join(folder, 'toolbox')
@@ -57,6 +62,7 @@ export async function createOciHarness({ runtime, network = 'auto' }: OciHarness
       return driver
     },
     defaultSpec: SPEC,
+    folderOf: (sandboxId) => sandboxFolder(join(dataDir, 'sandboxes'), sandboxId),
     startSandbox: async (spec = {}, { sandboxId = randomUUID(), env = {} } = {}) => {
       const agent = server.expect(sandboxId)
       agent.catch(() => undefined)

@@ -32,7 +32,7 @@ interface NewDisk {
 
 export interface ForkContext {
   host: OciHost
-  /** As it is now; `withStill` lends it while it stands still. */
+  /** As it is now; `withStill` lends it while it stands still, in its turn and then in a place of its own among changes. */
   parent: StillSandbox & { withStill: (use: (still: StillSandbox) => Promise<void>) => Promise<void> }
   /** Bounds what is done at once. */
   limit: (work: () => Promise<void>) => Promise<void>
@@ -46,10 +46,9 @@ export async function forkDisk({ host, parent, limit }: ForkContext, fork: NewDi
   checkFork(parent.record, fork.record)
   // What is written back now does not have to be while it stands still. 1: it has just ended.
   await flushDisk(host, parent, { deadlineMs: FLUSH_DEADLINE_MS, accept: [0, 1] })
-  // In this order: what is before this in the parent's queue may itself wait for the limit.
   await parent.withStill(async (still) => {
     checkFork(still.record, fork.record)
-    await limit(() => fillDisk(host, still, fork))
+    await fillDisk(host, still, fork)
   })
   await limit(() => fitDisk(host, parent.record, fork))
 }
