@@ -93,10 +93,13 @@ function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Fault[
     fault(6, 'stall toolbox', () => stall(some(victims.toolboxes()))),
     fault(3, 'stall postmaster', () => stall(victims.postmaster())),
     fault(5, 'host disk full', async () => {
-      disk.fill(chance.pick(LEFT_BYTES))
-      await pause(chance.integer(MIN_STALL_MS, MAX_STALL_MS), over)
-      disk.free()
-      ledger.loseUnflushed()
+      try {
+        disk.fill(chance.pick(LEFT_BYTES))
+        await pause(chance.integer(MIN_STALL_MS, MAX_STALL_MS), over)
+      } finally {
+        disk.free()
+        ledger.loseUnflushed()
+      }
       return true
     }),
   ]

@@ -17,10 +17,19 @@ if (!(minutes > 0) || !Number.isInteger(workers) || workers < 1) {
   console.error('usage: npm run chaos -- [--minutes 10] [--workers 50] [--seed text] [--only "kill api"] [--quiet]')
   process.exit(2)
 }
+console.log(`seed ${values.seed}`)
+const interrupted = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(name, () => {
+    console.log(`${name}: the storm ends, and what it leaves is looked at; once more ends this at once`)
+    interrupted.abort()
+  })
+}
 const begunAt = performance.now()
 const { problems, page, explanation } = await runChaos({
   ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: 64 },
   ...(values.only === undefined ? {} : { faults: values.only }),
+  interrupted: interrupted.signal,
   checkout: dirname(dirname(import.meta.dirname)),
   say: (line) => {
     if (!values.quiet) console.log(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} ${line}`)

@@ -23,8 +23,6 @@ export interface WorkerOptions {
   calls: SandboxCalls
   ledger: Ledger
   tally: Tally
-  /** Whether this system can fork a sandbox. */
-  canFork: boolean
   /** Aborts when the storm is over. */
   over: AbortSignal
 }
@@ -101,7 +99,7 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     { weight: 2, states: started, run: (sandbox) => stopUnderCommand(options, sandbox) },
     { weight: 2, states: started, whileFull: false, run: (sandbox) => fillDisk(options, sandbox) },
     { weight: 30, states: started, whileFull: true, run: (sandbox) => emptyDisk(options, sandbox) },
-    { weight: options.canFork ? 4 : 0, states: started, run: (sandbox) => fork(options, own, sandbox) },
+    { weight: 4, states: started, run: (sandbox) => fork(options, own, sandbox) },
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
