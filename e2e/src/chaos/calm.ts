@@ -1,18 +1,22 @@
 import { auditFiles } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
 import { auditAcknowledged, auditRows } from './audit-rows.ts'
+import { whatIsUncovered } from './coverage.ts'
 import type { Scene } from './scene.ts'
 import { settle } from './settle.ts'
 import { readRows } from './system-rows.ts'
 
-/** Lets the system come to rest, compares it with its rows, and reads every file back. */
+/** Lets the system come to rest, compares it with its rows, reads every file back, and judges the storm itself. */
 export async function auditEverything(scene: Scene): Promise<void> {
   const { tally, ledger, options } = scene
   await comeToRest(scene, 'settled after')
   scene.isCalm = true
   await compare(scene, 'after the storm')
-  await auditFiles({ ...scene, withinMs: options.settleMs })
+  const files = await auditFiles({ ...scene, withinMs: options.settleMs })
   for (const problem of auditAcknowledged(await readRows(scene.atoll.dataDir), ledger)) tally.problem(problem)
+  if (options.interrupted?.aborted) return tally.fact('interrupted', 'what the storm has not shown is no problem')
+  if (files === 0) tally.problem('not one file was read back')
+  for (const uncovered of await whatIsUncovered(scene)) tally.problem(`the storm has shown too little: ${uncovered}`)
 }
 
 /** Deletes what the API lists, and compares again. */

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
+import { FAULT_KINDS } from './fault-kinds.ts'
 import { runChaos } from './run-chaos.ts'
 
 const { values } = parseArgs({
@@ -15,6 +16,11 @@ const minutes = Number(values.minutes)
 const workers = Number(values.workers)
 if (!(minutes > 0) || !Number.isInteger(workers) || workers < 1) {
   console.error('usage: npm run chaos -- [--minutes 10] [--workers 50] [--seed text] [--only "kill api"] [--quiet]')
+  process.exit(2)
+}
+const unknown = values.only?.filter((kind) => !FAULT_KINDS.includes(kind)) ?? []
+if (unknown.length > 0) {
+  console.error(`no such fault: ${unknown.join(', ')}; there are ${FAULT_KINDS.join(', ')}`)
   process.exit(2)
 }
 console.log(`seed ${values.seed}`)
