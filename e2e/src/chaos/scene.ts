@@ -43,7 +43,7 @@ export function createScene(
   const ledger = createLedger()
   const scene: Scene = {
     ...{ options, atoll, disk, tally, victims, client, chance: createChance(options.seed) },
-    operator: createOperator(atoll, { victims, say: options.say }),
+    operator: createOperator(atoll, { victims, tally, say: options.say }),
     ledger,
     calls: createSandboxCalls({ client, ledger, tally }),
     isCalm: false,
