@@ -1,6 +1,6 @@
 import { auditFiles } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
-import { auditAcknowledged, auditRows } from './audit-rows.ts'
+import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
 import { whatIsUncovered } from './coverage.ts'
 import type { Scene } from './scene.ts'
 import { settle } from './settle.ts'
@@ -29,7 +29,9 @@ export async function deleteEverything(scene: Scene): Promise<void> {
     if (known !== undefined) await calls.delete(Object.assign(known, { id }))
   }
   await comeToRest(scene, 'deleted after')
-  await compare(scene, 'after everything was deleted')
+  const when = 'after everything was deleted'
+  await compare(scene, when)
+  for (const rest of auditGone(await readRows(scene.atoll.dataDir))) scene.tally.problem(`${when}: ${rest}`)
 }
 
 async function comeToRest({ atoll, operator, options, tally }: Scene, fact: string): Promise<void> {

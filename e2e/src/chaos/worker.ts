@@ -107,7 +107,7 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
       run: (sandbox) => fillDisk(options, sandbox),
     },
     { weight: 30, states: started, whileFull: true, run: (sandbox) => emptyDisk(options, sandbox) },
-    { weight: 4, states: started, run: (sandbox) => fork(options, own, sandbox) },
+    { weight: 4, states: ['started', 'stopped'], run: (sandbox) => fork(options, own, sandbox) },
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
