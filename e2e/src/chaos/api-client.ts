@@ -10,6 +10,12 @@ const PROMISED_MS = {
   toolbox: 60_000,
 } as const
 
+/** On top of that where no fault slows anything, in milliseconds. */
+const CALM_SLACK_MS = 10_000
+
+/** What an error is answered with that no part of Atoll has thought of: no fault explains it. */
+const UNKNOWN_ERROR = 'INTERNAL_SERVER_ERROR'
+
 export type Promised = keyof typeof PROMISED_MS
 
 export interface CallOptions {
@@ -26,7 +32,7 @@ export type Outcome =
   | { kind: 'ok'; status: number; bytes: Buffer }
   | { kind: 'refused'; status: number; code: string; message: string }
   /** Nobody knows whether it happened. */
-  | { kind: 'failed'; why: string }
+  | { kind: 'failed'; why: string; code?: string }
 
 export interface ApiClient {
   /** Never throws: a call that hangs is a problem of the tally's, and has failed. */
@@ -44,9 +50,14 @@ export interface ApiClientOptions {
 }
 
 export function createApiClient({ url, apiKey, tally, slackMs, isCalm }: ApiClientOptions): ApiClient {
+  function noteFailure(where: string, { why, code }: Extract<Outcome, { kind: 'failed' }>): void {
+    if (isCalm()) tally.problem(`failed in the calm: ${where}: ${why}`)
+    else if (code === UNKNOWN_ERROR) tally.problem(`an error that nobody thought of: ${where}: ${why}`)
+  }
   return {
     async call(method, path, { operation, promised, body, extraMs = 0 }) {
-      const deadlineMs = PROMISED_MS[promised] + slackMs + extraMs
+      const patienceMs = isCalm() ? Math.min(slackMs, CALM_SLACK_MS) : slackMs
+      const deadlineMs = PROMISED_MS[promised] + patienceMs + extraMs
       const begunAt = performance.now()
       const deadline = AbortSignal.timeout(deadlineMs)
       const outcome = await send(`${url()}/api${path}`, { method, signal: deadline, ...contentOf(body, apiKey) })
@@ -55,10 +66,9 @@ export function createApiClient({ url, apiKey, tally, slackMs, isCalm }: ApiClie
       tally.call(operation, isHung ? 'hung' : outcome.kind, ms)
       if (outcome.kind === 'refused') tally.reason(`${operation}: ${outcome.status} ${outcome.code} ${outcome.message}`)
       if (outcome.kind === 'failed') tally.reason(`${operation}: ${outcome.why}`)
-      if (isHung) tally.problem(`hung: ${operation} (${method} ${path}) had no answer after ${deadlineMs / 1000} s`)
-      else if (outcome.kind === 'failed' && isCalm()) {
-        tally.problem(`failed in the calm: ${operation} (${method} ${path}): ${outcome.why}`)
-      }
+      const where = `${operation} (${method} ${path})`
+      if (isHung) tally.problem(`hung: ${where} had no answer after ${deadlineMs / 1000} s`)
+      else if (outcome.kind === 'failed') noteFailure(where, outcome)
       return outcome
     },
   }
@@ -78,7 +88,7 @@ async function send(url: string, init: RequestInit): Promise<Outcome> {
     if (status < 300) return { kind: 'ok', status, bytes }
     const { code, message } = parse(bytes.toString()) ?? {}
     if (status < 500) return { kind: 'refused', status, code: String(code), message: String(message) }
-    return { kind: 'failed', why: `${status} ${code}: ${message}` }
+    return { kind: 'failed', why: `${status} ${code}: ${message}`, code: String(code) }
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)

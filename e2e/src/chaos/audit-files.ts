@@ -16,8 +16,11 @@ export interface FileAudit {
   withinMs: number
 }
 
-/** Starts or recovers every sandbox that must be there, writes to it, and reads every file that was written to it. */
-export async function auditFiles(audit: FileAudit): Promise<void> {
+/**
+ * Starts or recovers every sandbox that must be there, writes to it, and reads every file that was written to it.
+ * Resolves with how many files were read.
+ */
+export async function auditFiles(audit: FileAudit): Promise<number> {
   const { ledger, tally } = audit
   const counts: Record<string, number> = {}
   const count = (what: string, number = 1) => {
@@ -38,6 +41,7 @@ export async function auditFiles(audit: FileAudit): Promise<void> {
       .join(', ') || 'none',
   )
   tally.fact('files checked', files)
+  return files
 }
 
 type Count = (what: string, number?: number) => void

@@ -4,7 +4,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { ProcessFacts } from '@atoll/dev-env'
 import { descendantsOf, listProcesses } from '@atoll/dev-env'
+import { auditFolders } from './audit-folders.ts'
 import { auditPool, linkedDisks } from './audit-pool.ts'
+import { names, readText } from './host-paths.ts'
 import type { SandboxRow, SystemRows } from './system-rows.ts'
 import type { Victims } from './victims.ts'
 
@@ -18,11 +20,6 @@ export interface HostAudit {
 const CGROUP_ROOT = '/sys/fs/cgroup'
 /** Where a sandbox's disk lies. */
 const OF_A_FOLDER = /\/sandboxes\/([0-9a-f-]{36})\/disk\.img/
-/** What the runner makes in a sandbox's folder for a time. */
-const FOR_A_TIME = /^(export|import|copy)-|\.draft-/
-/** Of a sandbox whose files are there. */
-const SANDBOX_FILES = ['sandbox.json', 'disk.img']
-
 /** One line for each thing without an owner and each row that the host does not bear out. */
 export function auditHost(audit: HostAudit): string[] {
   const runner = join(audit.dataDir, 'runner')
@@ -37,7 +34,6 @@ export function auditHost(audit: HostAudit): string[] {
     ...auditDevices(instance, running.size),
     ...auditFolders(runner, audit.rows),
     ...auditPool({ runnerPid: audit.victims.runner(), instance, sandboxes: join(runner, 'sandboxes') }),
-    ...auditObjectFiles(audit),
   ]
 }
 
@@ -117,82 +113,23 @@ function auditMounts(dataDir: string): string[] {
   return points.filter((point) => point.startsWith(`${dataDir}/`)).map((point) => `mount at ${point}`)
 }
 
-/** Ports of the bridge have numbers and not the names of sandboxes: what counts is how many there are. */
+/**
+ * Ports of the bridge have numbers and not the names of sandboxes: what counts is how many there are. A runner without a
+ * network for sandboxes has no bridge.
+ */
 function auditDevices(instance: string, running: number): string[] {
   const mark = createHash('sha256').update(instance).digest('hex').slice(0, 7)
-  const ports = names('/sys/class/net').filter((name) => name.startsWith(`at${mark}p`))
+  const devices = names('/sys/class/net')
+  const ports = devices.filter((name) => name.startsWith(`at${mark}p`))
+  const wanted = devices.includes(`atoll${mark}`) ? running : 0
   const tables = (spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' }).stdout ?? '').split('\n')
   const own = tables.filter((line) => line.includes(`atoll_${mark}`))
   return [
-    ...(ports.length === running || ports.length === 0
-      ? []
-      : [`${ports.length} network devices of ${running} sandboxes`]),
+    ...(ports.length === wanted ? [] : [`${ports.length} network devices of ${wanted} sandboxes`]),
     ...(new Set(own).size === own.length ? [] : [`firewall tables: ${own.join(', ')}`]),
-  ]
-}
-
-function auditFolders(runner: string, rows: SystemRows): string[] {
-  const sandboxes = join(runner, 'sandboxes')
-  const wanted = new Set(idsOf(rows, (row) => hasFiles(row)))
-  // What failed to be made may be there or not.
-  const allowed = new Set(idsOf(rows, ({ state, runnerId }) => state === 'error' && runnerId !== null))
-  const found = names(sandboxes)
-  return [
-    ...found.filter((id) => !wanted.has(id) && !allowed.has(id)).map((id) => `folder sandboxes/${id} has no owner`),
-    ...[...wanted].filter((id) => !found.includes(id)).map((id) => `${id} has no folder on its runner`),
-    ...found.flatMap((id) =>
-      names(join(sandboxes, id))
-        .filter((name) => FOR_A_TIME.test(name))
-        .map((name) => `left behind: sandboxes/${id}/${name}`),
-    ),
-    ...[...wanted]
-      .filter((id) => found.includes(id))
-      .flatMap((id) => missingFiles(join(sandboxes, id)).map((name) => `${id} has no ${name}`)),
-    ...['layers', 'snapshots', 'volumes'].flatMap((folder) =>
-      names(join(runner, folder))
-        .filter((name) => name.includes('draft'))
-        .map((name) => `left behind: ${folder}/${name}`),
-    ),
-  ]
-}
-
-function missingFiles(folder: string): string[] {
-  return SANDBOX_FILES.filter((name) => !names(folder).includes(name))
-}
-
-function hasFiles({ state, recoverableTo }: SandboxRow): boolean {
-  return state === 'started' || state === 'stopped' || (state === 'error' && recoverableTo === 'stopped')
-}
-
-/** Files of objects, whole or being written, against the rows that know of them. */
-function auditObjectFiles({ dataDir, rows }: HostAudit): string[] {
-  const folder = join(dataDir, 'objects')
-  const known = new Set(rows.objectFiles.map(({ name }) => name))
-  const complete = names(join(folder, 'files')).flatMap((part) => names(join(folder, 'files', part)))
-  const there = new Set(complete)
-  return [
-    ...[...complete, ...names(join(folder, 'incoming'))]
-      .filter((name) => !known.has(name))
-      .map((name) => `file ${name} of the object store has no row`),
-    ...rows.objectFiles
-      .filter(({ name, isHeld }) => isHeld && !there.has(name))
-      .map(({ name }) => `file ${name} of the object store is gone`),
   ]
 }
 
 function idsOf({ sandboxes }: SystemRows, which: (row: SandboxRow) => boolean): string[] {
   return sandboxes.filter(which).map(({ id }) => id)
-}
-
-function names(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder) : []
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    // It went while we looked, or is of another kind.
-    return ''
-  }
 }

@@ -14,13 +14,14 @@ export function linkedDisks(sandboxes: string): Map<string, string> {
   return new Map(links)
 }
 
-/** Disks in the pool that no sandbox's folder links to, one line each; none where there is no pool. */
+/** Disks in the pool that no sandbox's folder links to, and links to disks that are not there, one line each. */
 export function auditPool(options: { runnerPid: number | undefined; instance: string; sandboxes: string }): string[] {
   const { runnerPid, instance, sandboxes } = options
   const pool = runnerPid === undefined ? undefined : poolOf(runnerPid)
-  if (pool === undefined) return []
-  const disks = readdirSync(pool).filter((name) => name.startsWith(`${instance}-`))
   const linked = linkedDisks(sandboxes)
+  if (pool === undefined)
+    return [...linked].map(([name, id]) => `${id} has a disk ${name} in a pool that no runner holds`)
+  const disks = readdirSync(pool).filter((name) => name.startsWith(`${instance}-`))
   return [
     ...disks.filter((name) => !linked.has(name)).map((name) => `disk ${name} in the pool has no owner`),
     ...[...linked]
@@ -29,7 +30,8 @@ export function auditPool(options: { runnerPid: number | undefined; instance: st
   ]
 }
 
-function poolOf(pid: number): string | undefined {
+/** The folder of its disks, by a way that leads there; undefined of a runner without a pool. */
+export function poolOf(pid: number): string | undefined {
   const folder = `/proc/${pid}/fd`
   return readdirSync(folder)
     .map((name) => join(folder, name))

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { names } from './host-paths.ts'
 import type { Ledger } from './ledger.ts'
 import type { BackupRow, SandboxRow, SystemRows } from './system-rows.ts'
 
@@ -26,11 +27,29 @@ export function auditAcknowledged({ sandboxes }: SystemRows, ledger: Ledger): st
   ]
 }
 
+/** What there still is after everything was deleted. One line for each. */
+export function auditGone({ sandboxes, backups }: SystemRows): string[] {
+  return [
+    ...sandboxes
+      .filter(({ state }) => state !== 'destroyed')
+      .map(({ name, id, state }) => `${name} (${id}) is ${state}`),
+    // What a replica that died was writing is taken away after its lease.
+    ...backups
+      .filter(({ state, isLeased }) => state !== 'discarded' || !isLeased)
+      .map(({ id, sandboxId, state }) => `backup ${id} of ${sandboxId} is ${state}`),
+  ]
+}
+
 /** Each row against what is stored elsewhere in the database and in the object store. One line for each fault. */
 export async function auditRows(rows: SystemRows, dataDir: string): Promise<string[]> {
   const kept = rows.backups.filter(({ state }) => state === 'kept')
   const damaged = await Promise.all(kept.map((backup) => auditBackup(backup, rows, dataDir)))
-  return [...rows.sandboxes.flatMap((row) => auditRow(row, kept)), ...damaged.flat(), ...auditObjects(rows)]
+  return [
+    ...rows.sandboxes.flatMap((row) => auditRow(row, kept)),
+    ...damaged.flat(),
+    ...auditObjects(rows),
+    ...auditObjectFiles(rows, dataDir),
+  ]
 }
 
 function auditRow(row: SandboxRow, kept: readonly BackupRow[]): string[] {
@@ -61,6 +80,22 @@ function auditObjects({ objects, objectFiles, backups }: SystemRows): string[] {
       .map(({ key }) => `object ${key} is of no backup`),
     ...[...used].filter((name) => !held.has(name)).map((name) => `file ${name} of an object is held by no row`),
     ...[...held].filter((name) => !used.has(name)).map((name) => `file ${name} is held by a row and of no object`),
+  ]
+}
+
+/** Files of objects, whole or being written, against the rows that know of them. */
+function auditObjectFiles(rows: SystemRows, dataDir: string): string[] {
+  const folder = join(dataDir, 'objects')
+  const known = new Set(rows.objectFiles.map(({ name }) => name))
+  const complete = names(join(folder, 'files')).flatMap((part) => names(join(folder, 'files', part)))
+  const there = new Set(complete)
+  return [
+    ...[...complete, ...names(join(folder, 'incoming'))]
+      .filter((name) => !known.has(name))
+      .map((name) => `file ${name} of the object store has no row`),
+    ...rows.objectFiles
+      .filter(({ name, isHeld }) => isHeld && !there.has(name))
+      .map(({ name }) => `file ${name} of the object store is gone`),
   ]
 }
 

@@ -12,15 +12,17 @@ const seed = String(Date.now() % 1_000_000)
 
 it.runIf(isRoot)(
   'whatever is killed, stalled or full, no sandbox, file or call is lost, and nothing is left behind',
-  async () => {
-    const lines: string[] = []
+  async ({ onTestFailed }) => {
+    const lines = [`seed ${seed}`]
+    // After its deadline, too.
+    onTestFailed(() => console.log(lines.join('\n')))
     const { problems, page, explanation } = await runChaos({
       ...{ seed, workers: 8, stormMs: STORM_MS, slackMs: 120_000, settleMs: 150_000, diskGib: 64 },
       checkout: dirname(dirname(dirname(import.meta.dirname))),
       say: (line) => lines.push(line),
     })
     console.log(page)
-    if (problems.length > 0) console.log([...lines, ...explanation].join('\n'))
+    lines.push(...explanation)
     expect(problems, `npm run chaos -- --minutes 1 --workers 8 --seed ${seed}`).toEqual([])
   },
   TEST_MS,

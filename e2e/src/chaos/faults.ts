@@ -1,5 +1,9 @@
 import type { Chance } from './chance.ts'
 import type { DataDisk } from './data-disk.ts'
+import type { Deck } from './deck.ts'
+import { createDeck } from './deck.ts'
+import type { FaultKind } from './fault-kinds.ts'
+import { FAULTS_OF_ALL, FAULTS_OF_SOME } from './fault-kinds.ts'
 import type { Ledger } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { Tally } from './tally.ts'
@@ -21,6 +25,8 @@ const LEFT_BYTES = [0, 8 * 1024, 1024 ** 2] as const
  */
 const CALLS_BETWEEN_PER_WORKER = 2
 const AGAIN_PERCENT = 8
+/** Of the faults that come when it may be hit, how many of a hundred hit it. */
+const OF_ALL_PERCENT = 50
 
 export interface FaultOptions {
   chance: Chance
@@ -38,36 +44,46 @@ export interface FaultOptions {
   over: AbortSignal
 }
 
-interface Fault {
-  weight: number
-  kind: string
-  /** Nobody gets anything done for a while. */
-  hitsAll: boolean
-  /** Resolves, when the fault is over, with whether it could be done. */
-  apply(): Promise<boolean>
-}
+/** Resolves, when the fault is over, with whether it could be done. */
+type Apply = () => boolean | Promise<boolean>
 
-/** One fault after the other until the storm is over; afterwards nothing stands still and the disk has room. */
+/**
+ * One fault after the other until the storm is over; afterwards nothing stands still and the disk has room. The seed
+ * decides which come of those that hit all and of the others, in which order; what happens decides whose turn it is.
+ */
 export async function runFaults(options: FaultOptions): Promise<void> {
-  const { chance, tally, say, only, workers, isServing, over } = options
+  const { chance, tally, say, workers, isServing, over } = options
   let doneBefore = 0
-  const faults = faultsOf(options).filter(({ kind }) => only?.includes(kind) ?? true)
+  const ofAll = createDeck(chance.child('all'), wanted(FAULTS_OF_ALL, options.only))
+  const ofSome = createDeck(chance.child('some'), wanted(FAULTS_OF_SOME, options.only))
+  const faults = faultsOf(options)
   while (!over.aborted) {
     await pause(chance.integer(MIN_GAP_MS, MAX_GAP_MS), over)
     if (over.aborted) return
     const isBack = tally.done - doneBefore >= CALLS_BETWEEN_PER_WORKER * workers && (await isServing())
     const mayHitAll = chance.percent(AGAIN_PERCENT) || isBack
-    const fault = chance.weigh(faults.filter(({ hitsAll }) => mayHitAll || !hitsAll))
-    if (fault === undefined || !(await fault.apply())) continue
-    if (fault.hitsAll) doneBefore = tally.done
-    tally.fault(fault.kind)
-    say(`fault: ${fault.kind}`)
+    const deck: Deck<FaultKind> = mayHitAll && chance.percent(OF_ALL_PERCENT) ? ofAll : ofSome
+    const kind = deck.draw()
+    if (kind === undefined) continue
+    if (!(await faults[kind]())) {
+      deck.putBack(kind)
+      continue
+    }
+    if (deck === ofAll) doneBefore = tally.done
+    tally.fault(kind)
+    say(`fault: ${kind}`)
   }
 }
 
-const HITS_ALL = /api|runner|supervisor|postmaster|backend|host disk/
+function wanted<Kind extends string>(
+  numbers: Readonly<Record<Kind, number>>,
+  only: readonly string[] | undefined,
+): Record<Kind, number> {
+  const kinds = Object.entries<number>(numbers).filter(([kind]) => only?.includes(kind) ?? true)
+  return Object.fromEntries(kinds) as Record<Kind, number>
+}
 
-function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Fault[] {
+function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Record<FaultKind, Apply> {
   const some = (pids: number[]) => (pids.length === 0 ? undefined : chance.pick(pids))
   const stall = async (pid: number | undefined) => {
     if (!signal(pid, 'SIGSTOP')) return false
@@ -75,31 +91,30 @@ function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Fault[
     signal(pid, 'SIGCONT')
     return true
   }
-  const fault = (weight: number, kind: string, apply: () => boolean | Promise<boolean>) => ({
-    ...{ weight, kind, hitsAll: HITS_ALL.test(kind) },
-    apply: async () => apply(),
-  })
-  return [
-    fault(8, 'kill api', () => signal(victims.api(), 'SIGKILL')),
-    fault(8, 'kill runner', () => signal(victims.runner(), 'SIGKILL')),
-    fault(1, 'kill supervisor', () => signal(victims.supervisor(), 'SIGKILL')),
-    fault(14, 'kill toolbox', () => signal(some(victims.toolboxes()), 'SIGKILL')),
-    fault(14, 'kill young runtime', async () => signal(await youngRuntime(victims, over), 'SIGKILL')),
-    fault(6, 'kill old runtime', () => signal(some(victims.runtimes()), 'SIGKILL')),
-    fault(4, 'kill postmaster', () => signal(victims.postmaster(), 'SIGKILL')),
-    fault(4, 'kill backend', () => signal(some(victims.backends()), 'SIGKILL')),
-    fault(5, 'stall api', () => stall(victims.api())),
-    fault(5, 'stall runner', () => stall(victims.runner())),
-    fault(6, 'stall toolbox', () => stall(some(victims.toolboxes()))),
-    fault(3, 'stall postmaster', () => stall(victims.postmaster())),
-    fault(5, 'host disk full', async () => {
-      disk.fill(chance.pick(LEFT_BYTES))
-      await pause(chance.integer(MIN_STALL_MS, MAX_STALL_MS), over)
-      disk.free()
-      ledger.loseUnflushed()
+  return {
+    'kill api': () => signal(victims.api(), 'SIGKILL'),
+    'kill runner': () => signal(victims.runner(), 'SIGKILL'),
+    'kill supervisor': () => signal(victims.supervisor(), 'SIGKILL'),
+    'kill toolbox': () => signal(some(victims.toolboxes()), 'SIGKILL'),
+    'kill young runtime': async () => signal(await youngRuntime(victims, over), 'SIGKILL'),
+    'kill old runtime': () => signal(some(victims.runtimes()), 'SIGKILL'),
+    'kill postmaster': () => signal(victims.postmaster(), 'SIGKILL'),
+    'kill backend': () => signal(some(victims.backends()), 'SIGKILL'),
+    'stall api': () => stall(victims.api()),
+    'stall runner': () => stall(victims.runner()),
+    'stall toolbox': () => stall(some(victims.toolboxes())),
+    'stall postmaster': () => stall(victims.postmaster()),
+    'host disk full': async () => {
+      try {
+        disk.fill(chance.pick(LEFT_BYTES))
+        await pause(chance.integer(MIN_STALL_MS, MAX_STALL_MS), over)
+      } finally {
+        disk.free()
+        ledger.loseUnflushed()
+      }
       return true
-    }),
-  ]
+    },
+  }
 }
 
 /** A runtime that was not there a moment ago: one that is making a sandbox. */

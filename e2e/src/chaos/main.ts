@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
+import { FAULT_KINDS } from './fault-kinds.ts'
 import { runChaos } from './run-chaos.ts'
 
 const { values } = parseArgs({
@@ -17,10 +18,24 @@ if (!(minutes > 0) || !Number.isInteger(workers) || workers < 1) {
   console.error('usage: npm run chaos -- [--minutes 10] [--workers 50] [--seed text] [--only "kill api"] [--quiet]')
   process.exit(2)
 }
+const unknown = values.only?.filter((kind) => !FAULT_KINDS.includes(kind)) ?? []
+if (unknown.length > 0) {
+  console.error(`no such fault: ${unknown.join(', ')}; there are ${FAULT_KINDS.join(', ')}`)
+  process.exit(2)
+}
+console.log(`seed ${values.seed}`)
+const interrupted = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(name, () => {
+    console.log(`${name}: the storm ends, and what it leaves is looked at; once more ends this at once`)
+    interrupted.abort()
+  })
+}
 const begunAt = performance.now()
 const { problems, page, explanation } = await runChaos({
   ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: 64 },
   ...(values.only === undefined ? {} : { faults: values.only }),
+  interrupted: interrupted.signal,
   checkout: dirname(dirname(import.meta.dirname)),
   say: (line) => {
     if (!values.quiet) console.log(`${((performance.now() - begunAt) / 1000).toFixed(1).padStart(7)} ${line}`)

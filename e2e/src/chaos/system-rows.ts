@@ -62,6 +62,15 @@ export function readRows(dataDir: string): Promise<SystemRows> {
   }))
 }
 
+/** How often each event of a sandbox was. Throws while the database is away. */
+export function readEventCounts(dataDir: string): Promise<Map<string, number>> {
+  return inDatabase(dataDir, async (tx) => {
+    const counts = await tx<{ event: string; count: number }[]>`
+      select event, count(*)::int as count from sandbox_events group by event order by event`
+    return new Map(counts.map(({ event, count }) => [event, count]))
+  })
+}
+
 /** The changes of one sandbox's state, the oldest first. Throws while the database is away. */
 export function readEvents(dataDir: string, sandboxId: string): Promise<EventRow[]> {
   return inDatabase(

@@ -12,6 +12,8 @@ export interface Tally {
   /** A number for the page; the last one said counts. */
   fact(name: string, value: string | number): void
   readonly problems: readonly string[]
+  /** How often each kind of fault was, of those that were. */
+  readonly faults: ReadonlyMap<string, number>
   /** Calls that did what was asked, so far. */
   readonly done: number
   /** Calls, faults and facts as lines. */
@@ -39,6 +41,7 @@ export function createTally(say: (line: string) => void = () => undefined): Tall
       calls.set(operation, counts)
     },
     reason: (text) => count(reasons, text.replaceAll(ID, '…').slice(0, MAX_REASON_CHARACTERS)),
+    faults,
     fault: (kind) => count(faults, kind),
     problem(text) {
       if (problems.has(text) || problems.size >= MAX_PROBLEMS) return

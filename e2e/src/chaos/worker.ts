@@ -1,6 +1,7 @@
 import type { ApiClient } from './api-client.ts'
 import { jsonOf } from './api-client.ts'
 import type { Chance } from './chance.ts'
+import { FULL_SANDBOX } from './fault-kinds.ts'
 import type { KnownSandbox, Ledger } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SandboxCalls } from './sandbox-calls.ts'
@@ -23,8 +24,8 @@ export interface WorkerOptions {
   calls: SandboxCalls
   ledger: Ledger
   tally: Tally
-  /** Whether this system can fork a sandbox. */
-  canFork: boolean
+  /** Whether it fills its sandboxes' disks now and then. */
+  fillsDisks: boolean
   /** Aborts when the storm is over. */
   over: AbortSignal
 }
@@ -99,9 +100,14 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     { weight: 3, states: started, run: (sandbox) => removeOne(options, sandbox) },
     { weight: 14, states: started, run: command('stop') },
     { weight: 2, states: started, run: (sandbox) => stopUnderCommand(options, sandbox) },
-    { weight: 2, states: started, whileFull: false, run: (sandbox) => fillDisk(options, sandbox) },
+    {
+      weight: options.fillsDisks ? 2 : 0,
+      states: started,
+      whileFull: false,
+      run: (sandbox) => fillDisk(options, sandbox),
+    },
     { weight: 30, states: started, whileFull: true, run: (sandbox) => emptyDisk(options, sandbox) },
-    { weight: options.canFork ? 4 : 0, states: started, run: (sandbox) => fork(options, own, sandbox) },
+    { weight: 4, states: ['started', 'stopped'], run: (sandbox) => fork(options, own, sandbox) },
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
@@ -145,7 +151,7 @@ done`
 /** Leaves no room on the sandbox's disk for a while, in which nothing may be damaged and it may stop and start. */
 async function fillDisk({ calls, chance, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   sandbox.isFull = true
-  tally.fault('sandbox disk full')
+  tally.fault(FULL_SANDBOX)
   await calls.execute(sandbox, `sh -c 'touch ${BALLAST}; (${TAKE_ALL_ROOM}) 2>/dev/null; exit 0'`)
   await calls.upload(sandbox, writableFile(sandbox, MAX_FILES, chance.pick), 40_000)
 }

@@ -1,0 +1,56 @@
+import { auditFiles } from './audit-files.ts'
+import { auditHost } from './audit-host.ts'
+import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
+import { whatIsUncovered } from './coverage.ts'
+import type { Scene } from './scene.ts'
+import { settle } from './settle.ts'
+import { readRows } from './system-rows.ts'
+
+/** Lets the system come to rest, compares it with its rows, reads every file back, and judges the storm itself. */
+export async function auditEverything(scene: Scene): Promise<void> {
+  const { tally, ledger, options } = scene
+  await comeToRest(scene, 'settled after')
+  scene.isCalm = true
+  await compare(scene, 'after the storm')
+  const files = await auditFiles({ ...scene, withinMs: options.settleMs })
+  for (const problem of auditAcknowledged(await readRows(scene.atoll.dataDir), ledger)) tally.problem(problem)
+  if (options.interrupted?.aborted) return tally.fact('interrupted', 'what the storm has not shown is no problem')
+  if (files === 0) tally.problem('not one file was read back')
+  for (const uncovered of await whatIsUncovered(scene)) tally.problem(`the storm has shown too little: ${uncovered}`)
+}
+
+/** Deletes what the API lists, and compares again. */
+export async function deleteEverything(scene: Scene): Promise<void> {
+  const { calls, client, ledger } = scene
+  const listed = await client.call('GET', '/sandbox', { operation: 'list', promised: 'quick' })
+  const ids = listed.kind === 'ok' ? (JSON.parse(listed.bytes.toString()) as { id: string; name: string }[]) : []
+  for (const { id, name } of ids) {
+    const known = ledger.sandboxes.find((sandbox) => sandbox.name === name)
+    if (known !== undefined) await calls.delete(Object.assign(known, { id }))
+  }
+  await comeToRest(scene, 'deleted after')
+  const when = 'after everything was deleted'
+  await compare(scene, when)
+  for (const rest of auditGone(await readRows(scene.atoll.dataDir))) scene.tally.problem(`${when}: ${rest}`)
+}
+
+async function comeToRest({ atoll, operator, options, tally }: Scene, fact: string): Promise<void> {
+  const begunAt = performance.now()
+  try {
+    await settle(atoll, { withinMs: options.settleMs, look: operator.look })
+  } catch (error) {
+    tally.problem(error instanceof Error ? error.message : String(error))
+  }
+  tally.fact(fact, `${((performance.now() - begunAt) / 1000).toFixed(1)} s`)
+}
+
+async function compare({ atoll, victims, ledger, tally }: Scene, when: string): Promise<void> {
+  const { dataDir } = atoll
+  const rows = await readRows(dataDir)
+  const problems = [
+    ...auditAcknowledged(rows, ledger),
+    ...(await auditRows(rows, dataDir)),
+    ...auditHost({ dataDir, rows, victims }),
+  ]
+  for (const problem of problems) tally.problem(`${when}: ${problem}`)
+}

@@ -1,0 +1,22 @@
+import { expect, it } from 'vitest'
+import { missingIn } from './coverage.ts'
+import { FAULT_KINDS } from './fault-kinds.ts'
+
+const [SHORT_MS, LONG_MS] = [60_000, 600_000]
+const nothing = { faults: new Map<string, number>(), events: new Map<string, number>() }
+const events = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork']
+const allEvents = new Map(events.map((event) => [event, 1]))
+
+it('names a fault and every event that a storm has not brought about', () => {
+  const missing = missingIn(nothing, { stormMs: SHORT_MS })
+  expect(missing).toEqual(['no fault came', ...events.map((event) => `no sandbox had the event "${event}"`)])
+  expect(missingIn({ faults: new Map([['kill api', 1]]), events: allEvents }, { stormMs: SHORT_MS })).toEqual([])
+})
+
+it('names every kind of fault that a long storm has not had, or one that was asked for', () => {
+  const shown = { faults: new Map([['kill api', 1]]), events: allEvents }
+  expect(missingIn(shown, { stormMs: LONG_MS })).toHaveLength(FAULT_KINDS.length - 1)
+  expect(missingIn({ ...shown, events: new Map() }, { stormMs: SHORT_MS, faults: ['kill runner'] })).toEqual([
+    'the fault "kill runner" never came',
+  ])
+})

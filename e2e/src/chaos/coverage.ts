@@ -1,0 +1,36 @@
+import { FAULT_KINDS } from './fault-kinds.ts'
+import type { ChaosOptions } from './options.ts'
+import type { Scene } from './scene.ts'
+import { readEventCounts } from './system-rows.ts'
+
+/** Events of sandboxes that every storm brings about: without one of them it shows nothing of what ends in it. */
+const NEEDED_EVENTS = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork'] as const
+/** A storm that is to be this long, in milliseconds, has every kind of fault. */
+const EVERY_KIND_FROM_MS = 5 * 60_000
+
+/** What has come of a storm so far: how often each kind of fault and each event of a sandbox was. */
+interface Shown {
+  faults: ReadonlyMap<string, number>
+  events: ReadonlyMap<string, number>
+}
+
+/**
+ * What the storm has not shown yet, a line each, so that a run in which nothing happens is none that passes. Where it was
+ * left at some faults, it shows those. Throws while the database is away.
+ */
+export async function whatIsUncovered({ atoll, options, tally }: Scene): Promise<string[]> {
+  const events = await readEventCounts(atoll.dataDir)
+  tally.fact('events', [...events].map(([event, count]) => `${event} ${count}`).join(', '))
+  return missingIn({ faults: tally.faults, events }, options)
+}
+
+/** The same of what is given. */
+export function missingIn(shown: Shown, { faults: only, stormMs }: Pick<ChaosOptions, 'faults' | 'stormMs'>): string[] {
+  const kinds = only ?? (stormMs >= EVERY_KIND_FROM_MS ? FAULT_KINDS : [])
+  const events = only === undefined ? NEEDED_EVENTS : []
+  return [
+    ...(shown.faults.size > 0 ? [] : ['no fault came']),
+    ...kinds.filter((kind) => !shown.faults.has(kind)).map((kind) => `the fault "${kind}" never came`),
+    ...events.filter((event) => !shown.events.has(event)).map((event) => `no sandbox had the event "${event}"`),
+  ]
+}
