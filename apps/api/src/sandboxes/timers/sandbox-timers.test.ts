@@ -163,6 +163,27 @@ it('one that cannot be changed does not keep the others', async () => {
   expect((await world.read(ids[1] ?? '')).desiredState).toBe('stopped')
 })
 
+it('leaves alone what a snapshot is being made of, until that is done or its time to live is over', async () => {
+  const { database } = world
+  const autoDestroyAt = new Date(clock + 60 * MINUTE_MS)
+  const columns = { autoStopMinutes: 1, autoArchiveMinutes: 1, autoDeleteMinutes: 1, autoDestroyAt }
+  const running = await world.started({ ...columns, autoDeleteMinutes: 0 })
+  const ids = [running, await world.stopped('a', columns), await world.stopped('b', columns)]
+  await database.sql`update sandboxes set snapshotting_id = gen_random_uuid()`
+  clock += 5 * MINUTE_MS
+  await createTimers().pass()
+  expect((await Promise.all(ids.map(world.read))).map((row) => row.desiredState)).toEqual([
+    ...['started', 'stopped', 'stopped'],
+  ])
+  await database.sql`update sandboxes set snapshotting_id = null where id <> ${ids[2] ?? ''}`
+  await createTimers().pass()
+  for (const id of ids.slice(0, 2)) await world.untilSettled(id, 'destroyed')
+  expect((await world.read(ids[2] ?? '')).desiredState).toBe('stopped')
+  clock = autoDestroyAt.getTime()
+  await createTimers().pass()
+  await world.untilSettled(ids[2] ?? '', 'destroyed')
+})
+
 it('what the queries find is due by the rows, whatever the settings', async () => {
   const { database, store, organizationId } = world
   const intervals = [-1, 0, 1, 60, 2_147_483_647]
