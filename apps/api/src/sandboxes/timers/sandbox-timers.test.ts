@@ -2,8 +2,10 @@ import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { createSandboxActivity } from '../../toolbox/sandbox-activity.ts'
+import { createTunnelRegistry } from '../../tunnels/tunnel-registry.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
-import type { SandboxTimers } from './sandbox-timers.ts'
+import type { SandboxTimers, SandboxTimersOptions } from './sandbox-timers.ts'
 import { createSandboxTimers } from './sandbox-timers.ts'
 import { createTimerStore, dueQuery, isDue, timers as kinds, nextQuery } from './timer-store.ts'
 
@@ -19,12 +21,14 @@ beforeEach(async () => {
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
-function createTimers(flushActivity: () => Promise<void> = async () => undefined): SandboxTimers {
+const unused = { flush: async () => true, isUsed: () => false }
+
+function createTimers(options: Partial<Pick<SandboxTimersOptions, 'activity' | 'timers'>> = {}): SandboxTimers {
   const { database, store } = world
   const log = createLogger('test', 'silent')
   const changes = { subscribe: () => () => undefined }
   const timers = createTimerStore(database)
-  return createSandboxTimers({ timers, store, changes, flushActivity, log, now: () => clock })
+  return createSandboxTimers({ timers, store, changes, activity: unused, log, now: () => clock, ...options })
 }
 
 /** Whether it has been asked to change by `minutes` and one pass, and not a millisecond before. */
@@ -56,9 +60,55 @@ describe('autostop', () => {
     const id = await world.started({ ...off, autoStopMinutes: 1 })
     clock += 5 * MINUTE_MS
     const used = clock
-    await createTimers(() => world.store.touch(new Map([[id, used]]))).pass()
+    const flush = () => world.store.touch(new Map([[id, used]])).then(() => true)
+    await createTimers({ activity: { ...unused, flush } }).pass()
     expect((await world.read(id)).desiredState).toBe('started')
     expect((await changesAfter(id, 1)).desiredState).toBe('stopped')
+  })
+
+  it('stops nothing by what is written down while activity cannot be written', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 1 })
+    let fails = true
+    await using activity = createSandboxActivity({
+      write: (used) => (fails ? Promise.reject(new Error('planned')) : world.store.touch(used)),
+      ...{ tunnels: createTunnelRegistry(), log: createLogger('test', 'silent'), now: () => clock },
+    })
+    const timers = createTimers({ activity })
+    for (let second = 1; second <= 120; second += 1) {
+      clock += 1_000
+      activity.record(id)
+      if (second % 10 === 0) await timers.pass()
+    }
+    expect((await world.read(id)).desiredState).toBe('started')
+    fails = false
+    await timers.pass()
+    expect(await world.read(id)).toMatchObject({ desiredState: 'started', lastActivityAt: new Date(clock) })
+    clock += MINUTE_MS
+    await timers.pass()
+    expect((await world.read(id)).desiredState).toBe('stopped')
+  })
+
+  it('does not stop what is used after it was found to be due', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 1 })
+    await using activity = createSandboxActivity({
+      ...{ write: world.store.touch, tunnels: createTunnelRegistry() },
+      ...{ log: createLogger('test', 'silent'), now: () => clock },
+    })
+    const store = createTimerStore(world.database)
+    const found: string[] = []
+    const timers: typeof store = {
+      ...store,
+      async due(...query) {
+        const ids = await store.due(...query)
+        for (const each of ids) activity.record(each)
+        found.push(...ids)
+        return ids
+      },
+    }
+    clock += MINUTE_MS
+    await createTimers({ activity, timers }).pass()
+    expect(found).toEqual([id])
+    expect((await world.read(id)).desiredState).toBe('started')
   })
 
   it('is never with 0, and takes up a new interval at once', async () => {
