@@ -150,6 +150,31 @@ describe('autoarchive', () => {
   })
 })
 
+describe('what was recovered from an error', () => {
+  it.each([
+    ['stopped', 'archived', { autoArchiveMinutes: 5 }],
+    ['stopped', 'destroyed', { autoDeleteMinutes: 5 }],
+    ['archived', 'destroyed', { autoDeleteMinutes: 5 }],
+  ] as const)('is %s from then on, and %s an interval later', async (recovered, after, interval) => {
+    const id = await world.stopped('all', off)
+    if (recovered === 'archived') {
+      await world.command(id, 'archive')
+      await world.untilSettled(id, 'archived')
+    }
+    world.objects.failures = 1_000
+    if (recovered === 'archived') await world.command(id, 'start', { runnerId: world.runnerId })
+    else await world.command(id, 'archive')
+    await world.untilSettled(id, 'error')
+    world.objects.failures = 0
+    await world.store.set(id, world.organizationId, interval)
+    clock += 5 * MINUTE_MS
+    await world.command(id, 'recoverStopped')
+    await world.untilSettled(id, recovered)
+    expect((await changesAfter(id, 5)).desiredState).toBe(after)
+    await world.untilSettled(id, after)
+  })
+})
+
 describe('autodelete', () => {
   it('deletes what was stopped for its interval, archived meanwhile or not', async () => {
     const columns = { ...off, autoArchiveMinutes: 10, autoDeleteMinutes: 20 }
