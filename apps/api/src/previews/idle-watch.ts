@@ -26,7 +26,7 @@ interface Seen {
   movedAt: number
 }
 
-/** `now` is in milliseconds. One timer serves all connections. */
+/** `now` is in milliseconds, of a clock that nobody sets. One timer serves all connections. */
 export function createIdleWatch({ now }: { now: () => number }): IdleWatch {
   const watching = new Map<Watched, Seen>()
 

@@ -58,6 +58,7 @@ function isWithoutRunner(next: SandboxLifecycle): boolean {
   return phase === 'archived' || phase === 'failedArchived'
 }
 
+/** An error interrupts it: what was recovered begins anew. */
 function stoppedSince(row: SandboxRow, next: SandboxLifecycle): Partial<SandboxRow> {
   switch (phaseOf(next)) {
     case 'stopped':
@@ -65,8 +66,6 @@ function stoppedSince(row: SandboxRow, next: SandboxLifecycle): Partial<SandboxR
     case 'archiving':
     case 'archived':
       return { stoppedAt: row.stoppedAt ?? new Date(next.changedAt) }
-    case 'failedStopped':
-    case 'failedArchived':
     case 'lost':
     case 'lostWithBackup':
     case 'destroying':

@@ -160,7 +160,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     waitShortly: createStateWaiter({ ...waiting, waitMs: STOPPED_WAIT_MS }),
     ...{ warm: warm.claims, onClaim: warm.onClaim },
   })
-  const activity = createSandboxActivity({ write: store.touch, busyIds: () => tunnels.busyIds(), log, now })
+  const activity = createSandboxActivity({ write: store.touch, tunnels, log, now })
   const { guard, loss, timers } = createWatches(options, { store, room, tunnels, changes, activity, ...keeping })
   const toolbox = createToolboxService({ sandboxes, changes, tunnels, activity, claims: warm.delivery, now })
   metrics.gauge('atoll_toolboxes_connected', 'Sandboxes whose toolbox is connected here', () => tunnels.size)
@@ -246,8 +246,7 @@ function createWatches({ database, log, now, lostAfterMs }: SandboxPartsOptions,
     guard: createToolboxGuard({ tunnels, store, changes, log }),
     loss: createRunnerLoss({ losses, store, room, backups, log, now, lostAfterMs }),
     timers: createSandboxTimers({
-      ...{ timers: createTimerStore(database), store, changes, log, now },
-      flushActivity: () => activity.flush(),
+      ...{ timers: createTimerStore(database), store, changes, activity, log, now },
     }),
   }
 }

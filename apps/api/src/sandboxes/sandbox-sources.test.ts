@@ -328,6 +328,23 @@ describe('a snapshot of a sandbox', () => {
     expect((await world.call('POST', `/sandbox/${sandbox.id}/stop`)).status).toBe(200)
   })
 
+  it('keeps one that is deleted when it stops until it is done: a stop is refused like any other', async () => {
+    const { holdings } = world.runner
+    const { id } = await world.create({ autoDeleteInterval: 0 })
+    holdings.finishes = false
+    const name = newName()
+    await world.call('POST', `/sandbox/${id}/snapshot`, { body: { name } })
+    const busy = await world.call('POST', `/sandbox/${id}/stop`)
+    expect([busy.status, messageOf(busy)]).toEqual([400, 'Sandbox state change in progress'])
+    expect((await world.get(id)).state).toBe('snapshotting')
+    const { ref = '' } = (await world.call('GET', `/snapshots/${encodeURIComponent(name)}`)).body as Snapshot
+    await until('the runner was asked', () => holdings.snapshots.has(ref))
+    holdings.advance(ref, 'active')
+    await world.untilState(id, 'started')
+    expect((await world.call('POST', `/sandbox/${id}/stop`)).status).toBe(200)
+    await world.untilState(id, 'destroyed')
+  })
+
   it('that fails leaves the sandbox as it was', async () => {
     const { holdings } = world.runner
     const sandbox = await world.create({ name: `named-${randomUUID()}` })

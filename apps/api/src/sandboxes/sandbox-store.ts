@@ -40,7 +40,10 @@ export interface SandboxStore extends SandboxChangeStore {
   list(organizationId: string, labels: Record<string, string>): Promise<SandboxRow[]>
   /** Sets columns of a sandbox that is not destroyed; undefined when there is none. */
   set(id: string, organizationId: string, columns: SandboxSettingColumns): Promise<SandboxRow | undefined>
-  /** Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. */
+  /**
+   * Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. The later time counts, save
+   * one that lies ahead of the clock.
+   */
   touch(activity: ReadonlyMap<string, number>): Promise<void>
   /**
    * What is taken on each of some runners, or of those of a region: disk by all that exists, cpu and memory by all that
@@ -99,7 +102,7 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
       if (row !== undefined) changes.emit(row)
       return row
     },
-    touch: (activity) => touch(database, activity),
+    touch: (activity) => touch(database, activity, now()),
     usage,
     organizationUsage,
     async findByToolboxToken(tokenHash) {
@@ -178,14 +181,28 @@ async function list(db: Queryable, organizationId: string, labels: Record<string
     .limit(LIST_LIMIT)
 }
 
-// drizzle takes the pool's serialiser for arrays of times away, so these travel as text.
-async function touch({ sql: query }: Database, activity: ReadonlyMap<string, number>): Promise<void> {
+/** How far clocks of replicas disagree at most, in milliseconds: a time further ahead is of a clock that was set back. */
+const CLOCKS_APART_MS = 60_000
+
+// drizzle takes the pool's serialiser for arrays of times away, so these travel as text. Rows are locked in the order of
+// their ids, so that no two replicas block each other.
+async function touch({ sql: query }: Database, activity: ReadonlyMap<string, number>, now: number): Promise<void> {
   const ids = [...activity.keys()]
   const times = [...activity.values()].map((time) => new Date(time).toISOString())
+  const ahead = new Date(now + CLOCKS_APART_MS).toISOString()
   await query`
-    update sandboxes set last_activity_at = greatest(sandboxes.last_activity_at, used.at)
-    from unnest(${ids}::uuid[], ${times}::text[]::timestamptz[]) as used(id, at)
-    where sandboxes.id = used.id`
+    with locked as (
+      select sandboxes.id, used.at
+      from unnest(${ids}::uuid[], ${times}::text[]::timestamptz[]) as used(id, at)
+      join sandboxes on sandboxes.id = used.id
+      order by sandboxes.id
+      for no key update of sandboxes
+    )
+    update sandboxes set last_activity_at = case
+      when sandboxes.last_activity_at > ${ahead}::timestamptz then locked.at
+      else greatest(sandboxes.last_activity_at, locked.at) end
+    from locked
+    where sandboxes.id = locked.id`
 }
 
 /** What a sandbox has or, where that is more, is being given. */

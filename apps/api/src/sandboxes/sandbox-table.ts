@@ -99,7 +99,7 @@ export const sandboxes = pgTable(
     lost: boolean('lost').notNull().default(false),
     /** Since when the state shown to clients stands. */
     changedAt: timestamp('changed_at', { withTimezone: true }).notNull(),
-    /** Since when it has not run; null while it does or shall. Archiving and resizing do not interrupt it. */
+    /** Since when it has not run; null while it does or shall, and in an error. Archiving and resizing do not interrupt it. */
     stoppedAt: timestamp('stopped_at', { withTimezone: true }),
     /** Whether the last stop asked for gives its processes no time. */
     stopForced: boolean('stop_forced').notNull().default(false),

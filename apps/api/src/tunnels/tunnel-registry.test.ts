@@ -54,6 +54,7 @@ describe('the tunnel registry', () => {
     const nothing = { onResponse: () => undefined, onData: () => undefined, onEnd: () => undefined }
     const call = busy.peer.request({ method: 'GET', path: '/', headers: {} }, { ...nothing, onReset: () => undefined })
     expect(registry.busyIds()).toEqual(['busy'])
+    expect(['busy', 'idle', 'unknown'].map((id) => registry.isBusy(id))).toEqual([true, false, false])
     call.reset('CANCELLED', 'the test ends it')
     await expect.poll(() => registry.busyIds()).toEqual([])
     registry.close()

@@ -37,6 +37,8 @@ export interface TunnelRegistry extends ToolboxTunnels {
   disconnectToken(link: ToolboxLink, reason: string): void
   /** Sandboxes of which a call or a stream is open now. */
   busyIds(): string[]
+  /** Whether a sandbox is one of those. */
+  isBusy(sandboxId: string): boolean
   /** Toolboxes connected now. */
   readonly size: number
   /** Ends every link. */
@@ -75,6 +77,10 @@ class Registry implements TunnelRegistry {
   busyIds(): string[] {
     const busy = [...this.links.values()].filter(({ connection }) => connection.peer.openStreams > 0)
     return busy.map(({ connection }) => connection.sandboxId)
+  }
+
+  isBusy(sandboxId: string): boolean {
+    return (this.get(sandboxId)?.openStreams ?? 0) > 0
   }
 
   connected(sandboxId?: string): ToolboxLink[] {

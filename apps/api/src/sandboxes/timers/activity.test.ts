@@ -19,10 +19,10 @@ afterAll(() => world[Symbol.asyncDispose]())
 
 const ignore = { onData: () => undefined, onEnd: () => undefined, onReset: () => undefined }
 
-/** Answers nothing, or the beginning of an answer. */
+/** Answers nothing, or the beginning of an answer. What was upgraded ends when its client ends it. */
 function holding(status?: number): ToolboxScript {
   return (exchange) => {
-    exchange.handlers = ignore
+    exchange.handlers = status === 101 ? { ...ignore, onEnd: () => exchange.end() } : ignore
     if (status === undefined) return
     exchange.respond({ status, headers: status === 101 ? { upgrade: 'echo' } : {} })
     if (status !== 101) exchange.write(Buffer.from('begun'))

@@ -4,6 +4,8 @@ import type { DueLooks } from './due-looks.ts'
 import { createDueLooks } from './due-looks.ts'
 
 let clock: number
+/** By how much the clock was set forward; the timers know nothing of it. In milliseconds. */
+let setBy: number
 let timers: { at: number; call: () => void }[]
 let looks: number[]
 /** What the next look tells of when the next is due. */
@@ -12,6 +14,7 @@ let fails: boolean
 
 beforeEach(() => {
   clock = 1_000_000
+  setBy = 0
   timers = []
   looks = []
   due = undefined
@@ -26,7 +29,7 @@ function createLooks(): DueLooks {
       return due
     },
     log: createLogger('test', 'silent'),
-    now: () => clock,
+    now: () => clock + setBy,
     after(delayMs, call) {
       const timer = { at: clock + delayMs, call }
       timers.push(timer)
@@ -98,6 +101,25 @@ it('looks at once when it is woken, also in a look', async () => {
   await new Promise((resolve) => setImmediate(resolve))
   await advance(500)
   expect(looks).toHaveLength(4)
+})
+
+it.each([-3_600_000, 3_600_000])('goes on as before when the clock is set by %d ms', async (ms) => {
+  await using made = createLooks()
+  made.start()
+  await advance(1_000)
+  setBy = ms
+  await advance(20_000)
+  expect(looks).toEqual([1_000_000, 1_010_000, 1_020_000])
+  made.wake()
+  await advance(0)
+  expect(looks.slice(3)).toEqual([1_021_000])
+  setBy += ms
+  // Whoever wakes it all the time does not keep it from looking.
+  for (let call = 0; call < 10; call += 1) {
+    made.wake()
+    await advance(100)
+  }
+  expect(looks.slice(4)).toEqual([1_021_000, 1_021_500, 1_022_000])
 })
 
 it('goes on after a look that failed, and ends when it is disposed', async () => {

@@ -36,8 +36,10 @@ export function createDueLooks({ look, log, now, after = systemAfter }: DueLooks
   function schedule(at: number): void {
     if (isClosed) return
     cancel()
-    const time = Math.max(at, lookedAt + LOOK_MIN_MS)
-    cancel = after(Math.max(0, time - now()), () => {
+    const time = now()
+    // A clock that was set back says nothing of how long ago the last look was.
+    const restMs = time < lookedAt ? 0 : lookedAt + LOOK_MIN_MS - time
+    cancel = after(Math.min(Math.max(0, at - time, restMs), LOOK_MAX_MS), () => {
       running = run()
     })
   }
@@ -52,7 +54,7 @@ export function createDueLooks({ look, log, now, after = systemAfter }: DueLooks
       log.error({ err: error }, 'a pass of the timers failed; the next one follows')
     }
     running = undefined
-    schedule(isWoken ? now() : Math.min(next ?? Number.POSITIVE_INFINITY, now() + LOOK_MAX_MS))
+    schedule(isWoken ? now() : (next ?? Number.POSITIVE_INFINITY))
   }
 
   return {

@@ -2,8 +2,10 @@ import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { createSandboxActivity } from '../../toolbox/sandbox-activity.ts'
+import { createTunnelRegistry } from '../../tunnels/tunnel-registry.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
-import type { SandboxTimers } from './sandbox-timers.ts'
+import type { SandboxTimers, SandboxTimersOptions } from './sandbox-timers.ts'
 import { createSandboxTimers } from './sandbox-timers.ts'
 import { createTimerStore, dueQuery, isDue, timers as kinds, nextQuery } from './timer-store.ts'
 
@@ -19,12 +21,14 @@ beforeEach(async () => {
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
-function createTimers(flushActivity: () => Promise<void> = async () => undefined): SandboxTimers {
+const unused = { flush: async () => true, isUsed: () => false }
+
+function createTimers(options: Partial<Pick<SandboxTimersOptions, 'activity' | 'timers'>> = {}): SandboxTimers {
   const { database, store } = world
   const log = createLogger('test', 'silent')
   const changes = { subscribe: () => () => undefined }
   const timers = createTimerStore(database)
-  return createSandboxTimers({ timers, store, changes, flushActivity, log, now: () => clock })
+  return createSandboxTimers({ timers, store, changes, activity: unused, log, now: () => clock, ...options })
 }
 
 /** Whether it has been asked to change by `minutes` and one pass, and not a millisecond before. */
@@ -56,9 +60,55 @@ describe('autostop', () => {
     const id = await world.started({ ...off, autoStopMinutes: 1 })
     clock += 5 * MINUTE_MS
     const used = clock
-    await createTimers(() => world.store.touch(new Map([[id, used]]))).pass()
+    const flush = () => world.store.touch(new Map([[id, used]])).then(() => true)
+    await createTimers({ activity: { ...unused, flush } }).pass()
     expect((await world.read(id)).desiredState).toBe('started')
     expect((await changesAfter(id, 1)).desiredState).toBe('stopped')
+  })
+
+  it('stops nothing by what is written down while activity cannot be written', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 1 })
+    let fails = true
+    await using activity = createSandboxActivity({
+      write: (used) => (fails ? Promise.reject(new Error('planned')) : world.store.touch(used)),
+      ...{ tunnels: createTunnelRegistry(), log: createLogger('test', 'silent'), now: () => clock },
+    })
+    const timers = createTimers({ activity })
+    for (let second = 1; second <= 120; second += 1) {
+      clock += 1_000
+      activity.record(id)
+      if (second % 10 === 0) await timers.pass()
+    }
+    expect((await world.read(id)).desiredState).toBe('started')
+    fails = false
+    await timers.pass()
+    expect(await world.read(id)).toMatchObject({ desiredState: 'started', lastActivityAt: new Date(clock) })
+    clock += MINUTE_MS
+    await timers.pass()
+    expect((await world.read(id)).desiredState).toBe('stopped')
+  })
+
+  it('does not stop what is used after it was found to be due', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 1 })
+    await using activity = createSandboxActivity({
+      ...{ write: world.store.touch, tunnels: createTunnelRegistry() },
+      ...{ log: createLogger('test', 'silent'), now: () => clock },
+    })
+    const store = createTimerStore(world.database)
+    const found: string[] = []
+    const timers: typeof store = {
+      ...store,
+      async due(...query) {
+        const ids = await store.due(...query)
+        for (const each of ids) activity.record(each)
+        found.push(...ids)
+        return ids
+      },
+    }
+    clock += MINUTE_MS
+    await createTimers({ activity, timers }).pass()
+    expect(found).toEqual([id])
+    expect((await world.read(id)).desiredState).toBe('started')
   })
 
   it('is never with 0, and takes up a new interval at once', async () => {
@@ -97,6 +147,31 @@ describe('autoarchive', () => {
     await world.command(id, 'stop')
     await world.untilSettled(id, 'stopped')
     expect((await changesAfter(id, 10)).desiredState).toBe('archived')
+  })
+})
+
+describe('what was recovered from an error', () => {
+  it.each([
+    ['stopped', 'archived', { autoArchiveMinutes: 5 }],
+    ['stopped', 'destroyed', { autoDeleteMinutes: 5 }],
+    ['archived', 'destroyed', { autoDeleteMinutes: 5 }],
+  ] as const)('is %s from then on, and %s an interval later', async (recovered, after, interval) => {
+    const id = await world.stopped('all', off)
+    if (recovered === 'archived') {
+      await world.command(id, 'archive')
+      await world.untilSettled(id, 'archived')
+    }
+    world.objects.failures = 1_000
+    if (recovered === 'archived') await world.command(id, 'start', { runnerId: world.runnerId })
+    else await world.command(id, 'archive')
+    await world.untilSettled(id, 'error')
+    world.objects.failures = 0
+    await world.store.set(id, world.organizationId, interval)
+    clock += 5 * MINUTE_MS
+    await world.command(id, 'recoverStopped')
+    await world.untilSettled(id, recovered)
+    expect((await changesAfter(id, 5)).desiredState).toBe(after)
+    await world.untilSettled(id, after)
   })
 })
 
@@ -161,6 +236,27 @@ it('one that cannot be changed does not keep the others', async () => {
   clock += 2 * MINUTE_MS
   await createTimers().pass()
   expect((await world.read(ids[1] ?? '')).desiredState).toBe('stopped')
+})
+
+it('leaves alone what a snapshot is being made of, until that is done or its time to live is over', async () => {
+  const { database } = world
+  const autoDestroyAt = new Date(clock + 60 * MINUTE_MS)
+  const columns = { autoStopMinutes: 1, autoArchiveMinutes: 1, autoDeleteMinutes: 1, autoDestroyAt }
+  const running = await world.started({ ...columns, autoDeleteMinutes: 0 })
+  const ids = [running, await world.stopped('a', columns), await world.stopped('b', columns)]
+  await database.sql`update sandboxes set snapshotting_id = gen_random_uuid()`
+  clock += 5 * MINUTE_MS
+  await createTimers().pass()
+  expect((await Promise.all(ids.map(world.read))).map((row) => row.desiredState)).toEqual([
+    ...['started', 'stopped', 'stopped'],
+  ])
+  await database.sql`update sandboxes set snapshotting_id = null where id <> ${ids[2] ?? ''}`
+  await createTimers().pass()
+  for (const id of ids.slice(0, 2)) await world.untilSettled(id, 'destroyed')
+  expect((await world.read(ids[2] ?? '')).desiredState).toBe('stopped')
+  clock = autoDestroyAt.getTime()
+  await createTimers().pass()
+  await world.untilSettled(ids[2] ?? '', 'destroyed')
 })
 
 it('what the queries find is due by the rows, whatever the settings', async () => {

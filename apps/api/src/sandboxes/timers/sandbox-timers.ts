@@ -1,5 +1,6 @@
 import type { SandboxCommand } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
+import type { SandboxActivity } from '../../toolbox/sandbox-activity.ts'
 import { eachOf } from '../each-of.ts'
 import type { SandboxChanges } from '../sandbox-changes.ts'
 import type { SandboxStore } from '../sandbox-store.ts'
@@ -19,8 +20,8 @@ export interface SandboxTimersOptions {
   timers: TimerStore
   store: Pick<SandboxStore, 'change'>
   changes: Pick<SandboxChanges, 'subscribe'>
-  /** Writes down what was used lately. */
-  flushActivity: () => Promise<void>
+  /** What is used here, written down or not. */
+  activity: Pick<SandboxActivity, 'flush' | 'isUsed'>
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
@@ -41,11 +42,15 @@ export interface SandboxTimers extends AsyncDisposable {
 
 /** Disposing ends the pass under way. */
 export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimers {
-  const { store, log, now } = options
+  const { store, activity, log, now } = options
   let closed = false
 
   async function act(id: string, timer: Timer): Promise<boolean> {
-    const event = (row: SandboxRow) => (isDue(row, timer, now()) ? commandOf(timer, row) : undefined)
+    const event = (row: SandboxRow) => {
+      if (!isDue(row, timer, now())) return undefined
+      // It may have been used since the row was written, and even since it was locked.
+      return timer === 'autoStop' && activity.isUsed(id) ? undefined : commandOf(timer, row)
+    }
     const result = await store.change({ id, event, actor: { kind: 'reconciler' }, reason: reasons[timer] })
     if (result?.outcome.kind !== 'changed') return false
     log.info({ sandboxId: id, timer, from: result.outcome.from, to: result.outcome.to }, 'a timer was due')
@@ -75,8 +80,9 @@ export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimer
   }
 
   async function pass(): Promise<void> {
-    await options.flushActivity()
-    for (const timer of timers) await passOf(timer)
+    const isWritten = await activity.flush()
+    // By what is written down something in use would look unused.
+    for (const timer of timers) if (timer !== 'autoStop' || isWritten) await passOf(timer)
   }
 
   const looks = createDueLooks({

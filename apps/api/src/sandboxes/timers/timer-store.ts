@@ -1,5 +1,5 @@
 import type { SQL } from 'drizzle-orm'
-import { and, asc, gt, isNotNull, lte, ne, sql } from 'drizzle-orm'
+import { and, asc, gt, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../../database/database.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { dueAfter, sandboxes, sinceEpoch } from '../sandbox-table.ts'
@@ -25,14 +25,17 @@ const stopped = sql`${state} = 'stopped' and ${desiredState} = 'stopped' and not
 const still = sql`${state} = ${desiredState} and ${state} in ('stopped', 'archived')
   and ${sandboxes.autoDeleteMinutes} >= 0`
 
+/** What a snapshot is being made of waits for that, unless its time to live is over. */
+const isLeftAlone = isNull(sandboxes.snapshottingId)
+
 const dueTimes: Record<Timer, { at: SQL; among: SQL | undefined }> = {
   autoDestroy: {
     at: sql`${sandboxes.autoDestroyAt}`,
     among: and(isNotNull(sandboxes.autoDestroyAt), ne(desiredState, sql`'destroyed'`)),
   },
-  autoDelete: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoDeleteMinutes), among: still },
-  autoStop: { at: dueAfter(sandboxes.lastActivityAt, sandboxes.autoStopMinutes), among: running },
-  autoArchive: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoArchiveMinutes), among: stopped },
+  autoDelete: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoDeleteMinutes), among: and(still, isLeftAlone) },
+  autoStop: { at: dueAfter(sandboxes.lastActivityAt, sandboxes.autoStopMinutes), among: and(running, isLeftAlone) },
+  autoArchive: { at: dueAfter(sandboxes.stoppedAt, sandboxes.autoArchiveMinutes), among: and(stopped, isLeftAlone) },
 }
 
 export function createTimerStore({ db }: Pick<Database, 'db'>): TimerStore {
@@ -78,7 +81,7 @@ const MINUTE_MS = 60_000
 /** Whether `timer` is due for a row at `now` (milliseconds since the epoch): the same as the queries. */
 export function isDue(row: SandboxRow, timer: Timer, now: number): boolean {
   const after = (since: Date | null, minutes: number) => since !== null && since.getTime() + minutes * MINUTE_MS <= now
-  const settled = row.state === row.desiredState
+  const settled = row.state === row.desiredState && row.snapshottingId === null
   switch (timer) {
     case 'autoDestroy':
       return row.desiredState !== 'destroyed' && row.autoDestroyAt !== null && row.autoDestroyAt.getTime() <= now
