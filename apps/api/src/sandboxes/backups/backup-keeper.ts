@@ -20,7 +20,7 @@ import type { UploadStore } from './upload-store.ts'
 
 /** Bounds of keeping backups; times in milliseconds. */
 export interface BackupKeeperLimits extends LeaseLoopLimits, RetryLimits {
-  /** Tries before a backup is given up. */
+  /** Tries, since one that got on, before a backup is given up. */
   maxAttempts: number
   /** Objects deleted in one go. */
   maxDeletions: number
@@ -30,7 +30,8 @@ export const backupKeeperLimits: Readonly<BackupKeeperLimits> = Object.freeze({
   maxJobs: 2,
   leaseMs: 30_000,
   pollMs: 5_000,
-  maxAttempts: 5,
+  // Five and a half minutes.
+  maxAttempts: 15,
   retryMinMs: 1_000,
   retryMaxMs: 30_000,
   maxDeletions: 100,
@@ -65,6 +66,8 @@ export function createBackupKeeper(options: BackupKeeperOptions): BackupKeeper {
 /** One backup being made. */
 interface Making extends LeaseJob {
   sandboxId: string
+  /** Whether it has moved a part of the files, and has others to move. */
+  isMoving: boolean
 }
 
 class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
@@ -107,10 +110,11 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
   }
 
   begin({ sandbox }: BackupJob): Making {
-    return { controller: new AbortController(), sandboxId: sandbox.id }
+    return { controller: new AbortController(), sandboxId: sandbox.id, isMoving: false }
   }
 
-  async drive(job: BackupJob, { controller }: Making): Promise<void> {
+  async drive(job: BackupJob, making: Making): Promise<void> {
+    const { controller } = making
     const { store, uploads, log, runners, objects } = this.options
     const { id, sandbox } = job
     try {
@@ -118,12 +122,15 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
       const runner = sandbox.runnerId === null ? undefined : runners.client(sandbox.runnerId)
       if (runner === undefined || this.loop.closed) return await store.release(id, this.loop.owner)
       const backup = { id, sandboxId: sandbox.id, owner: this.loop.owner }
-      const sum = await saveFiles({ runner, objects, uploads, signal: deadline.signal }, backup)
+      const onProgress = (isMoving: boolean) => {
+        making.isMoving = isMoving
+      }
+      const sum = await saveFiles({ runner, objects, uploads, signal: deadline.signal, onProgress }, backup)
       if (await store.keep(id, this.loop.owner, sum))
         log.info({ sandboxId: sandbox.id, ...sum }, 'a sandbox was backed up')
       await this.discardStaged({ ...backup, runnerId: sandbox.runnerId }, deadline.signal)
     } catch (error) {
-      await this.afterFailure(job, error, controller.signal.aborted)
+      await this.afterFailure(job, making, error)
     }
   }
 
@@ -142,13 +149,16 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
     }
   }
 
-  private async afterFailure({ id, sandbox, attempts }: BackupJob, error: unknown, aborted: boolean): Promise<void> {
+  private async afterFailure({ id, sandbox, ...job }: BackupJob, making: Making, error: unknown): Promise<void> {
     const { store, log } = this.options
     const verdict = verdictOn(error)
-    if (aborted || verdict === 'away') return await store.release(id, this.loop.owner)
-    log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts + 1 }, 'a backup failed')
-    const last = verdict === 'permanent' || attempts + 1 >= this.limits.maxAttempts
-    await store.fail(id, this.loop.owner, { delayMs: retryDelayMs(attempts, this.limits), last })
+    if (making.controller.signal.aborted || verdict === 'away') return await store.release(id, this.loop.owner)
+    // A try that moved some of the files has not failed like those before it.
+    const earlier = making.isMoving ? 0 : job.attempts
+    const attempts = earlier + 1
+    log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts }, 'a backup failed')
+    const last = verdict === 'permanent' || attempts >= this.limits.maxAttempts
+    await store.fail(id, this.loop.owner, { attempts, delayMs: retryDelayMs(earlier, this.limits), last })
   }
 
   /** Its runner needs the archive no longer. What stays there for now goes by itself after a day. */

@@ -2,6 +2,7 @@ import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
+import { ARCHIVE_PAUSE_MS } from '../sandbox-columns.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import type { SandboxTimers } from './sandbox-timers.ts'
 import { createSandboxTimers } from './sandbox-timers.ts'
@@ -94,6 +95,33 @@ describe('autoarchive', () => {
     await world.command(id, 'start')
     await world.untilSettled(id, 'started')
     clock += 60 * MINUTE_MS
+    await world.command(id, 'stop')
+    await world.untilSettled(id, 'stopped')
+    expect((await changesAfter(id, 10)).desiredState).toBe('archived')
+  })
+})
+
+describe('autoarchive of what could not be archived', () => {
+  it('waits for the pause to be over, and counts from the same stop', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10 })
+    const stoppedAt = new Date(clock)
+    world.objects.failures = 1_000
+    expect((await changesAfter(id, 10)).desiredState).toBe('archived')
+    await world.untilSettled(id, 'stopped')
+    world.objects.failures = 0
+    expect(await world.read(id)).toMatchObject({ stoppedAt, nextAttemptAt: new Date(clock + ARCHIVE_PAUSE_MS) })
+    expect((await changesAfter(id, ARCHIVE_PAUSE_MS / MINUTE_MS)).desiredState).toBe('archived')
+    await world.untilSettled(id, 'archived')
+  })
+
+  it('begins anew with the next stop', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10 })
+    world.objects.failures = 1_000
+    await changesAfter(id, 10)
+    await world.untilSettled(id, 'stopped')
+    world.objects.failures = 0
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
     await world.command(id, 'stop')
     await world.untilSettled(id, 'stopped')
     expect((await changesAfter(id, 10)).desiredState).toBe('archived')
