@@ -32,6 +32,11 @@ export interface BackupJob {
   attempts: number
 }
 
+/** One whose object is to be deleted, and where the sandbox is. */
+export interface DiscardedBackup extends Pick<BackupRow, 'id' | 'sandboxId' | 'attempts'> {
+  runnerId: string | null
+}
+
 export interface JobRequest {
   owner: string
   /** Only of sandboxes on these runners. */
@@ -66,8 +71,10 @@ export interface BackupStore {
   /** Whether the archive that `row` is being changed to is whole: its files may be gone from the runner. */
   isSaved(row: SandboxRow): Promise<boolean>
 
-  /** Backups whose objects are to be deleted, and where the sandbox is. */
-  discarded(limit: number): Promise<(Pick<BackupRow, 'id' | 'sandboxId'> & Pick<SandboxRow, 'runnerId'>)[]>
+  /** Backups whose objects are to be deleted, and nobody may still be writing; oldest first. */
+  discarded(limit: number): Promise<DiscardedBackup[]>
+  /** Notes that one could not be deleted, and when to try again. */
+  postpone(id: string, retry: { attempts: number; delayMs: number }): Promise<void>
   /** Forgets one whose object is deleted, unless somebody may still be writing it. */
   forget(id: string): Promise<void>
 }
@@ -118,13 +125,21 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
     },
 
     async discarded(limit) {
-      const { id, sandboxId, state } = sandboxBackups
+      const { id, sandboxId, state, attempts, createdAt } = sandboxBackups
       return await db
-        .select({ id, sandboxId, runnerId: sandboxes.runnerId })
+        .select({ id, sandboxId, attempts, runnerId: sandboxes.runnerId })
         .from(sandboxBackups)
         .innerJoin(sandboxes, eq(sandboxes.id, sandboxId))
-        .where(eq(state, 'discarded'))
+        .where(and(eq(state, 'discarded'), leaseIsOver(), isDue()))
+        .orderBy(asc(createdAt))
         .limit(limit)
+    },
+    async postpone(id, { attempts, delayMs }) {
+      const isDiscarded = and(eq(sandboxBackups.id, id), eq(sandboxBackups.state, 'discarded'))
+      await db
+        .update(sandboxBackups)
+        .set({ attempts, nextAttemptAt: inMs(delayMs) })
+        .where(isDiscarded)
     },
     async forget(id) {
       await db
@@ -230,7 +245,7 @@ async function lease(tx: Queryable, { owner, runnerIds, limit, leaseMs }: JobReq
         inArray(sandboxes.backupState, ['Pending', 'InProgress']),
         inArray(sandboxes.runnerId, [...runnerIds]),
         leaseIsOver(),
-        or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`)),
+        isDue(),
       ),
     )
     .orderBy(asc(sandboxBackups.createdAt))
@@ -294,6 +309,10 @@ function isHeldBy(owner: string): SQL | undefined {
 
 function leaseIsOver(): SQL | undefined {
   return or(isNull(sandboxBackups.leaseExpiresAt), lt(sandboxBackups.leaseExpiresAt, sql`now()`))
+}
+
+function isDue(): SQL | undefined {
+  return or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`))
 }
 
 function inMs(milliseconds: number): SQL {
