@@ -68,8 +68,8 @@ function restlessIn({ sandboxes, backups }: SystemRows): string | undefined {
 }
 
 /** What a replica that died was writing is taken away after its lease. */
-function isAtRest({ state, isLeased }: BackupRow): boolean {
-  return state === 'kept' || (state === 'discarded' && isLeased)
+function isAtRest({ state, isLeased, isPaused }: BackupRow): boolean {
+  return state === 'kept' || (state === 'discarded' && isLeased) || (state === 'writing' && isPaused)
 }
 
 function isGivenUp(state: string, desiredState: string): boolean {

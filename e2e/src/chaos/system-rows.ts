@@ -24,6 +24,8 @@ export interface BackupRow {
   sha256: string | null
   /** Somebody may be writing its object; one that died keeps it from being taken away until the lease is over. */
   isLeased: boolean
+  /** It is of an archive that ended unfinished, and waits for the next. */
+  isPaused: boolean
 }
 
 /** What the database says, at one moment. */
@@ -54,7 +56,12 @@ export function readRows(dataDir: string): Promise<SystemRows> {
       from sandboxes`,
     backups: await tx<BackupRow[]>`
       select id, sandbox_id as "sandboxId", state, bytes::float8 as bytes, sha256,
-        coalesce(lease_expires_at > now(), false) as "isLeased"
+        coalesce(lease_expires_at > now(), false) as "isLeased",
+        exists (
+          select 1 from sandboxes
+          where sandboxes.id = sandbox_id and backup_state = 'Error'
+            and sandboxes.state = 'stopped' and desired_state = 'stopped'
+        ) as "isPaused"
       from sandbox_backups`,
     objects: await tx<SystemRows['objects']>`
       select key, array(select file->>'name' from jsonb_array_elements(files) as file) as files from stored_objects`,

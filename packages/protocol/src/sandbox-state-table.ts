@@ -18,7 +18,7 @@ export const sandboxCommands = [
 ] as const
 export const sandboxReports = [
   ...['buildBegun', 'built', 'buildFailed', 'pulled'],
-  ...['made', 'restored', 'ready', 'halted', 'resized', 'saved', 'removed', 'exited', 'failed'],
+  ...['made', 'restored', 'ready', 'halted', 'resized', 'saved', 'unsaved', 'removed', 'exited', 'failed'],
   ...['lost', 'lostWithBackup', 'reached', 'gone'],
 ] as const
 export const sandboxEvents = [...sandboxCommands, ...sandboxReports] as const
@@ -54,7 +54,7 @@ type Row = Record<SandboxEvent, Cell>
 const deaf = {
   ...{ buildBegun: 'same', built: 'same', buildFailed: 'same', pulled: 'same' },
   ...{ made: 'same', restored: 'same', ready: 'same', halted: 'same', resized: 'same' },
-  ...{ saved: 'same', removed: 'same', exited: 'same', failed: 'same' },
+  ...{ saved: 'same', unsaved: 'same', removed: 'same', exited: 'same', failed: 'same' },
   ...{ lost: 'same', lostWithBackup: 'same', reached: 'same', gone: 'same' },
 } as const satisfies Record<SandboxReport, Cell>
 
@@ -117,7 +117,8 @@ export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
   },
   resizingStarted: { ...busy, ...onRunner, resized: 'started', exited: 'resizingStopped', failed: 'failedStopped' },
   resizingStopped: { ...busy, ...onRunner, resized: 'stopped', failed: 'failedStopped' },
-  archiving: { ...busy, ...onRunner, saved: 'archived', failed: 'failedStopped' },
+  // The object store may be away for long; the files are where they were, and need no recovery.
+  archiving: { ...busy, ...onRunner, saved: 'archived', unsaved: 'stopped', failed: 'failedStopped' },
   archived: {
     ...idle,
     ...deaf,

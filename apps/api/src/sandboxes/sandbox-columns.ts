@@ -2,6 +2,9 @@ import type { SandboxEvent, SandboxLifecycle, SandboxPhase } from '@atoll/protoc
 import { phaseOf, sandboxSteps, shownState } from '@atoll/protocol'
 import type { SandboxRow } from './sandbox-table.ts'
 
+/** How long the timer leaves alone what could not be archived, in milliseconds: it can be started meanwhile. */
+export const ARCHIVE_PAUSE_MS = 30 * 60_000
+
 /** What happened to a row. */
 export interface RowChange {
   event: SandboxEvent
@@ -20,7 +23,7 @@ export function columnsAfter(row: SandboxRow, change: RowChange): Partial<Sandbo
     changedAt: new Date(next.changedAt),
     errorReason: errorReason(row, change),
     attempts: 0,
-    nextAttemptAt: null,
+    nextAttemptAt: change.event === 'unsaved' ? new Date(next.changedAt + ARCHIVE_PAUSE_MS) : null,
     // Where no step is due there is nothing to hold a lease for; and whoever copies files does nothing else.
     ...(sandboxSteps[shown] === 'none' || change.event === 'restored'
       ? { leaseOwner: null, leaseExpiresAt: null }
@@ -92,7 +95,7 @@ function resources(row: SandboxRow, { event, next }: RowChange): Partial<Sandbox
 /** A backup says nothing any more once the sandbox has run since, and one under way is given up by whatever comes. */
 function backup(row: SandboxRow, { event, next }: RowChange): Partial<SandboxRow> {
   if (phaseOf(next) === 'archiving') return { backupState: 'InProgress' }
-  if (event === 'failed' && row.desiredState === 'archived') return { backupState: 'Error' }
+  if (event === 'unsaved' || (event === 'failed' && row.desiredState === 'archived')) return { backupState: 'Error' }
   if (event === 'halted' || event === 'exited') return { backupState: 'None' }
   if (phaseOf(next) === 'destroyed') return { backupState: 'None', backupId: null }
   return row.backupState === 'Pending' || row.backupState === 'InProgress' ? { backupState: 'None' } : {}

@@ -29,8 +29,8 @@ export interface SandboxLeaseStore {
   reload(id: string, owner: string): Promise<SandboxRow | undefined>
   /** Stores the hash of the token that the start about to be made will hand out, unless no start is wanted any more. */
   setToolboxToken(id: string, owner: string, tokenHash: string): Promise<boolean>
-  /** Counts a failed attempt, sets when the next is due and gives the lease back. */
-  postpone(id: string, owner: string, delayMs: number): Promise<void>
+  /** Notes how many attempts failed since the last that got on, sets when the next is due and gives the lease back. */
+  postpone(id: string, owner: string, retry: { attempts: number; delayMs: number }): Promise<void>
   /** Extends the leases of rows being worked on. */
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
   /** Gives a lease back. */
@@ -55,8 +55,8 @@ export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLe
         .execute()
       return rows.length > 0
     },
-    async postpone(id, owner, delayMs) {
-      const columns = { attempts: sql`${sandboxes.attempts} + 1`, nextAttemptAt: inMs(delayMs) }
+    async postpone(id, owner, { attempts, delayMs }) {
+      const columns = { attempts, nextAttemptAt: inMs(delayMs) }
       await db
         .update(sandboxes)
         .set({ ...columns, ...noLease })

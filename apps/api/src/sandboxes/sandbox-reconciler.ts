@@ -32,7 +32,7 @@ export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   transferDeadlineMs: number
   /** How long a toolbox of an attempt that was cut short has to dial home before it is started anew. */
   adoptWaitMs: number
-  /** Tries of one step before the sandbox is in error. */
+  /** Tries of one step, since one that got on, before it is given up. */
   maxAttempts: number
 }
 
@@ -49,8 +49,14 @@ export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   retryMaxMs: 30_000,
 })
 
-/** What differs for copies of files: few at a time, and more patience with an object store that is away. */
-export const transferLimits: Partial<ReconcilerLimits> = Object.freeze({ maxJobs: 4, maxAttempts: 8 })
+/** With the delays above, half a minute for the first seven and half a minute for each further one: six and a half minutes. */
+const MAX_TRANSFER_ATTEMPTS = 20
+
+/** What differs for copies of files: few at a time, and more patience with an object store or a disk that fails. */
+export const transferLimits: Partial<ReconcilerLimits> = Object.freeze({
+  maxJobs: 4,
+  maxAttempts: MAX_TRANSFER_ATTEMPTS,
+})
 
 export interface ReconcilerOptions {
   store: Pick<SandboxStore, 'change'>
@@ -105,6 +111,8 @@ interface Drive extends LeaseJob {
   row: SandboxRow | undefined
   /** The newest change heard of meanwhile. */
   hint: SandboxChange | undefined
+  /** Whether its step has moved a part of its files, and has others to move. */
+  isMoving: boolean
 }
 
 /** A row just leased. */
@@ -167,7 +175,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
   }
 
   begin({ row, firstToken }: LeasedSandbox): Drive {
-    return { controller: new AbortController(), step: 'none', firstToken, row, hint: undefined }
+    return { controller: new AbortController(), step: 'none', firstToken, row, hint: undefined, isMoving: false }
   }
 
   /** Takes steps for one row until none is due, one fails, or the lease is gone. */
@@ -243,7 +251,11 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
       leaseOwner: this.loop.owner,
       firstToken,
       adoptWaitMs: this.limits.adoptWaitMs,
+      onProgress: (isMoving: boolean) => {
+        drive.isMoving = isMoving
+      },
     }
+    drive.isMoving = false
     drive.controller = new AbortController()
     using deadline = createDeadline(drive.controller.signal, this.deadlineOf(step))
     let report: SandboxReport | readonly SandboxReport[]
@@ -275,16 +287,19 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     if (isOver()) return await this.leases.reload(row.id, this.loop.owner)
     const { log } = this.options
     const step = drive.step
-    log.warn({ err: error, sandboxId: row.id, step, attempt: row.attempts + 1 }, 'a step failed')
+    // A try that moved some of the files has not failed like those before it.
+    const earlier = drive.isMoving ? 0 : row.attempts
+    const attempts = earlier + 1
+    log.warn({ err: error, sandboxId: row.id, step, attempt: attempts }, 'a step failed')
     const verdict = verdictOn(error)
     if (verdict === 'away') {
       await this.leases.release(row.id, this.loop.owner)
       return undefined
     }
-    const last = verdict === 'permanent' || row.attempts + 1 >= this.limits.maxAttempts
+    const last = verdict === 'permanent' || attempts >= this.limits.maxAttempts
     if (last && step !== 'remove') return await this.giveUp(row, drive, error)
-    const delayMs = retryDelayMs(row.attempts, this.limits)
-    await this.leases.postpone(row.id, this.loop.owner, delayMs)
+    const delayMs = retryDelayMs(earlier, this.limits)
+    await this.leases.postpone(row.id, this.loop.owner, { attempts, delayMs })
     this.loop.wakeAfter(delayMs)
     return undefined
   }
@@ -302,6 +317,11 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
   }
 
   private async giveUp(row: SandboxRow, drive: Drive, error: unknown): Promise<SandboxRow | undefined> {
+    if (drive.step === 'archive' && (await this.options.files.isSaved(row))) return await this.recordSaved(row)
+    // The files are as they were, and need no recovery.
+    if (drive.step === 'archive' && verdictOn(error) === 'passing') {
+      return await this.record(row.id, 'unsaved', reasonOf(error, drive.step))
+    }
     using deadline = createDeadline(drive.controller.signal, this.limits.stepDeadlineMs)
     const runner = this.clientOf(row)
     // What could not be used shall not go on running, nor half of an archive be left; should this fail too, the next
@@ -315,6 +335,12 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     })
     this.options.tunnels.disconnect(row.id, 'the sandbox is in error')
     return await this.record(row.id, 'failed', reasonOf(error, drive.step))
+  }
+
+  /** Its files may be gone from its runner, where what is left of it goes with the next connection. */
+  private async recordSaved({ id, changedAt }: SandboxRow): Promise<undefined> {
+    const event = (row: SandboxRow) => (row.changedAt.getTime() === changedAt.getTime() ? 'saved' : undefined)
+    await this.options.store.change({ id, event, actor: { kind: 'reconciler' }, reason: 'left on its runner for now' })
   }
 
   private clientOf({ runnerId }: SandboxRow): RunnerClient | undefined {

@@ -4,6 +4,7 @@ import { LeaseLostError } from '../reconciliation/lease-loop.ts'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
+import type { OnProgress } from './backups/backup-transfer.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { createDeadline } from './deadline.ts'
 import type { SandboxLeaseStore } from './sandbox-lease-store.ts'
@@ -25,6 +26,7 @@ export interface StepContext {
   firstToken: string | undefined
   /** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
   adoptWaitMs: number
+  onProgress: OnProgress
 }
 
 /**
@@ -47,7 +49,7 @@ export async function takeStep(
       return ['made', 'ready']
     case 'restore':
       await makeToRestore(runner, row, signal)
-      await context.files.restore({ runner, row, signal })
+      await context.files.restore({ runner, row, signal, onProgress: context.onProgress })
       return 'restored'
     case 'start':
       await run(context, row, {
@@ -64,15 +66,18 @@ export async function takeStep(
       await resize(runner, row, signal)
       return 'resized'
     case 'archive':
-      if (!(await context.files.archive({ runner, row, leaseOwner: context.leaseOwner, signal }))) {
-        throw new LeaseLostError()
-      }
+      await archive(context, row, signal)
       return 'saved'
     case 'remove':
       await runner.remove(row.id, signal)
       tunnels.disconnect(row.id, 'the sandbox was deleted')
       return 'removed'
   }
+}
+
+async function archive(context: StepContext, row: SandboxRow, signal: AbortSignal): Promise<void> {
+  const { files, runner, leaseOwner, onProgress } = context
+  if (!(await files.archive({ runner, row, leaseOwner, signal, onProgress }))) throw new LeaseLostError()
 }
 
 /** L7: what still runs there, from before its files went elsewhere, is not what they are restored into. */

@@ -118,8 +118,9 @@ export const sandboxes = pgTable(
     signingKey: text('signing_key').default(sql`replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')`),
     leaseOwner: uuid('lease_owner'),
     leaseExpiresAt: timestamp('lease_expires_at', { withTimezone: true }),
-    /** Failures of the step that is due, since the last change of state. */
+    /** Failures of the step that is due, since the last change of state or since it last got on. */
     attempts: integer('attempts').notNull().default(0),
+    /** Of the step that is due; of a stopped one that could not be archived: when the timer may archive it again. */
     nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
     lastActivityAt: timestamp('last_activity_at', { withTimezone: true }).notNull(),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),

@@ -138,7 +138,11 @@ export async function createReconciledSandboxes(now: () => number = Date.now): P
       replicas.push(replica)
       return replica
     },
-    untilSwept: () => until('nothing is left to delete', async () => (await backups.discarded(1)).length === 0),
+    untilSwept: () =>
+      until('nothing is left to delete', async () => {
+        const left = await database.sql`select 1 from sandbox_backups where state = 'discarded' limit 1`
+        return left.length === 0
+      }),
     async [Symbol.asyncDispose]() {
       for (const replica of replicas) await replica[Symbol.asyncDispose]()
       tunnels.close()
@@ -180,7 +184,7 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
   const reconcilers = [reconciler, createSandboxReconciler({ ...common, work: 'transfers' })]
   const keeper = createBackupKeeper({
     ...{ store: { ...backups, lease: whileAlive(backups.lease) }, uploads, objects, runners, changes, log },
-    limits: { pollMs: 20, retryMinMs: 1, leaseMs: 600_000 },
+    limits: { pollMs: 20, retryMinMs: 1, retryMaxMs: 10, maxAttempts: 5, leaseMs: 600_000, discardDeadlineMs: 50 },
   })
   for (const part of [...reconcilers, keeper]) part.start()
   return {

@@ -33,7 +33,8 @@ export interface SandboxFileHolder {
   receive(name: ArchiveName, part: { from: number; content: Readable }): Promise<ArrivedArchive>
   /**
    * Puts the files of an archive that has come whole in place of a stopped sandbox's own; those of one that ever ran stay
-   * unless all goes well. Done already: nothing. Throws SANDBOX_STATE_CONFLICT while it runs, BAD_REQUEST for what is no
+   * unless all goes well. Done already: nothing. Goes on for a caller that is gone, and
+   * ends when the sandbox is removed: SERVICE_UNAVAILABLE. Throws SANDBOX_STATE_CONFLICT while it runs, BAD_REQUEST for what is no
    * such archive, DISK_FULL, and SERVICE_UNAVAILABLE when it is not what was announced: then nothing of it has come.
    */
   unpack(name: ArchiveName, whole: UnpackArchive): Promise<SandboxStatus>

@@ -1,3 +1,4 @@
+import { TunnelError } from '@atoll/tunnel'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunnerCallError } from '../../runners/runner-answer.ts'
 import type { StepVerb } from '../../testing/memory-runner.ts'
@@ -17,6 +18,17 @@ async function archived(files: string): Promise<string> {
   await world.command(id, 'archive')
   await world.untilSettled(id, 'archived')
   return id
+}
+
+/** Tries until nobody has any patience left. */
+async function failToArchive(id: string): Promise<void> {
+  world.objects.failures = 1_000
+  await world.command(id, 'archive')
+  await until('it is given up', async () => {
+    const { state, desiredState, backupState } = await world.read(id)
+    return state === 'stopped' && desiredState === 'stopped' && backupState === 'Error'
+  })
+  world.objects.failures = 0
 }
 
 /** As the service asks for it, which has picked a runner. */
@@ -100,22 +112,60 @@ describe('archiving', () => {
     expect(world.objects.keysOf(id)).toHaveLength(1)
   })
 
-  it('R10: that never comes through is an error with all files left, which can be recovered from', async () => {
+  it('R10: that never comes through leaves it stopped with all files, and can be started or asked for again', async () => {
     world.startReplica()
     const id = await world.stopped('all of it')
-    world.objects.failures = 1_000
-    await world.command(id, 'archive')
-    await world.untilSettled(id, 'error')
-    expect(await world.read(id)).toMatchObject({
-      ...{ recoverableTo: 'stopped', backupState: 'Error' },
-      errorReason: 'The sandbox could not be archived: the object store failed',
+    await failToArchive(id)
+    expect(await world.read(id)).toMatchObject({ errorReason: null, leaseOwner: null, runnerId: world.runnerId })
+    expect((await world.store.events(id)).at(-1)).toMatchObject({
+      ...{ event: 'unsaved', fromState: 'archiving', toState: 'stopped' },
+      reason: 'The sandbox could not be archived: the object store failed',
     })
-    world.objects.failures = 0
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
     expect(world.runner.get(id).files).toBe('all of it')
-    await world.command(id, 'recoverStopped')
+    await world.command(id, 'stop')
     await world.untilSettled(id, 'stopped')
     await world.command(id, 'archive')
     await world.untilSettled(id, 'archived')
+    await world.untilSwept()
+    expect(world.objects.filesOf(id)).toEqual(['all of it'])
+  })
+
+  it('R10: whose runner does not say that the last files have gone is archived, and cleared later', async () => {
+    world.startReplica({ maxAttempts: 2 })
+    const id = await world.stopped('all of it')
+    const remove = world.runner.remove.bind(world.runner)
+    world.runner.remove = async (...call) => {
+      await remove(...call)
+      throw new TunnelError('CANCELLED', 'no answer')
+    }
+    await world.command(id, 'archive')
+    await world.untilSettled(id, 'archived')
+    expect(await world.read(id)).toMatchObject({ runnerId: null, backupState: 'Completed', leaseOwner: null })
+    expect(await world.database.sql`select cleared_at from former_placements`).toEqual([{ cleared_at: null }])
+    world.runner.remove = remove
+    await start(id)
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id).files).toBe('all of it')
+  })
+
+  it('is tried for as long as it gets on', async () => {
+    world.startReplica({ maxAttempts: 3 })
+    const files = 'in parts of four bytes each, of which there are many'
+    const id = await world.stopped(files)
+    const putPart = world.objects.putPart.bind(world.objects)
+    let puts = 0
+    world.objects.putPart = async (...part) => {
+      puts += 1
+      if (puts % 2 === 0) throw new Error('the object store failed')
+      return await putPart(...part)
+    }
+    await world.command(id, 'archive')
+    await world.untilSettled(id, 'archived')
+    expect(puts).toBeGreaterThan(20)
+    expect(world.objects.stored).toBe(files.length + 1)
+    expect(world.objects.filesOf(id)).toEqual([files])
   })
 
   it('R10: does not believe an object store that gives back other bytes', async () => {

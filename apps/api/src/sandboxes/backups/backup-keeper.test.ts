@@ -122,6 +122,64 @@ describe('a backup', () => {
     expect(await world.backups.request(id, '00000000-0000-4000-8000-000000000000')).toBeUndefined()
   })
 
+  it('that cannot be deleted keeps neither others that are deleted, nor new ones', async () => {
+    world.startReplica()
+    const ids = [await world.stopped('one'), await world.stopped('two')]
+    for (const id of ids) {
+      await request(id)
+      await untilBackup(id, 'Completed')
+    }
+    const [first = '', second = ''] = ids
+    const remove = world.objects.remove.bind(world.objects)
+    let refusals = 0
+    world.objects.remove = async (key) => {
+      if (!key.includes(first)) return await remove(key)
+      refusals += 1
+      throw new Error('an object that stays')
+    }
+    for (const id of ids) await world.command(id, 'delete')
+    await until('it was tried', async () => refusals > 1)
+    await until('the other is gone', async () => contents(second).length === 0)
+    const later = await world.stopped('three')
+    await request(later)
+    await untilBackup(later, 'Completed')
+    expect(contents(first)).toEqual(['one'])
+    world.objects.remove = remove
+    await world.untilSwept()
+    expect(contents(first)).toEqual([])
+  })
+
+  it('is deleted though its runner never says that it has let go of the archive', async () => {
+    world.startReplica()
+    const id = await world.stopped('one')
+    await request(id)
+    await untilBackup(id, 'Completed')
+    let calls = 0
+    world.runner.archives.discard = (_archive, signal) => {
+      calls += 1
+      return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+    }
+    await request(id)
+    await untilBackup(id, 'Completed')
+    await world.untilSwept()
+    expect(calls).toBeGreaterThan(0)
+    expect(world.objects.keysOf(id)).toHaveLength(1)
+  })
+
+  it('is not deleted while it may still be written', async () => {
+    const first = world.startReplica()
+    const id = await world.stopped('one')
+    const trap = world.runner.trap('export', 'before')
+    await request(id)
+    await trap.reached
+    expect(await world.backups.discarded(10)).toEqual([])
+    await world.database.sql`update sandbox_backups set state = 'discarded'`
+    expect(await world.backups.discarded(10)).toEqual([])
+    await first.die()
+    expect(await world.backups.discarded(10)).toMatchObject([{ sandboxId: id, runnerId: world.runnerId }])
+    trap.spring()
+  })
+
   it('goes with its sandbox', async () => {
     world.startReplica()
     const id = await world.stopped('all')

@@ -13,27 +13,34 @@ import type { SandboxChanges } from '../sandbox-changes.ts'
 import { verdictOn } from '../step-failure.ts'
 import type { BackupObjects } from './backup-objects.ts'
 import { backupKey } from './backup-objects.ts'
-import type { BackupJob, BackupStore } from './backup-store.ts'
+import type { BackupJob, BackupStore, DiscardedBackup } from './backup-store.ts'
 import { TRANSFER_DEADLINE_MS } from './sandbox-files.ts'
 import { saveFiles } from './save-files.ts'
 import type { UploadStore } from './upload-store.ts'
 
 /** Bounds of keeping backups; times in milliseconds. */
 export interface BackupKeeperLimits extends LeaseLoopLimits, RetryLimits {
-  /** Tries before a backup is given up. */
+  /** Tries, since one that got on, before a backup is given up. */
   maxAttempts: number
   /** Objects deleted in one go. */
   maxDeletions: number
+  /** Deletions that fail in one go before the others are left for the next: each may keep new backups waiting. */
+  maxFailedDeletions: number
+  /** How long a runner has to let go of an archive. */
+  discardDeadlineMs: number
 }
 
 export const backupKeeperLimits: Readonly<BackupKeeperLimits> = Object.freeze({
   maxJobs: 2,
   leaseMs: 30_000,
   pollMs: 5_000,
-  maxAttempts: 5,
+  // Five and a half minutes.
+  maxAttempts: 15,
   retryMinMs: 1_000,
   retryMaxMs: 30_000,
   maxDeletions: 100,
+  maxFailedDeletions: 3,
+  discardDeadlineMs: 5_000,
 })
 
 export interface BackupKeeperOptions {
@@ -65,6 +72,8 @@ export function createBackupKeeper(options: BackupKeeperOptions): BackupKeeper {
 /** One backup being made. */
 interface Making extends LeaseJob {
   sandboxId: string
+  /** Whether it has moved a part of the files, and has others to move. */
+  isMoving: boolean
 }
 
 class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
@@ -73,6 +82,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
   private readonly options: BackupKeeperOptions
   private readonly limits: BackupKeeperLimits
   private readonly loop: LeaseLoop<BackupJob, Making>
+  private readonly closing = new AbortController()
   private unsubscribe: () => void = () => undefined
 
   constructor(options: BackupKeeperOptions) {
@@ -98,6 +108,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.unsubscribe()
+    this.closing.abort()
     await this.loop[Symbol.asyncDispose]()
   }
 
@@ -107,10 +118,11 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
   }
 
   begin({ sandbox }: BackupJob): Making {
-    return { controller: new AbortController(), sandboxId: sandbox.id }
+    return { controller: new AbortController(), sandboxId: sandbox.id, isMoving: false }
   }
 
-  async drive(job: BackupJob, { controller }: Making): Promise<void> {
+  async drive(job: BackupJob, making: Making): Promise<void> {
+    const { controller } = making
     const { store, uploads, log, runners, objects } = this.options
     const { id, sandbox } = job
     try {
@@ -118,12 +130,15 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
       const runner = sandbox.runnerId === null ? undefined : runners.client(sandbox.runnerId)
       if (runner === undefined || this.loop.closed) return await store.release(id, this.loop.owner)
       const backup = { id, sandboxId: sandbox.id, owner: this.loop.owner }
-      const sum = await saveFiles({ runner, objects, uploads, signal: deadline.signal }, backup)
+      const onProgress = (isMoving: boolean) => {
+        making.isMoving = isMoving
+      }
+      const sum = await saveFiles({ runner, objects, uploads, signal: deadline.signal, onProgress }, backup)
       if (await store.keep(id, this.loop.owner, sum))
         log.info({ sandboxId: sandbox.id, ...sum }, 'a sandbox was backed up')
-      await this.discardStaged({ ...backup, runnerId: sandbox.runnerId }, deadline.signal)
+      await this.discardStaged({ ...backup, runnerId: sandbox.runnerId })
     } catch (error) {
-      await this.afterFailure(job, error, controller.signal.aborted)
+      await this.afterFailure(job, making, error)
     }
   }
 
@@ -133,34 +148,56 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
   }
 
   async tidy(): Promise<void> {
-    const { store, objects } = this.options
+    const { store, log } = this.options
+    const silent = new Set<string>()
+    let failures = 0
     for (const backup of await store.discarded(this.limits.maxDeletions)) {
-      if (this.loop.closed) return
-      await objects.remove(backupKey(backup))
-      await this.discardStaged(backup)
-      await store.forget(backup.id)
+      if (this.loop.closed || failures >= this.limits.maxFailedDeletions) return
+      try {
+        await this.forget(backup, silent)
+      } catch (error) {
+        failures += 1
+        const { id, sandboxId, attempts } = backup
+        log.warn({ err: error, sandboxId, attempt: attempts + 1 }, 'a backup could not be deleted')
+        await store.postpone(id, { attempts: attempts + 1, delayMs: retryDelayMs(attempts, this.limits) })
+      }
     }
   }
 
-  private async afterFailure({ id, sandbox, attempts }: BackupJob, error: unknown, aborted: boolean): Promise<void> {
-    const { store, log } = this.options
-    const verdict = verdictOn(error)
-    if (aborted || verdict === 'away') return await store.release(id, this.loop.owner)
-    log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts + 1 }, 'a backup failed')
-    const last = verdict === 'permanent' || attempts + 1 >= this.limits.maxAttempts
-    await store.fail(id, this.loop.owner, { delayMs: retryDelayMs(attempts, this.limits), last })
+  /** `silent`: runners that have not answered lately, which are not asked. */
+  private async forget(backup: DiscardedBackup, silent: Set<string>): Promise<void> {
+    const { store, objects } = this.options
+    await objects.remove(backupKey(backup))
+    const { runnerId } = backup
+    const isAsked = runnerId !== null && !silent.has(runnerId)
+    if (isAsked && !(await this.discardStaged(backup))) silent.add(runnerId)
+    await store.forget(backup.id)
   }
 
-  /** Its runner needs the archive no longer. What stays there for now goes by itself after a day. */
-  private async discardStaged(
-    backup: { id: string; sandboxId: string; runnerId: string | null },
-    signal?: AbortSignal,
-  ): Promise<void> {
+  private async afterFailure({ id, sandbox, ...job }: BackupJob, making: Making, error: unknown): Promise<void> {
+    const { store, log } = this.options
+    const verdict = verdictOn(error)
+    if (making.controller.signal.aborted || verdict === 'away') return await store.release(id, this.loop.owner)
+    // A try that moved some of the files has not failed like those before it.
+    const earlier = making.isMoving ? 0 : job.attempts
+    const attempts = earlier + 1
+    log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts }, 'a backup failed')
+    const last = verdict === 'permanent' || attempts >= this.limits.maxAttempts
+    await store.fail(id, this.loop.owner, { attempts, delayMs: retryDelayMs(earlier, this.limits), last })
+  }
+
+  /** Its runner needs the archive no longer. What stays there for now goes by itself after a day: false. */
+  private async discardStaged({ id, sandboxId, runnerId }: Omit<DiscardedBackup, 'attempts'>): Promise<boolean> {
     const { runners, log } = this.options
-    const runner = backup.runnerId === null ? undefined : runners.client(backup.runnerId)
-    const archive = { sandboxId: backup.sandboxId, archiveId: backup.id }
-    await runner?.archives.discard(archive, signal).catch((error: unknown) => {
+    const runner = runnerId === null ? undefined : runners.client(runnerId)
+    const archive = { sandboxId, archiveId: id }
+    using deadline = createDeadline(this.closing.signal, this.limits.discardDeadlineMs)
+    try {
+      await runner?.archives.discard(archive, deadline.signal)
+      return true
+    } catch (error) {
       log.debug({ err: error, ...archive }, 'a runner keeps an archive for now')
-    })
+      return false
+    }
   }
 }

@@ -28,8 +28,13 @@ export interface KeptBackup extends BackupSum {
 export interface BackupJob {
   id: string
   sandbox: SandboxRow
-  /** Failures so far. */
+  /** Failures since it last got on. */
   attempts: number
+}
+
+/** One whose object is to be deleted, and where the sandbox is. */
+export interface DiscardedBackup extends Pick<BackupRow, 'id' | 'sandboxId' | 'attempts'> {
+  runnerId: string | null
 }
 
 export interface JobRequest {
@@ -47,8 +52,8 @@ export interface BackupStore {
   /** Leases backups that are wanted and that nobody makes. */
   lease(request: JobRequest): Promise<BackupJob[]>
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
-  /** Counts a failure and gives the lease back; `last`: the backup is given up. */
-  fail(id: string, owner: string, retry: { delayMs: number; last: boolean }): Promise<void>
+  /** Notes how many failures there were since it last got on, and gives the lease back; `last`: the backup is given up. */
+  fail(id: string, owner: string, retry: { attempts: number; delayMs: number; last: boolean }): Promise<void>
   /** Gives a lease back: nothing is written under it any more. */
   release(id: string, owner: string): Promise<void>
   /** Records that a wanted backup is whole, and lets the one before go; false when nobody wants it any more. */
@@ -63,9 +68,13 @@ export interface BackupStore {
   keepForArchive(row: SandboxRow, owner: string, backup: BackupSum & { id: string }): Promise<boolean>
   /** The whole backup that `row` has; undefined when there is none. */
   kept(row: SandboxRow): Promise<KeptBackup | undefined>
+  /** Whether the archive that `row` is being changed to is whole: its files may be gone from the runner. */
+  isSaved(row: SandboxRow): Promise<boolean>
 
-  /** Backups whose objects are to be deleted, and where the sandbox is. */
-  discarded(limit: number): Promise<(Pick<BackupRow, 'id' | 'sandboxId'> & Pick<SandboxRow, 'runnerId'>)[]>
+  /** Backups whose objects are to be deleted, and nobody may still be writing; oldest first. */
+  discarded(limit: number): Promise<DiscardedBackup[]>
+  /** Notes that one could not be deleted, and when to try again. */
+  postpone(id: string, retry: { attempts: number; delayMs: number }): Promise<void>
   /** Forgets one whose object is deleted, unless somebody may still be writing it. */
   forget(id: string): Promise<void>
 }
@@ -110,25 +119,27 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
         await keep(tx, row, { id, bytes, sha256, at: new Date(now()) })
         return true
       }),
-    async kept({ backupId }) {
-      if (backupId === null) return undefined
-      const [row] = await db
-        .select()
-        .from(sandboxBackups)
-        .where(and(eq(sandboxBackups.id, backupId), eq(sandboxBackups.state, 'kept')))
-      if (row?.bytes == null || row.sha256 === null) return undefined
-      const { id, ofChange, bytes, sha256, partBytes } = row
-      return { id, ofChange, bytes, sha256, partBytes }
+    kept: (row) => kept(db, row),
+    async isSaved(row) {
+      return (await kept(db, row))?.ofChange.getTime() === row.changedAt.getTime()
     },
 
     async discarded(limit) {
-      const { id, sandboxId, state } = sandboxBackups
+      const { id, sandboxId, state, attempts, createdAt } = sandboxBackups
       return await db
-        .select({ id, sandboxId, runnerId: sandboxes.runnerId })
+        .select({ id, sandboxId, attempts, runnerId: sandboxes.runnerId })
         .from(sandboxBackups)
         .innerJoin(sandboxes, eq(sandboxes.id, sandboxId))
-        .where(eq(state, 'discarded'))
+        .where(and(eq(state, 'discarded'), leaseIsOver(), isDue()))
+        .orderBy(asc(createdAt))
         .limit(limit)
+    },
+    async postpone(id, { attempts, delayMs }) {
+      const isDiscarded = and(eq(sandboxBackups.id, id), eq(sandboxBackups.state, 'discarded'))
+      await db
+        .update(sandboxBackups)
+        .set({ attempts, nextAttemptAt: inMs(delayMs) })
+        .where(isDiscarded)
     },
     async forget(id) {
       await db
@@ -136,6 +147,17 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
         .where(and(eq(sandboxBackups.id, id), eq(sandboxBackups.state, 'discarded'), leaseIsOver()))
     },
   }
+}
+
+async function kept(db: Queryable, { backupId }: SandboxRow): Promise<KeptBackup | undefined> {
+  if (backupId === null) return undefined
+  const [row] = await db
+    .select()
+    .from(sandboxBackups)
+    .where(and(eq(sandboxBackups.id, backupId), eq(sandboxBackups.state, 'kept')))
+  if (row?.bytes == null || row.sha256 === null) return undefined
+  const { id, ofChange, bytes, sha256, partBytes } = row
+  return { id, ofChange, bytes, sha256, partBytes }
 }
 
 interface NewArchive {
@@ -172,8 +194,14 @@ async function request(tx: Queryable, { sandboxId, organizationId, at }: Wish): 
   const [row] = await tx.select().from(sandboxes).where(mine).for('update')
   if (row === undefined) return undefined
   checkBackupCanBegin(row)
-  const id = randomUUID()
-  await tx.insert(sandboxBackups).values({ id, sandboxId, state: 'pending', ofChange: row.changedAt, createdAt: at })
+  const columns = { state: 'pending' as const, ofChange: row.changedAt, createdAt: at }
+  // An archive that was not finished goes on as a backup: the files are the same.
+  const begun = await tx
+    .update(sandboxBackups)
+    .set({ ...columns, ...noLease })
+    .where(and(eq(sandboxBackups.sandboxId, sandboxId), isUnfinished))
+    .returning({ id: sandboxBackups.id })
+  if (begun.length === 0) await tx.insert(sandboxBackups).values({ id: randomUUID(), sandboxId, ...columns })
   const wanted = { backupState: 'Pending' as const }
   const [changed] = await tx.update(sandboxes).set(wanted).where(eq(sandboxes.id, sandboxId)).returning()
   return changed
@@ -212,11 +240,12 @@ async function lease(tx: Queryable, { owner, runnerIds, limit, leaseMs }: JobReq
     .where(
       and(
         isUnfinished,
-        // What an archive writes is its reconciler's.
+        // What an archive writes is its reconciler's, also where it waits for the next try.
         eq(sandboxes.state, sandboxes.desiredState),
+        inArray(sandboxes.backupState, ['Pending', 'InProgress']),
         inArray(sandboxes.runnerId, [...runnerIds]),
         leaseIsOver(),
-        or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`)),
+        isDue(),
       ),
     )
     .orderBy(asc(sandboxBackups.createdAt))
@@ -236,17 +265,18 @@ async function lease(tx: Queryable, { owner, runnerIds, limit, leaseMs }: JobReq
 interface Failure {
   id: string
   owner: string
+  attempts: number
   delayMs: number
   last: boolean
 }
 
-async function fail(tx: Queryable, { id, owner, delayMs, last }: Failure): Promise<void> {
+async function fail(tx: Queryable, { id, owner, attempts, delayMs, last }: Failure): Promise<void> {
   const sandbox = await lockJob(tx, id, owner)
   if (sandbox === undefined) return
   await tx
     .update(sandboxBackups)
     .set({
-      ...{ attempts: sql`${sandboxBackups.attempts} + 1`, nextAttemptAt: inMs(delayMs), ...noLease },
+      ...{ attempts, nextAttemptAt: inMs(delayMs), ...noLease },
       ...(last ? { state: 'discarded' as const } : {}),
     })
     .where(eq(sandboxBackups.id, id))
@@ -279,6 +309,10 @@ function isHeldBy(owner: string): SQL | undefined {
 
 function leaseIsOver(): SQL | undefined {
   return or(isNull(sandboxBackups.leaseExpiresAt), lt(sandboxBackups.leaseExpiresAt, sql`now()`))
+}
+
+function isDue(): SQL | undefined {
+  return or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`))
 }
 
 function inMs(milliseconds: number): SQL {

@@ -40,7 +40,7 @@ export const sandboxBackups = pgTable(
     uploadId: text('upload_id'),
     /** Of all parts but the last; null for an object that has none of them recorded. */
     partBytes: bigint('part_bytes', { mode: 'number' }),
-    /** Failures so far. */
+    /** Failures since it last got on. */
     attempts: integer('attempts').notNull().default(0),
     nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
     /** Who may be writing the object. */

@@ -21,7 +21,14 @@ export interface Transfer {
   runner: Pick<RunnerClient, 'archives'>
   objects: BackupObjects
   signal: AbortSignal
+  onProgress: OnProgress
 }
+
+/**
+ * Hears that a part was moved, and is there whatever fails next; false with the last of them, and when all are moved once
+ * more: what fails then could fail so for ever.
+ */
+export type OnProgress = (isMoving: boolean) => void
 
 export interface Backup {
   id: string

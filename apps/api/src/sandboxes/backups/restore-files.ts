@@ -23,7 +23,7 @@ export async function restoreFiles(transfer: Transfer, backup: RestoredBackup): 
 }
 
 async function sendParts(transfer: Transfer, backup: RestoredBackup, arrived: number): Promise<void> {
-  const { objects, runner, signal } = transfer
+  const { objects, runner, signal, onProgress } = transfer
   const { bytes, parts } = backup
   const partBytes = backup.partBytes ?? objects.partBytes
   if (backup.partBytes === null) await checkWhole(transfer, backup)
@@ -37,6 +37,7 @@ async function sendParts(transfer: Transfer, backup: RestoredBackup, arrived: nu
     try {
       const archive = { sandboxId: backup.sandboxId, archiveId: backup.id }
       await runner.archives.send(archive, { from: start, source }, signal)
+      onProgress(number < total)
     } finally {
       source.destroy()
     }

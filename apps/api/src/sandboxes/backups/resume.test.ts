@@ -53,6 +53,44 @@ describe('A3: after a crash no more than one part is moved again', () => {
     expect(world.runner.archived.moved.out).toBeLessThanOrEqual(BYTES + world.objects.partBytes)
   })
 
+  it.each(['archive', 'backup'] as const)(
+    'of an archive that was given up on the way, and goes on as %s',
+    async (as) => {
+      world.startReplica()
+      const id = await world.stopped(FILES)
+      const trapped = holdAfter('read', 5)
+      await world.command(id, 'archive')
+      await trapped.reached
+      world.objects.failures = 1_000
+      trapped.spring()
+      await world.untilSettled(id, 'stopped')
+      world.objects.failures = 0
+      if (as === 'archive') await world.command(id, 'archive')
+      else await world.backups.request(id, world.organizationId)
+      await until('it is there', async () => (await world.read(id)).backupState === 'Completed')
+      expect(world.objects.filesOf(id)).toEqual([FILES])
+      expect(world.objects.stored).toBe(BYTES)
+    },
+  )
+
+  it('of a restore whose object store fails again and again', async () => {
+    world.startReplica({ maxAttempts: 3 })
+    const id = await world.stopped(FILES)
+    await world.command(id, 'archive')
+    await world.untilSettled(id, 'archived')
+    const get = world.objects.get.bind(world.objects)
+    let gets = 0
+    world.objects.get = async (...part) => {
+      gets += 1
+      if (gets % 2 === 0) throw new Error('the object store failed')
+      return await get(...part)
+    }
+    await start(id)
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id).files).toBe(FILES)
+    expect(world.runner.archived.moved.in).toBe(BYTES)
+  })
+
   it.each([1, 6, 12])('of a restore whose replica dies after %i parts', async (parts) => {
     const first = world.startReplica()
     const id = await world.stopped(FILES)

@@ -3,6 +3,7 @@ import type { RunnerClient } from '../../runners/runner-client.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import type { BackupObjects } from './backup-objects.ts'
 import type { BackupStore } from './backup-store.ts'
+import type { OnProgress } from './backup-transfer.ts'
 import { BackupNotWantedError } from './backup-transfer.ts'
 import { restoreFiles } from './restore-files.ts'
 import { saveFiles } from './save-files.ts'
@@ -17,6 +18,7 @@ export interface FilesMove {
   /** Who holds the sandbox's lease. */
   leaseOwner: string
   signal: AbortSignal
+  onProgress: OnProgress
 }
 
 /** Moves sandboxes' files between runners and the object store. Every call may be repeated after a crash inside it. */
@@ -25,6 +27,8 @@ export interface SandboxFiles {
   archive(move: FilesMove): Promise<boolean>
   /** Into a sandbox that is made on its runner and has not been started. */
   restore(move: Omit<FilesMove, 'leaseOwner'>): Promise<void>
+  /** Whether the archive that a row is being changed to is whole, though something may be left on its runner. */
+  isSaved(row: SandboxRow): Promise<boolean>
 }
 
 export interface SandboxFilesOptions {
@@ -38,30 +42,29 @@ export function createSandboxFiles(options: SandboxFilesOptions): SandboxFiles {
   return {
     async archive(move) {
       const { runner, row, signal } = move
-      const kept = await store.kept(row)
-      // One of an earlier attempt: its files may be gone from the runner already.
-      const isSaved = kept?.ofChange.getTime() === row.changedAt.getTime()
-      if (!isSaved && !(await saveForArchive(options, move))) return false
+      // By an earlier attempt: its files may be gone from the runner already.
+      if (!(await store.isSaved(row)) && !(await saveForArchive(options, move))) return false
       await runner.remove(row.id, signal)
       return true
     },
-    async restore({ runner, row, signal }) {
+    isSaved: (row) => store.isSaved(row),
+    async restore({ runner, row, signal, onProgress }) {
       const kept = await store.kept(row)
       if (kept === undefined) throw new Error(`sandbox ${row.id} is archived without a backup`)
       const parts = await uploads.parts(kept.id)
-      await restoreFiles({ runner, objects, signal }, { ...kept, parts, sandboxId: row.id })
+      await restoreFiles({ runner, objects, signal, onProgress }, { ...kept, parts, sandboxId: row.id })
     },
   }
 }
 
 /** False when the lease was lost. */
 async function saveForArchive({ store, uploads, objects }: SandboxFilesOptions, move: FilesMove): Promise<boolean> {
-  const { runner, row, leaseOwner, signal } = move
+  const { runner, row, leaseOwner, signal, onProgress } = move
   const id = await store.beginArchive(row, leaseOwner, { id: randomUUID(), leaseMs: TRANSFER_DEADLINE_MS })
   if (id === undefined) return false
   try {
     const backup = { id, sandboxId: row.id, owner: leaseOwner }
-    const sum = await saveFiles({ runner, objects, uploads, signal }, backup)
+    const sum = await saveFiles({ runner, objects, uploads, signal, onProgress }, backup)
     return await store.keepForArchive(row, leaseOwner, { id, ...sum })
   } catch (error) {
     if (error instanceof BackupNotWantedError) return false

@@ -21,7 +21,7 @@ export interface Saving extends Transfer {
  * was cut off. Throws BackupDamagedError, with nothing kept of it, BackupNotWantedError, and what the two fail with.
  */
 export async function saveFiles(saving: Saving, backup: WrittenBackup): Promise<BackupSum> {
-  const { runner, objects, uploads, signal } = saving
+  const { runner, objects, uploads, signal, onProgress } = saving
   const staged = await runner.archives.stage({ sandboxId: backup.sandboxId, archiveId: backup.id }, signal)
   const key = backupKey(backup)
   for (let attempt = 1; ; attempt++) {
@@ -30,6 +30,7 @@ export async function saveFiles(saving: Saving, backup: WrittenBackup): Promise<
     // It may have been made one object just before a crash.
     if (isThere || (await objects.size(key)) === staged.bytes) break
     must(await uploads.forget(backup))
+    onProgress(false)
     if (attempt === MAX_UPLOADS) throw new Error('the object store forgets uploads')
   }
   await readBack(saving, { backup, staged })
@@ -70,6 +71,7 @@ async function moveParts(saving: Saving, copy: Copy & { upload: BackupUpload }):
       const part = await movePart(saving, { ...copy, number })
       must(await saving.uploads.addPart(backup, part))
       parts.set(number, part)
+      saving.onProgress(number < total)
     }
   } catch (error) {
     if (isUploadGone(error)) return false

@@ -33,7 +33,7 @@ const MAX_CONCURRENT = 4
 export interface RunnerLossOptions {
   losses: RunnerLossStore
   store: Pick<SandboxStore, 'change'>
-  backups: Pick<BackupStore, 'kept'>
+  backups: Pick<BackupStore, 'isSaved'>
   room: Pick<SandboxRoom, 'elsewhere'>
   log: Logger
   /** Milliseconds since the epoch. */
@@ -138,7 +138,7 @@ class Watch implements RunnerLoss {
   /** What its runner's loss means for a row. */
   private async newsFor({ runner }: Case, row: SandboxRow): Promise<News> {
     // L10: what is whole in the object store, and was to go from the runner, is archived.
-    const isSaved = phaseOf(row) === 'archiving' && (await this.isSaved(row))
+    const isSaved = phaseOf(row) === 'archiving' && (await this.options.backups.isSaved(row))
     const event = (current: SandboxRow): SandboxReport | undefined => {
       const phase = phaseOf(current)
       if (isSaved && current.changedAt.getTime() === row.changedAt.getTime()) return 'saved'
@@ -147,11 +147,6 @@ class Watch implements RunnerLoss {
       return current.backupId === null ? 'lost' : 'lostWithBackup'
     }
     return { event, reason: reasonOf(row, runner) }
-  }
-
-  private async isSaved(row: SandboxRow): Promise<boolean> {
-    const kept = await this.options.backups.kept(row)
-    return kept?.ofChange.getTime() === row.changedAt.getTime()
   }
 
   /** L4: what is being made is made elsewhere; what finds no place is given up in the end. */

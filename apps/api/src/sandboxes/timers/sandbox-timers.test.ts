@@ -1,9 +1,11 @@
 import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { RunnerCallError } from '../../runners/runner-answer.ts'
 import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createSandboxActivity } from '../../toolbox/sandbox-activity.ts'
 import { createTunnelRegistry } from '../../tunnels/tunnel-registry.ts'
+import { ARCHIVE_PAUSE_MS } from '../sandbox-columns.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import type { SandboxTimers, SandboxTimersOptions } from './sandbox-timers.ts'
 import { createSandboxTimers } from './sandbox-timers.ts'
@@ -161,17 +163,43 @@ describe('what was recovered from an error', () => {
       await world.command(id, 'archive')
       await world.untilSettled(id, 'archived')
     }
-    world.objects.failures = 1_000
-    if (recovered === 'archived') await world.command(id, 'start', { runnerId: world.runnerId })
-    else await world.command(id, 'archive')
+    const [verb, command] = recovered === 'archived' ? (['make', 'start'] as const) : (['export', 'archive'] as const)
+    world.runner.fail(verb, new RunnerCallError(400, 'cannot'))
+    await world.command(id, command, command === 'start' ? { runnerId: world.runnerId } : {})
     await world.untilSettled(id, 'error')
-    world.objects.failures = 0
     await world.store.set(id, world.organizationId, interval)
     clock += 5 * MINUTE_MS
     await world.command(id, 'recoverStopped')
     await world.untilSettled(id, recovered)
     expect((await changesAfter(id, 5)).desiredState).toBe(after)
     await world.untilSettled(id, after)
+  })
+})
+
+describe('autoarchive of what could not be archived', () => {
+  it('waits for the pause to be over, and counts from the same stop', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10 })
+    const stoppedAt = new Date(clock)
+    world.objects.failures = 1_000
+    expect((await changesAfter(id, 10)).desiredState).toBe('archived')
+    await world.untilSettled(id, 'stopped')
+    world.objects.failures = 0
+    expect(await world.read(id)).toMatchObject({ stoppedAt, nextAttemptAt: new Date(clock + ARCHIVE_PAUSE_MS) })
+    expect((await changesAfter(id, ARCHIVE_PAUSE_MS / MINUTE_MS)).desiredState).toBe('archived')
+    await world.untilSettled(id, 'archived')
+  })
+
+  it('begins anew with the next stop', async () => {
+    const id = await world.stopped('all', { ...off, autoArchiveMinutes: 10 })
+    world.objects.failures = 1_000
+    await changesAfter(id, 10)
+    await world.untilSettled(id, 'stopped')
+    world.objects.failures = 0
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
+    await world.command(id, 'stop')
+    await world.untilSettled(id, 'stopped')
+    expect((await changesAfter(id, 10)).desiredState).toBe('archived')
   })
 })
 

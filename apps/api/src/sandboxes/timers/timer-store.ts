@@ -1,5 +1,5 @@
 import type { SQL } from 'drizzle-orm'
-import { and, asc, gt, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
+import { and, asc, gt, isNotNull, isNull, lte, ne, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../../database/database.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { dueAfter, sandboxes, sinceEpoch } from '../sandbox-table.ts'
@@ -56,10 +56,13 @@ export function createTimerStore({ db }: Pick<Database, 'db'>): TimerStore {
 export function dueQuery(db: Queryable, timer: Timer, { now, limit }: { now: Date; limit: number }) {
   const { at, among } = dueTimes[timer]
   const time = sql`${now.toISOString()}::timestamptz`
+  const { nextAttemptAt } = sandboxes
+  // What could not be archived has a pause.
+  const mayBeTried = timer === 'autoArchive' ? or(isNull(nextAttemptAt), lte(nextAttemptAt, time)) : undefined
   return db
     .select({ id: sandboxes.id })
     .from(sandboxes)
-    .where(and(among, lte(at, timer === 'autoDestroy' ? time : sinceEpoch(time))))
+    .where(and(among, lte(at, timer === 'autoDestroy' ? time : sinceEpoch(time)), mayBeTried))
     .orderBy(asc(at))
     .limit(limit)
 }
@@ -101,6 +104,12 @@ export function isDue(row: SandboxRow, timer: Timer, now: number): boolean {
         after(row.lastActivityAt, row.autoStopMinutes)
       )
     case 'autoArchive':
-      return settled && row.state === 'stopped' && !row.lost && after(row.stoppedAt, row.autoArchiveMinutes)
+      return (
+        settled &&
+        row.state === 'stopped' &&
+        !row.lost &&
+        after(row.stoppedAt, row.autoArchiveMinutes) &&
+        (row.nextAttemptAt?.getTime() ?? now) <= now
+      )
   }
 }

@@ -189,6 +189,7 @@ class OciDriver implements SandboxDriver {
   }
 
   async remove(sandboxId: string): Promise<void> {
+    this.files.abandon(sandboxId)
     await this.#change(sandboxId, async () => {
       const sandbox = this.#sandboxes.get(sandboxId)
       if (sandbox === undefined) return

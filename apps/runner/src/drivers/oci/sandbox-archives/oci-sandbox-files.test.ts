@@ -246,6 +246,24 @@ describe('an archive', () => {
     await refused
   })
 
+  it('is no longer unpacked once its sandbox is to go', async () => {
+    await harness.driver.create('g', root)
+    const whole = await archiveOf('g')
+    await harness.driver.create('h', root)
+    const sandbox = await harness.startSandbox('h', root)
+    await sandbox.exec('mkdir /root/many && cd /root/many && seq 20000 | xargs touch')
+    await harness.driver.stop('h', 0)
+    const many = await archiveOf('h')
+    const underWay = expect(restore('h', many)).rejects.toMatchObject({ message: 'the sandbox is being removed' })
+    const names = async () => (await kept('h')).join()
+    await expect.poll(names, { interval: 5, timeout: DEADLINE_MS }).toContain('scratch-')
+    await harness.driver.remove('h')
+    await underWay
+    expect(await readdir(join(harness.dataDir, 'sandboxes'))).not.toContain('h')
+    expect(await restore('g', whole)).toMatchObject({ state: 'stopped' })
+    await harness.driver.remove('g')
+  })
+
   it('A6: leaves nothing half done behind after a crash, nor for ever what nobody asks for', async () => {
     const folder = join(harness.dataDir, 'sandboxes', 'd', 'archives')
     await writeFile(join(folder, 'draft'), 'half')

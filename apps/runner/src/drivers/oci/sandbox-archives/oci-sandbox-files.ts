@@ -38,6 +38,8 @@ export interface OciSandboxFilesOptions {
 export interface OciSandboxFiles extends SandboxFileHolder {
   /** Removes what a crash has left, and begins to remove what nobody wants any more. */
   open(): Promise<void>
+  /** Cuts short the unpacking of what is to be removed. */
+  abandon(sandboxId: string): void
   /** Cuts short what is being copied. */
   close(): void
 }
@@ -52,6 +54,8 @@ class SandboxArchives implements OciSandboxFiles {
   readonly #limit = createConcurrencyLimit(MAX_ARCHIVES)
   /** What comes in, by sandbox: a later try ends an earlier one. */
   readonly #arrivals = new Map<string, { over: AbortController; settled: Promise<unknown> }>()
+  /** What is unpacked or waits for its turn, whoever still waits for it. */
+  readonly #unpackings = new Set<{ sandboxId: string; over: AbortController }>()
   #working = 0
   #sweep: NodeJS.Timeout | undefined
 
@@ -67,6 +71,13 @@ class SandboxArchives implements OciSandboxFiles {
       })
     }, SWEEP_MS)
     this.#sweep.unref()
+  }
+
+  abandon(sandboxId: string): void {
+    for (const unpacking of this.#unpackings) {
+      if (unpacking.sandboxId !== sandboxId) continue
+      unpacking.over.abort(new AppError('SERVICE_UNAVAILABLE', 'the sandbox is being removed'))
+    }
   }
 
   close(): void {
@@ -128,17 +139,29 @@ class SandboxArchives implements OciSandboxFiles {
   async unpack(name: ArchiveName, whole: Parameters<SandboxFileHolder['unpack']>[1]): Promise<SandboxStatus> {
     const files = this.#filesOf(name)
     const { host, hasZstd, withStoppedSandbox } = this.#options
-    const { signal } = this.#closing
-    return await this.#work(() =>
-      withStoppedSandbox(name.sandboxId, async (sandbox) => {
-        if (await isThere(files.unpacked)) return
-        await checkArrived(files, whole, signal)
-        await replaceFiles({ host, hasZstd, sandbox, content: createReadStream(files.incoming), signal })
-        // After a crash before this, the same is done once more.
-        await writeFileWhole(files.unpacked, '')
-        await rm(files.incoming, { force: true })
-      }),
-    )
+    const { sandboxId } = name
+    const unpacking = { sandboxId, over: new AbortController() }
+    const signal = AbortSignal.any([unpacking.over.signal, this.#closing.signal])
+    this.#unpackings.add(unpacking)
+    try {
+      return await this.#work(() => {
+        signal.throwIfAborted()
+        return withStoppedSandbox(sandboxId, async (sandbox) => {
+          if (await isThere(files.unpacked)) return
+          await checkArrived(files, whole, signal)
+          await replaceFiles({ host, hasZstd, sandbox, content: createReadStream(files.incoming), signal })
+          // After a crash before this, the same is done once more.
+          await writeFileWhole(files.unpacked, '')
+          await rm(files.incoming, { force: true })
+        })
+      })
+    } catch (error) {
+      // Whatever was cut short says only that it was.
+      signal.throwIfAborted()
+      throw error
+    } finally {
+      this.#unpackings.delete(unpacking)
+    }
   }
 
   /** Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
