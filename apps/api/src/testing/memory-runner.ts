@@ -4,6 +4,7 @@ import type {
   LaunchSandbox,
   NetworkRules,
   ResizeSandbox,
+  RunnerInfo,
   SandboxSpec,
   SandboxStatus,
   StagedArchive,
@@ -90,8 +91,11 @@ export class MemoryRunner implements RunnerClient {
     for (let i = 0; i < times; i++) this.failures.push({ verb, error })
   }
 
-  info(): Promise<never> {
-    return Promise.reject(new Error('nobody asks'))
+  async info(): Promise<RunnerInfo> {
+    return {
+      ...{ version: '0.0.0', driver: 'memory', runtime: 'none', limitations: [] },
+      ...{ cpu: 64, memoryGiB: 1024, diskGiB: 10_000, snapshots: ['host'] },
+    }
   }
 
   welcome(): Promise<never> {

@@ -95,6 +95,50 @@ describe('a runner', () => {
   })
 })
 
+describe('a runner that is compared for longer than one is silent', () => {
+  /** It returns with much to remove, which takes its time: `during` that, time passes while it is looked. */
+  async function returning(during: (watching: RunnerLoss, id: string) => Promise<void>): Promise<string> {
+    world.startReplica()
+    const id = await world.withBackup('then')
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
+    const deleted = await world.started()
+    await world.lose()
+    await world.command(deleted, 'delete')
+    await world.pass(world.watch(), LOST_AFTER_MS)
+    const trap = world.runner.trap('remove', 'before')
+    const back = world.comeBack()
+    await trap.reached
+    await during(world.watch(), id)
+    trap.spring()
+    await back
+    return id
+  }
+
+  it('L1: is not lost meanwhile, so nothing there is recovered elsewhere', async () => {
+    const id = await returning(async (watching, reached) => {
+      for (let time = 0; time <= LOST_AFTER_MS + STEP_MS; time += STEP_MS) {
+        world.clock += STEP_MS
+        await world.untilHeard()
+        await watching.pass()
+      }
+      expect((await world.command(reached, 'recover'))?.outcome.kind).toBe('refused')
+    })
+    expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })
+    expect(
+      (await world.store.events(id)).filter(({ event }) => event === 'lost' || event === 'lostWithBackup'),
+    ).toHaveLength(1)
+  })
+
+  it('L3: leaves nothing lost, though that could not be written down', async () => {
+    const id = await returning(async (_watching, reached) => {
+      // As another replica does when the database was away for so long.
+      await world.database.sql`update sandboxes set lost = true, recoverable_to = 'archived' where id = ${reached}`
+    })
+    expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })
+  })
+})
+
 describe('what is on a lost runner', () => {
   it('L2, L3: is unknown, and goes on as it was when the runner returns', async () => {
     world.startReplica()
