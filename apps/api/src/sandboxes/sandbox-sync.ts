@@ -40,14 +40,17 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
 
   /**
    * From now on nothing of what it has is taken elsewhere, so that what is read afterwards stays true. Answers how many
-   * sandboxes were lost with it.
+   * of its sandboxes were lost with it. Those that it does not have any more stay lost (L3).
    */
-  async function reach(runner: ConnectedRunner): Promise<number> {
-    const ids = await store.lostOn(runner.id)
+  async function reach(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<number> {
+    const has = new Set(statuses.map(({ sandboxId }) => sandboxId))
+    const lost = await store.lostOn(runner.id)
+    const ids = lost.filter((id) => has.has(id))
     await eachOf(ids, MAX_CONCURRENT, async (id) => {
       await store.change({ id, event: 'reached', actor: { kind: 'runner' }, runnerId: runner.id, reason: RETURNED })
     })
-    if (ids.length > 0) log.warn({ runner: runner.name, sandboxes: ids.length }, 'a runner that was lost has returned')
+    const counts = { sandboxes: ids.length, missing: lost.length - ids.length }
+    if (lost.length > 0) log.warn({ runner: runner.name, ...counts }, 'a runner that was lost has returned')
     return ids.length
   }
 
@@ -107,13 +110,13 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
 
   return {
     async compare(runner, statuses) {
-      await reach(runner)
+      await reach(runner, statuses)
       await agree(runner, statuses)
     },
 
     async confirm(runner, statuses) {
       // L3: what was lost once more, while it could not be written that the runner was heard of, was settled as lost.
-      if ((await reach(runner)) > 0) await agree(runner, statuses)
+      if ((await reach(runner, statuses)) > 0) await agree(runner, statuses)
     },
 
     async changed(runner, { sandboxId, reason }) {

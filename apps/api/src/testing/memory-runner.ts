@@ -126,7 +126,8 @@ export class MemoryRunner implements RunnerClient {
   /** Of a fork. */
   private parent(id: string): MemorySandbox {
     const parent = this.sandboxes.get(id)
-    if (parent === undefined) throw new RunnerCallError(404, `there is no sandbox ${id} on this runner`)
+    if (parent === undefined)
+      throw new RunnerCallError(404, `there is no sandbox ${id} on this runner`, 'SANDBOX_NOT_FOUND')
     return parent
   }
 
@@ -247,7 +248,7 @@ export class MemoryRunner implements RunnerClient {
 
   get(id: string): MemorySandbox {
     const sandbox = this.sandboxes.get(id)
-    if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`)
+    if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`, 'SANDBOX_NOT_FOUND')
     return sandbox
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { RunnerLossWorld } from '../../testing/runner-loss-world.ts'
 import { createRunnerLossWorld, LOST_AFTER_MS, STEP_MS } from '../../testing/runner-loss-world.ts'
+import { until } from '../../testing/until.ts'
 import type { RunnerLoss } from './runner-loss.ts'
 
 let world: RunnerLossWorld
@@ -189,6 +190,20 @@ describe('what is on a lost runner', () => {
     expect(await world.read(id)).toMatchObject({ state: 'error', recoverableTo: 'stopped', errorReason, lost: false })
   })
 
+  it('L3: stays unknown when the runner returns without it, and is recovered there from its backup', async () => {
+    world.startReplica()
+    const id = await world.withBackup('then')
+    const bare = await world.stopped('files')
+    await world.lose()
+    world.runner.sandboxes.clear()
+    await world.comeBack()
+    expect(await world.shown(id)).toMatchObject({ state: 'stopped', lost: true, recoverableTo: 'archived' })
+    expect(await world.shown(bare)).toMatchObject({ state: 'stopped', lost: true, recoverableTo: null })
+    await world.command(id, 'recover', { runnerId: world.runnerId })
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id)).toMatchObject({ files: 'then', state: 'running' })
+  })
+
   it('L9: is gone for whoever deletes it, and removed there when the runner returns', async () => {
     world.startReplica()
     const deleted = await world.started()
@@ -234,6 +249,31 @@ describe('what is on a lost runner', () => {
     await world.comeBack()
     await world.untilSettled(id, 'archived')
   })
+})
+
+describe('what its runner does not have any more', () => {
+  it.each(['start', 'archive'] as const)(
+    'L2: is unknown once that is found out by %s, and recoverable where it has a backup',
+    async (command) => {
+      world.startReplica()
+      const id = await world.withBackup('then')
+      const bare = await world.stopped('files')
+      const there = new Map(world.runner.sandboxes)
+      world.runner.sandboxes.clear()
+      for (const each of [id, bare]) {
+        world.clock += 1
+        await world.command(each, command)
+        await until('it is found out', async () => (await world.read(each)).lost)
+      }
+      expect(await world.shown(id)).toMatchObject({ state: 'stopped', recoverableTo: 'archived' })
+      expect(await world.shown(bare)).toMatchObject({ state: 'stopped', recoverableTo: null })
+      // Its disk was not mounted.
+      for (const [each, sandbox] of there) world.runner.sandboxes.set(each, sandbox)
+      world.runners.delete(world.runnerId)
+      await world.comeBack()
+      for (const each of [id, bare]) await world.untilSettled(each, command === 'start' ? 'started' : 'archived')
+    },
+  )
 })
 
 describe('a runner that was removed', () => {
