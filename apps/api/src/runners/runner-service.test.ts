@@ -96,8 +96,8 @@ describe('a runner that connects', () => {
     expect((await world.call('POST', `/sandbox/${ended.id}/start`)).status).toBe(200)
     // Its files are gone, which no second try would change.
     const answer = await world.call('POST', `/sandbox/${lost.id}/start`)
-    expect([answer.status, (answer.body as ErrorBody).message]).toEqual([400, expect.stringContaining('not found')])
-    expect((await world.get(lost.id)).state).toBe('error')
+    expect([answer.status, (answer.body as ErrorBody).message]).toEqual([400, expect.stringContaining('files no more')])
+    expect((await world.get(lost.id)).state).toBe('unknown')
   })
 
   it('R9: deletes what was destroyed, stops what should not run, and leaves alone what is not its own', async () => {

@@ -4,6 +4,7 @@ import type { Logger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import type { RunnerClient } from './runner-client.ts'
 import { createRunnerClient, welcomeRunner } from './runner-client.ts'
+import { compareRunner } from './runner-comparison.ts'
 import type { Connection, RunnerStore } from './runner-store.ts'
 
 /** A runner says that it is alive every 10 s; after this much silence it is taken for lost. In milliseconds. */
@@ -13,6 +14,8 @@ export const SILENCE_LIMIT_MS = 35_000
 export interface RunnerObserver {
   /** Compares what a runner that has just connected really has with what it should have. */
   compare(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
+  /** Puts right what was written of a loss while it was compared; from now on the runner is not lost. */
+  confirm(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
   /** A sandbox changed though nobody asked. */
   changed(runner: ConnectedRunner, status: SandboxStatus): Promise<void>
   /** The same for what else it keeps; absent where nobody cares. */
@@ -55,19 +58,15 @@ export async function runSession(options: SessionOptions): Promise<void> {
   const connectionId = randomUUID()
   const connection = (): Connection => ({ runnerId: runner.id, connectionId, at: new Date(now()) })
   try {
-    await store.claim(connection())
+    if (!(await store.claim(connection()))) throw new Error('the runner was removed')
     // Events come first, so that nothing is missed between the list and them.
     const events = await connected.client.events()
-    const info = await connected.client.info()
-    await options.observer.compare(connected, await connected.client.list())
-    const { holdings } = options.observer
-    if (holdings !== undefined) await holdings.compareSnapshots(connected, await connected.client.snapshots.list())
-    await store.setInfo(connection(), info)
-    options.onReady(connected, info)
+    const { observer } = options
+    options.onReady(connected, await compareRunner({ runner: connected, connection, store, observer, log }))
     await welcomeRunner(peer)
     await follow(events, peer, async (event) => {
-      if (event.type === 'status') await options.observer.changed(connected, event.status)
-      else if (event.type === 'snapshot') await holdings?.snapshotChanged(connected, event.snapshot)
+      if (event.type === 'status') await observer.changed(connected, event.status)
+      else if (event.type === 'snapshot') await observer.holdings?.snapshotChanged(connected, event.snapshot)
       else if (!(await store.setSeen(connection())))
         peer.close('another connection speaks for this runner, or none may')
     })

@@ -3,6 +3,7 @@ import type { SQL } from 'drizzle-orm'
 import { and, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import type { PlacementCandidate } from './placement.ts'
+import type { RunnerRow } from './runner-table.ts'
 import { runners } from './runner-table.ts'
 
 export interface CandidateFilter {
@@ -27,8 +28,10 @@ export interface RunnerStore {
   /** Makes sure that a runner of this name exists with this token; returns its id. */
   ensure(runner: { name: string; tokenHash: string; region: string }): Promise<string>
   findByToken(tokenHash: string): Promise<{ id: string; name: string } | undefined>
-  /** Takes the runner over for a new connection, not yet seen as ready. From now on it is not lost. */
-  claim(connection: Connection): Promise<void>
+  /** Takes the runner over for a new connection, not yet seen as ready. From now on it is not lost. False for a removed one. */
+  claim(connection: Connection): Promise<boolean>
+  /** It is not lost, though it may not be seen as ready yet. False for a connection that speaks for the runner no more. */
+  setHeard(connection: Connection): Promise<boolean>
   /** What the runner said of itself; from now on it is a candidate. */
   setInfo(connection: Connection, info: RunnerInfo): Promise<void>
   /** False for a connection that speaks for the runner no more. */
@@ -60,8 +63,14 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
       return row
     },
     async claim({ runnerId, connectionId, at }) {
-      await db.update(runners).set({ connectionId, lastSeenAt: null, heardAt: at }).where(eq(runners.id, runnerId))
+      const rows = await db
+        .update(runners)
+        .set({ connectionId, lastSeenAt: null, heardAt: at })
+        .where(and(eq(runners.id, runnerId), isNull(runners.removedAt)))
+        .returning({ id: runners.id })
+      return rows.length > 0
     },
+    setHeard: (connection) => write(db, connection, { heardAt: connection.at }),
     async setInfo(connection, info) {
       const { version, driver, runtime, limitations, snapshots, cpu } = info
       const size = { cpu, memoryGib: info.memoryGiB, diskGib: info.diskGiB }
@@ -81,19 +90,21 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
         })
         .where(spokenForBy(connection))
     },
-    async setSeen(connection) {
-      const rows = await db
-        .update(runners)
-        .set({ lastSeenAt: connection.at, heardAt: connection.at })
-        .where(spokenForBy(connection))
-        .returning({ id: runners.id })
-      return rows.length > 0
-    },
+    setSeen: (connection) => write(db, connection, { lastSeenAt: connection.at, heardAt: connection.at }),
     async setGone(connection) {
       await db.update(runners).set({ connectionId: null, lastSeenAt: null }).where(spokenForBy(connection))
     },
     lockCandidates,
   }
+}
+
+async function write(
+  db: Queryable,
+  connection: Connection,
+  columns: Partial<Pick<RunnerRow, 'heardAt' | 'lastSeenAt'>>,
+): Promise<boolean> {
+  const rows = await db.update(runners).set(columns).where(spokenForBy(connection)).returning({ id: runners.id })
+  return rows.length > 0
 }
 
 function spokenForBy({ runnerId, connectionId }: Connection): SQL | undefined {
@@ -118,6 +129,7 @@ async function lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<P
     .where(
       and(
         gt(runners.lastSeenAt, filter.seenAfter),
+        isNull(runners.removedAt),
         filter.region === undefined ? undefined : eq(runners.region, filter.region),
         filter.class === undefined ? undefined : takesNew(filter.class),
         filter.id === undefined ? undefined : eq(runners.id, filter.id),

@@ -61,8 +61,9 @@ function isLost(row: SandboxRow): boolean {
 /** L4: whoever recovers it knows what they lose. */
 function lossReason({ recoverableTo, backupCreatedAt }: SandboxRow): string {
   if (recoverableTo === null || backupCreatedAt === null) {
-    return 'Its runner is lost, and there is no backup of its files'
+    return 'Its runner is lost, or has its files no more, and there is no backup of them'
   }
   const since = backupCreatedAt.toISOString()
-  return `Its runner is lost. Recovering it brings back the files of its backup of ${since}; what changed since is lost`
+  const what = 'Its runner is lost, or has its files no more'
+  return `${what}. Recovering it brings back the files of its backup of ${since}; what changed since is lost`
 }

@@ -21,7 +21,7 @@ import type { LeasedWork, SandboxLeaseStore } from './sandbox-lease-store.ts'
 import { createToolboxToken, hashToken, statusOn, takeStep } from './sandbox-steps.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
-import { reasonOf, verdictOn } from './step-failure.ts'
+import { isMissing, reasonOf, verdictOn } from './step-failure.ts'
 
 /** Bounds of reconciliation; times in milliseconds. */
 export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
@@ -291,6 +291,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     const earlier = drive.isMoving ? 0 : row.attempts
     const attempts = earlier + 1
     log.warn({ err: error, sandboxId: row.id, step, attempt: attempts }, 'a step failed')
+    if (isMissing(error, step)) return await this.lose(row, error)
     const verdict = verdictOn(error)
     if (verdict === 'away') {
       await this.leases.release(row.id, this.loop.owner)
@@ -302,6 +303,17 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     await this.leases.postpone(row.id, this.loop.owner, { attempts, delayMs })
     this.loop.wakeAfter(delayMs)
     return undefined
+  }
+
+  /** Its runner may have been given another disk for a while, so its files are neither given up nor taken for removed. */
+  private async lose(row: SandboxRow, error: unknown): Promise<SandboxRow | undefined> {
+    this.options.tunnels.disconnect(row.id, 'its runner does not have it')
+    const result = await this.options.store.change({
+      ...{ id: row.id, actor: { kind: 'reconciler' }, leaseOwner: this.loop.owner },
+      event: ({ backupId }) => (backupId === null ? 'lost' : 'lostWithBackup'),
+      reason: error instanceof Error ? error.message : String(error),
+    })
+    return result?.row
   }
 
   /** Whether what could not be launched is there, and so has failed to start. Where nobody can say, it has failed to be made. */

@@ -26,9 +26,9 @@ export interface SandboxRoomOptions {
 export interface SandboxRoom {
   /** For a new one of an organization that the transaction has locked: answers its runner. */
   forNew(tx: Queryable, organization: OrganizationRow, wanted: Wanted): Promise<string>
-  /** For the start of one that does not run; one that is on no runner, or on a lost one, gets another. */
+  /** For the start of one that does not run; one that is on no runner, or was lost, gets another, or the same where that is there. */
   forStart(tx: Queryable, row: SandboxRow): Promise<SandboxColumns | undefined>
-  /** For one that is to be elsewhere, of whatever it is counted already: answers that runner. */
+  /** For one that is to be on another runner than a lost one, of whatever it is counted already: answers that runner. */
   elsewhere(tx: Queryable, row: SandboxRow): Promise<string>
   /** For one in error that shall count again without running. */
   forRecovery(tx: Queryable, row: SandboxRow): Promise<undefined>
@@ -50,7 +50,7 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
     quotas.checkSandbox(tx, organizationId, { ...demand, usage: () => store.organizationUsage(tx, organizationId) })
 
   /** What has the snapshot comes before what it would have to be brought to. */
-  async function place(tx: Queryable, wanted: Wanted, except: string | null = null): Promise<string> {
+  async function place(tx: Queryable, wanted: Wanted): Promise<string> {
     const { target, places, class: size, ...need } = wanted
     const { holders, canTravel, only } = places
     // Sent together: what is counted is counted once the runners are locked all the same.
@@ -58,7 +58,7 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
       runners.lockCandidates(tx, { region: target, class: size }),
       store.usage(tx, { region: target }),
     ])
-    const candidates = all.filter(({ id }) => id !== except && (only === undefined || id === only))
+    const candidates = all.filter(({ id }) => only === undefined || id === only)
     const having = candidates.filter(({ id }) => holders.includes(id))
     const among = (some: typeof candidates) => pickRunner({ candidates: some, usage, need, random: Math.random })
     const runnerId = among(having) ?? (canTravel ? among(candidates) : undefined)
@@ -79,7 +79,7 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
     const places = await placesOf(tx, row)
     // What waits for its snapshot to come can wait for it elsewhere.
     const canTravel = places.canTravel || row.state === 'pulling_snapshot'
-    return await place(tx, { ...row, places: { ...places, canTravel } }, row.runnerId)
+    return await place(tx, { ...row, places: { ...places, canTravel } })
   }
 
   return {

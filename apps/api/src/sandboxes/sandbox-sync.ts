@@ -38,13 +38,20 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     if (result?.outcome.kind === 'changed') log.info({ sandboxId: id, reason }, 'a sandbox ended by itself')
   }
 
-  /** From now on nothing of what it has is taken elsewhere, so that what is read afterwards stays true. */
-  async function reach(runner: ConnectedRunner): Promise<void> {
-    const ids = await store.lostOn(runner.id)
+  /**
+   * From now on nothing of what it has is taken elsewhere, so that what is read afterwards stays true. Answers how many
+   * of its sandboxes were lost with it. Those that it does not have any more stay lost (L3).
+   */
+  async function reach(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<number> {
+    const has = new Set(statuses.map(({ sandboxId }) => sandboxId))
+    const lost = await store.lostOn(runner.id)
+    const ids = lost.filter((id) => has.has(id))
     await eachOf(ids, MAX_CONCURRENT, async (id) => {
       await store.change({ id, event: 'reached', actor: { kind: 'runner' }, runnerId: runner.id, reason: RETURNED })
     })
-    if (ids.length > 0) log.warn({ runner: runner.name, sandboxes: ids.length }, 'a runner that was lost has returned')
+    const counts = { sandboxes: ids.length, missing: lost.length - ids.length }
+    if (lost.length > 0) log.warn({ runner: runner.name, ...counts }, 'a runner that was lost has returned')
+    return ids.length
   }
 
   async function readFound(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<Found[]> {
@@ -89,22 +96,27 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     return deleted
   }
 
+  async function agree(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<void> {
+    const deleted = await settleAll(runner, await readFound(runner, statuses))
+    const left = statuses.map(({ sandboxId }) => sandboxId).filter((id) => isUuid(id) && !deleted.has(id))
+    await clearFormer(db, runner.id, { left, at: new Date(now()) })
+    const byStatus = new Map(statuses.map((status) => [status.sandboxId, status]))
+    for (const id of await store.startedOn(runner.id)) {
+      const status = byStatus.get(id)
+      if (status?.state === 'running') continue
+      await ended(runner, id, status?.reason ?? (status === undefined ? NOT_FOUND : 'ended while its runner was away'))
+    }
+  }
+
   return {
     async compare(runner, statuses) {
-      await reach(runner)
-      const deleted = await settleAll(runner, await readFound(runner, statuses))
-      const left = statuses.map(({ sandboxId }) => sandboxId).filter((id) => isUuid(id) && !deleted.has(id))
-      await clearFormer(db, runner.id, { left, at: new Date(now()) })
-      const byStatus = new Map(statuses.map((status) => [status.sandboxId, status]))
-      for (const id of await store.startedOn(runner.id)) {
-        const status = byStatus.get(id)
-        if (status?.state === 'running') continue
-        await ended(
-          runner,
-          id,
-          status?.reason ?? (status === undefined ? NOT_FOUND : 'ended while its runner was away'),
-        )
-      }
+      await reach(runner, statuses)
+      await agree(runner, statuses)
+    },
+
+    async confirm(runner, statuses) {
+      // L3: what was lost once more, while it could not be written that the runner was heard of, was settled as lost.
+      if ((await reach(runner, statuses)) > 0) await agree(runner, statuses)
     },
 
     async changed(runner, { sandboxId, reason }) {

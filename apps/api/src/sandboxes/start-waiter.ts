@@ -41,7 +41,10 @@ function started(row: SandboxRow | undefined): SandboxRow {
   if (shown === 'error')
     throw new AppError('SANDBOX_START_FAILED', row?.errorReason ?? 'The sandbox could not be started')
   if (shown === 'unknown')
-    throw new AppError('SANDBOX_START_FAILED', 'The sandbox cannot be reached: its runner is lost')
+    throw new AppError(
+      'SANDBOX_START_FAILED',
+      'The sandbox cannot be reached: its runner is lost, or has its files no more',
+    )
   throw new AppError('SANDBOX_START_FAILED', `The sandbox is ${shown}, so it did not become started`)
 }
 

@@ -18,6 +18,14 @@ export function verdictOn(error: unknown): Verdict {
   return error instanceof BackupDamagedError ? 'permanent' : 'passing'
 }
 
+/** Steps for what has its files on its runner. */
+const ON_FILES: ReadonlySet<SandboxStep> = new Set(['start', 'stop', 'resize', 'archive'])
+
+/** Whether a step failed because its runner does not have the sandbox, whose files should be there. */
+export function isMissing(error: unknown, step: SandboxStep): boolean {
+  return error instanceof RunnerCallError && error.code === 'SANDBOX_NOT_FOUND' && ON_FILES.has(step)
+}
+
 function isRefusal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429
 }

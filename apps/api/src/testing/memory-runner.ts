@@ -4,6 +4,7 @@ import type {
   LaunchSandbox,
   NetworkRules,
   ResizeSandbox,
+  RunnerInfo,
   SandboxSpec,
   SandboxStatus,
   StagedArchive,
@@ -90,8 +91,11 @@ export class MemoryRunner implements RunnerClient {
     for (let i = 0; i < times; i++) this.failures.push({ verb, error })
   }
 
-  info(): Promise<never> {
-    return Promise.reject(new Error('nobody asks'))
+  async info(): Promise<RunnerInfo> {
+    return {
+      ...{ version: '0.0.0', driver: 'memory', runtime: 'none', limitations: [] },
+      ...{ cpu: 64, memoryGiB: 1024, diskGiB: 10_000, snapshots: ['host'] },
+    }
   }
 
   welcome(): Promise<never> {
@@ -122,7 +126,8 @@ export class MemoryRunner implements RunnerClient {
   /** Of a fork. */
   private parent(id: string): MemorySandbox {
     const parent = this.sandboxes.get(id)
-    if (parent === undefined) throw new RunnerCallError(404, `there is no sandbox ${id} on this runner`)
+    if (parent === undefined)
+      throw new RunnerCallError(404, `there is no sandbox ${id} on this runner`, 'SANDBOX_NOT_FOUND')
     return parent
   }
 
@@ -244,7 +249,7 @@ export class MemoryRunner implements RunnerClient {
 
   get(id: string): MemorySandbox {
     const sandbox = this.sandboxes.get(id)
-    if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`)
+    if (sandbox === undefined) throw new RunnerCallError(404, `Sandbox ${id} not found`, 'SANDBOX_NOT_FOUND')
     return sandbox
   }
 

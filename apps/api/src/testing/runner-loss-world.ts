@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
+import { compareRunner } from '../runners/runner-comparison.ts'
 import type { ConnectedRunner } from '../runners/runner-session.ts'
 import { createRunnerStore } from '../runners/runner-store.ts'
 import type { RunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
@@ -25,7 +26,7 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   otherId: string | undefined
   /** The runner says that it is alive. */
   hear(): Promise<void>
-  /** As its session does up to its comparison. */
+  /** It is there, and has been compared. */
   connect(): Promise<void>
   disconnect(): Promise<void>
   /** Looks for lost runners when it is told to. */
@@ -36,6 +37,8 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   lose(trap?: Trap): Promise<void>
   /** The runner is back, with all that it has, and is compared. */
   comeBack(): Promise<void>
+  /** Resolves when it is written down that the runner is heard of at this time of the clock. */
+  untilHeard(): Promise<void>
   /** A stopped sandbox whose files are in a backup. */
   withBackup(files: string): Promise<string>
   shown(id: string): Promise<Record<string, unknown>>
@@ -88,11 +91,17 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
       await world.pass(world.watch(), LOST_AFTER_MS + STEP_MS)
     },
     async comeBack() {
-      await world.connect()
+      connectionId = randomUUID()
+      await runners.claim(connection())
       const connected = { id: runnerId, name: 'r', client: runner } as unknown as ConnectedRunner
-      await sync.compare(connected, await runner.list())
+      await compareRunner({ runner: connected, connection, store: runners, observer: sync, log, heardEveryMs: 1 })
       world.runners.set(runnerId, runner)
     },
+    untilHeard: () =>
+      until('the runner is heard of', async () => {
+        const at = new Date(clock).toISOString()
+        return (await database.sql`select 1 from runners where id = ${runnerId} and heard_at >= ${at}`).length > 0
+      }),
     async withBackup(files) {
       const id = await world.stopped(files)
       await backups.request(id, world.organizationId)

@@ -90,7 +90,7 @@ describe('a sandbox whose runner is lost', () => {
     await lose()
     expect(await world.get(id)).toMatchObject({
       ...{ state: 'unknown', desiredState: 'started', recoverable: false },
-      errorReason: 'Its runner is lost, and there is no backup of its files',
+      errorReason: 'Its runner is lost, or has its files no more, and there is no backup of them',
     })
     const listed = await world.call('GET', '/sandbox/paginated?states=unknown')
     expect((listed.body as { items: Sandbox[] }).items.map((item) => item.id)).toEqual([id])
@@ -154,6 +154,38 @@ describe('a sandbox whose runner is lost', () => {
     expect((await world.call('POST', `/sandbox/${id}/recover?skipStart=true`)).body).toMatchObject({
       state: 'archived',
     })
+  })
+})
+
+describe('a sandbox whose runner does not have it any more', () => {
+  it('L5: is recovered from its backup, on that runner if there is no other, and not while the runner has it', async () => {
+    const { id } = await withBackup('then')
+    const bare = await world.create()
+    await lose()
+    const old = world.runner.get(id)
+    for (const sandbox of world.runner.sandboxes.values()) sandbox.toolbox?.close('its host is installed anew')
+    world.runner.sandboxes.clear()
+    await world.runner.connect()
+    await world.untilRunnerReady()
+    expect(await world.get(id)).toMatchObject({ state: 'unknown', recoverable: true })
+    expect(await world.get(bare.id)).toMatchObject({ state: 'unknown', recoverable: false })
+    world.runner.sandboxes.set(id, old)
+    expect(await refusal('POST', `/sandbox/${id}/recover`)).toEqual([400, expect.stringContaining('returning')])
+    world.runner.sandboxes.clear()
+    expect((await world.call('POST', `/sandbox/${id}/recover`)).body).toMatchObject({ state: 'restoring' })
+    await world.untilState(id, 'started')
+    expect(world.runner.get(id).files.toString()).toBe('then')
+    expect((await world.call('DELETE', `/sandbox/${bare.id}`)).status).toBe(200)
+    await world.untilState(bare.id, 'destroyed')
+  })
+
+  it('L2: is unknown once a start finds that out', async () => {
+    const { id } = await world.create()
+    await world.call('POST', `/sandbox/${id}/stop`)
+    await world.untilState(id, 'stopped')
+    world.runner.sandboxes.clear()
+    expect(await refusal('POST', `/sandbox/${id}/start`)).toEqual([400, expect.stringContaining('files no more')])
+    expect(await world.get(id)).toMatchObject({ state: 'unknown', recoverable: false })
   })
 })
 

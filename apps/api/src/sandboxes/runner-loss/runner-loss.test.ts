@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { RunnerLossWorld } from '../../testing/runner-loss-world.ts'
 import { createRunnerLossWorld, LOST_AFTER_MS, STEP_MS } from '../../testing/runner-loss-world.ts'
+import { until } from '../../testing/until.ts'
 import type { RunnerLoss } from './runner-loss.ts'
 
 let world: RunnerLossWorld
@@ -95,6 +96,50 @@ describe('a runner', () => {
   })
 })
 
+describe('a runner that is compared for longer than one is silent', () => {
+  /** It returns with much to remove, which takes its time: `during` that, time passes while it is looked. */
+  async function returning(during: (watching: RunnerLoss, id: string) => Promise<void>): Promise<string> {
+    world.startReplica()
+    const id = await world.withBackup('then')
+    await world.command(id, 'start')
+    await world.untilSettled(id, 'started')
+    const deleted = await world.started()
+    await world.lose()
+    await world.command(deleted, 'delete')
+    await world.pass(world.watch(), LOST_AFTER_MS)
+    const trap = world.runner.trap('remove', 'before')
+    const back = world.comeBack()
+    await trap.reached
+    await during(world.watch(), id)
+    trap.spring()
+    await back
+    return id
+  }
+
+  it('L1: is not lost meanwhile, so nothing there is recovered elsewhere', async () => {
+    const id = await returning(async (watching, reached) => {
+      for (let time = 0; time <= LOST_AFTER_MS + STEP_MS; time += STEP_MS) {
+        world.clock += STEP_MS
+        await world.untilHeard()
+        await watching.pass()
+      }
+      expect((await world.command(reached, 'recover'))?.outcome.kind).toBe('refused')
+    })
+    expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })
+    expect(
+      (await world.store.events(id)).filter(({ event }) => event === 'lost' || event === 'lostWithBackup'),
+    ).toHaveLength(1)
+  })
+
+  it('L3: leaves nothing lost, though that could not be written down', async () => {
+    const id = await returning(async (_watching, reached) => {
+      // As another replica does when the database was away for so long.
+      await world.database.sql`update sandboxes set lost = true, recoverable_to = 'archived' where id = ${reached}`
+    })
+    expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })
+  })
+})
+
 describe('what is on a lost runner', () => {
   it('L2, L3: is unknown, and goes on as it was when the runner returns', async () => {
     world.startReplica()
@@ -145,6 +190,20 @@ describe('what is on a lost runner', () => {
     expect(await world.read(id)).toMatchObject({ state: 'error', recoverableTo: 'stopped', errorReason, lost: false })
   })
 
+  it('L3: stays unknown when the runner returns without it, and is recovered there from its backup', async () => {
+    world.startReplica()
+    const id = await world.withBackup('then')
+    const bare = await world.stopped('files')
+    await world.lose()
+    world.runner.sandboxes.clear()
+    await world.comeBack()
+    expect(await world.shown(id)).toMatchObject({ state: 'stopped', lost: true, recoverableTo: 'archived' })
+    expect(await world.shown(bare)).toMatchObject({ state: 'stopped', lost: true, recoverableTo: null })
+    await world.command(id, 'recover', { runnerId: world.runnerId })
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id)).toMatchObject({ files: 'then', state: 'running' })
+  })
+
   it('L9: is gone for whoever deletes it, and removed there when the runner returns', async () => {
     world.startReplica()
     const deleted = await world.started()
@@ -190,6 +249,31 @@ describe('what is on a lost runner', () => {
     await world.comeBack()
     await world.untilSettled(id, 'archived')
   })
+})
+
+describe('what its runner does not have any more', () => {
+  it.each(['start', 'archive'] as const)(
+    'L2: is unknown once that is found out by %s, and recoverable where it has a backup',
+    async (command) => {
+      world.startReplica()
+      const id = await world.withBackup('then')
+      const bare = await world.stopped('files')
+      const there = new Map(world.runner.sandboxes)
+      world.runner.sandboxes.clear()
+      for (const each of [id, bare]) {
+        world.clock += 1
+        await world.command(each, command)
+        await until('it is found out', async () => (await world.read(each)).lost)
+      }
+      expect(await world.shown(id)).toMatchObject({ state: 'stopped', recoverableTo: 'archived' })
+      expect(await world.shown(bare)).toMatchObject({ state: 'stopped', recoverableTo: null })
+      // Its disk was not mounted.
+      for (const [each, sandbox] of there) world.runner.sandboxes.set(each, sandbox)
+      world.runners.delete(world.runnerId)
+      await world.comeBack()
+      for (const each of [id, bare]) await world.untilSettled(each, command === 'start' ? 'started' : 'archived')
+    },
+  )
 })
 
 describe('a runner that was removed', () => {

@@ -11,15 +11,19 @@ import { sandboxNotFound } from '../sandbox-commands.ts'
 import type { SandboxFacts } from '../sandbox-dto.ts'
 import { toFacts } from '../sandbox-dto.ts'
 import type { SandboxRoom } from '../sandbox-room.ts'
+import { statusOn } from '../sandbox-steps.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import type { StateWaiter } from '../state-waiter.ts'
 import { planNetworkChange } from './network-settings.ts'
 import { planResize } from './resize-rules.ts'
 
+/** What a runner is given to say whether it has a sandbox, in milliseconds. */
+const STATUS_WAIT_MS = 5_000
+
 export interface SandboxOperationsOptions {
   commands: SandboxCommands
   room: SandboxRoom
-  runners: Pick<RunnerService, 'lockLost'>
+  runners: Pick<RunnerService, 'lockLost' | 'client'>
   backups: Pick<BackupStore, 'request'>
   /** Somebody is to look for backups to make. */
   wakeBackups: () => void
@@ -61,13 +65,31 @@ export function createSandboxOperations(options: SandboxOperationsOptions): Sand
     return toFacts(await commands.give(caller, idOrName, { event: 'resize', before }))
   }
 
-  /** L5: nothing is taken from a runner that has just been heard of. */
-  function afterLoss(before: NonNullable<Command['before']>): NonNullable<Command['before']> {
-    return async (tx, row) => {
-      if (row.lost && row.runnerId !== null && !(await runners.lockLost(tx, row.runnerId))) {
+  /** The runner of a lost sandbox, where it is there and says that it does not have it. */
+  async function runnerWithout({ id, runnerId, lost }: SandboxRow): Promise<string | undefined> {
+    const runner = lost && runnerId !== null ? runners.client(runnerId) : undefined
+    if (runner === undefined || runnerId === null) return undefined
+    try {
+      const status = await statusOn(runner, id, AbortSignal.timeout(STATUS_WAIT_MS))
+      return status === undefined ? runnerId : undefined
+    } catch {
+      // Nobody knows.
+      return undefined
+    }
+  }
+
+  /** L5: nothing is taken from a runner that has just been heard of, unless it is not there. */
+  async function afterLoss(
+    row: SandboxRow,
+    before: NonNullable<Command['before']>,
+  ): Promise<NonNullable<Command['before']>> {
+    const without = await runnerWithout(row)
+    return async (tx, current) => {
+      const { lost, runnerId } = current
+      if (lost && runnerId !== null && runnerId !== without && !(await runners.lockLost(tx, runnerId))) {
         throw new AppError('SANDBOX_STATE_CONFLICT', 'Sandbox state change in progress: its runner is returning')
       }
-      return await before(tx, row)
+      return await before(tx, current)
     }
   }
 
@@ -91,11 +113,8 @@ export function createSandboxOperations(options: SandboxOperationsOptions): Sand
     },
 
     async recover(caller, idOrName, { start }) {
-      return toFacts(
-        start
-          ? await commands.give(caller, idOrName, { event: 'recover', before: afterLoss(room.forStart) })
-          : await commands.give(caller, idOrName, { event: 'recoverStopped', before: afterLoss(room.forRecovery) }),
-      )
+      const before = await afterLoss(await commands.find(caller, idOrName), start ? room.forStart : room.forRecovery)
+      return toFacts(await commands.give(caller, idOrName, { event: start ? 'recover' : 'recoverStopped', before }))
     },
 
     async setNetwork(caller, idOrName, { settings, signal }) {
