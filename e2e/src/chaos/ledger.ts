@@ -16,6 +16,13 @@ export interface KnownFile {
   flushed: boolean
 }
 
+/** What a sandbox has: processors, and GiB. */
+export interface Resources {
+  cpu: number
+  memory: number
+  disk: number
+}
+
 /**
  * What may be true of a sandbox. `asked`: nobody said that it was made. `there`: someone did. `leaving`: nobody said
  * that it is being deleted. `gone`: someone did.
@@ -33,6 +40,10 @@ export interface KnownSandbox {
   paths: number
   /** Its disk was filled and nobody said that it has room again. */
   isFull: boolean
+  /** As last heard. */
+  resources: Resources | undefined
+  /** What a change of them that was acknowledged makes them, unless it fails, which shows as an error. */
+  resizedTo: Resources | undefined
 }
 
 /** Everything that was acknowledged, by all workers. */
@@ -64,6 +75,8 @@ export function createLedger(): Ledger {
           paths: source?.paths ?? 0,
           isFull: false,
           hasRun: false,
+          resources: undefined,
+          resizedTo: undefined,
         },
         files: new Map(copies.map((file) => [file.path, file])),
       }

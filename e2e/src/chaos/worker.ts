@@ -2,7 +2,7 @@ import type { ApiClient } from './api-client.ts'
 import { jsonOf } from './api-client.ts'
 import type { Chance } from './chance.ts'
 import { FULL_SANDBOX } from './fault-kinds.ts'
-import type { KnownSandbox, Ledger } from './ledger.ts'
+import type { KnownSandbox, Ledger, Resources } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SandboxCalls } from './sandbox-calls.ts'
 import { adopt, FILE_SIZES, writableFile } from './sandbox-calls.ts'
@@ -16,6 +16,10 @@ const LOOK_EVERY_MS = 300
 const PATIENCE_MS = 15_000
 /** Before the next call when the API is not there. */
 const PAUSE_MS = 200
+
+/** What a sandbox may become: processors, and GiB. */
+const MAX_RESOURCES: Resources = { cpu: 3, memory: 2, disk: 5 }
+const ON_ITS_WAY = ['starting', 'stopping', 'archiving', 'restoring', 'creating', 'resizing']
 
 export interface WorkerOptions {
   number: number
@@ -111,11 +115,15 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
+    { weight: 4, states: started, run: (sandbox) => grow(options, sandbox, ['cpu', 'memory']) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => grow(options, sandbox, ['disk']) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => calls.resize(sandbox, { cpu: chance.integer(1, 2) }) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => calls.resize(sandbox, { memory: chance.integer(1, 2) }) },
     { weight: 20, states: ['error'], run: command('recover') },
     { weight: 3, states: ['started', 'stopped', 'archived', 'error'], run: (sandbox) => calls.delete(sandbox) },
     // Deleted whatever it is doing, seldom: deletions cut short what is under way.
-    { weight: 1, states: ['starting', 'stopping', 'archiving', 'restoring', 'creating'], run: calls.delete },
-    { weight: 9, states: ['starting', 'stopping', 'archiving', 'restoring', 'creating'], run: calls.look },
+    { weight: 1, states: ON_ITS_WAY, run: calls.delete },
+    { weight: 9, states: ON_ITS_WAY, run: calls.look },
   ]
 }
 
@@ -173,6 +181,13 @@ async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSa
   if (made !== undefined) adopt(fresh, made)
   else await calls.look(fresh)
   if (fresh.existence === 'there') own.push(fresh)
+}
+
+/** One more of something that may be more. */
+async function grow({ calls, chance }: WorkerOptions, sandbox: KnownSandbox, what: (keyof Resources)[]): Promise<void> {
+  const kind = chance.pick(what)
+  const now = sandbox.resources?.[kind] ?? MAX_RESOURCES[kind]
+  if (now < MAX_RESOURCES[kind]) await calls.resize(sandbox, { [kind]: now + 1 })
 }
 
 /** Looks until the sandbox does nothing any more, or patience is over. */
