@@ -29,6 +29,8 @@ export interface Resources {
  */
 export interface KnownSandbox {
   readonly name: string
+  /** What its commands find in a variable: the name, of a fork that of the sandbox it began as. */
+  readonly mark: string
   id: string | undefined
   existence: 'asked' | 'there' | 'leaving' | 'gone'
   /** As last heard. */
@@ -50,11 +52,13 @@ export interface KnownSandbox {
 export interface Ledger {
   readonly sandboxes: readonly KnownSandbox[]
   /** Notes a sandbox before it is asked for: one with the files of another, where it is made from that. */
-  add(name: string, source?: Pick<KnownSandbox, 'files' | 'paths'>): KnownSandbox
+  add(name: string, source?: Pick<KnownSandbox, 'files' | 'paths' | 'mark'>): KnownSandbox
   /** Forgets what was not flushed: a disk without room may have lost it, as on any Linux machine. */
   loseUnflushed(): void
   /** How often that was; what is not flushed and was under way then is not to be relied on either. */
   readonly losses: number
+  /** What was in the first sandbox that was looked into when it was new. */
+  firstSight: string | undefined
 }
 
 export function createLedger(): Ledger {
@@ -62,12 +66,14 @@ export function createLedger(): Ledger {
   let losses = 0
   return {
     sandboxes,
+    firstSight: undefined,
     add(name, source) {
       const files = [...(source?.files.values() ?? [])]
       const copies = files.map((file) => ({ ...file, possible: new Set(file.possible) }))
       const sandbox: KnownSandbox = {
         ...{
           name,
+          mark: source?.mark ?? name,
           id: undefined,
           existence: 'asked',
           state: 'unknown',

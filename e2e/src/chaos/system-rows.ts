@@ -17,6 +17,10 @@ export interface SandboxRow {
   cpu: number
   memoryGib: number
   diskGib: number
+  /** It waits in a warm pool, or waited until it ended, and is nobody's. */
+  isWarm: boolean
+  /** It was taken over, and its toolbox may not have heard of it. */
+  claimPending: boolean
 }
 
 export interface BackupRow {
@@ -54,7 +58,8 @@ export function readRows(dataDir: string): Promise<SystemRows> {
       select id, coalesce(name, id::text) as name, state, desired_state as "desiredState", runner_id as "runnerId",
         recoverable_to as "recoverableTo", error_reason as "errorReason", backup_id as "backupId",
         coalesce(lease_expires_at > now(), false) as "isLeased",
-        cpu, memory_gib as "memoryGib", disk_gib as "diskGib"
+        cpu, memory_gib as "memoryGib", disk_gib as "diskGib",
+        organization_id is null as "isWarm", coalesce(claim_pending, false) as "claimPending"
       from sandboxes`,
     backups: await tx<BackupRow[]>`
       select id, sandbox_id as "sandboxId", state, bytes::float8 as bytes, sha256,

@@ -19,6 +19,8 @@ const PAUSE_MS = 200
 
 /** What a sandbox may become: processors, and GiB. */
 const MAX_RESOURCES: Resources = { cpu: 3, memory: 2, disk: 5 }
+/** The variable that says which sandbox it is. */
+const MARK = 'CHAOS'
 const ON_ITS_WAY = ['starting', 'stopping', 'archiving', 'restoring', 'creating', 'resizing']
 
 export interface WorkerOptions {
@@ -73,15 +75,17 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
-async function create({ client, calls, ledger, number }: WorkerOptions, count: number): Promise<KnownSandbox> {
+async function create(options: WorkerOptions, count: number): Promise<KnownSandbox> {
+  const { client, calls, chance, ledger, number } = options
   const sandbox = ledger.add(`chaos-${number}-${count}-${ledger.sandboxes.length}`)
   const life = { autoStopInterval: 0, autoDeleteInterval: -1 }
-  const body = { name: sandbox.name, ...life }
+  const body = { name: sandbox.name, env: { [MARK]: sandbox.mark }, ...life }
   const outcome = await client.call('POST', '/sandbox', { operation: 'create', promised: 'start', body })
   const made = jsonOf(outcome)
   if (made !== undefined) adopt(sandbox, made)
   // Nobody said so, but it may be there.
   else await calls.look(sandbox)
+  if (sandbox.state === 'started' && chance.percent(50)) await lookAround(options, sandbox)
   return sandbox
 }
 
@@ -129,10 +133,24 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
 
 async function execute({ calls, chance, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   const word = `word-${chance.integer(0, 1_000_000)}`
-  const said = await calls.execute(sandbox, `echo ${word}`)
-  if (said !== undefined && said.trim() !== word)
-    tally.problem(`a command of ${sandbox.name} printed "${said}" for ${word}`)
+  const said = await calls.execute(sandbox, `sh -c 'echo ${word} $${MARK}'`)
+  const wanted = `${word} ${sandbox.mark}`
+  if (said !== undefined && said.trim() !== wanted)
+    tally.problem(`a command of ${sandbox.name} (${sandbox.id}) printed "${said}" for ${wanted}`)
   if (said === undefined) sandbox.state = 'unknown'
+}
+
+/** What is in a new sandbox, which must be the same whether it waited in a warm pool or not. */
+async function lookAround({ calls, ledger, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
+  const said = await calls.execute(sandbox, "sh -c 'ls -A ~ /tmp'")
+  if (said === undefined) {
+    sandbox.state = 'unknown'
+    return
+  }
+  ledger.firstSight ??= said
+  if (said !== ledger.firstSight) {
+    tally.problem(`${sandbox.name} (${sandbox.id}) began with "${said}", and the first with "${ledger.firstSight}"`)
+  }
 }
 
 async function checkOne({ calls, chance }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
