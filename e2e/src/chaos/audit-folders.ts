@@ -6,6 +6,8 @@ import type { SandboxRow, SystemRows } from './system-rows.ts'
 const SANDBOX_FILES = ['sandbox.json', 'disk.img']
 /** What archives are packed and unpacked with, for that time. */
 const HALF_DONE = /^draft|^scratch-|\.draft-/
+/** A runner that is away when a backup is forgotten keeps its archive for a day. That is seldom. */
+const MAX_KEPT_ARCHIVES = 2
 /** An archive that goes out or comes in, by the backup's id, and the facts about it. */
 const ARCHIVE = /^(?:out|in)-([0-9a-f-]{36})(?:\.json|\.unpacked)?$/
 
@@ -19,7 +21,7 @@ export function auditFolders(runner: string, rows: SystemRows): string[] {
   return [
     ...found.filter((id) => !wanted.has(id) && !allowed.has(id)).map((id) => `folder sandboxes/${id} has no owner`),
     ...[...wanted].filter((id) => !found.includes(id)).map((id) => `${id} has no folder on its runner`),
-    ...found.flatMap((id) => auditArchives(sandboxes, id, rows)),
+    ...auditArchives(sandboxes, rows),
     ...[...wanted]
       .filter((id) => found.includes(id))
       .flatMap((id) => missingFiles(join(sandboxes, id)).map((name) => `${id} has no ${name}`)),
@@ -32,11 +34,15 @@ export function auditFolders(runner: string, rows: SystemRows): string[] {
 }
 
 /** In a sandbox's folder of archives lies what is of one of its backups, whole. */
-function auditArchives(sandboxes: string, id: string, { backups }: SystemRows): string[] {
-  const own = backups.filter(({ sandboxId }) => sandboxId === id).map((backup) => backup.id)
-  return names(join(sandboxes, id, 'archives'))
-    .filter((name) => HALF_DONE.test(name) || !own.includes(ARCHIVE.exec(name)?.[1] ?? ''))
-    .map((name) => `left behind: sandboxes/${id}/archives/${name}`)
+function auditArchives(sandboxes: string, { backups }: SystemRows): string[] {
+  const known = new Set(backups.map(({ id, sandboxId }) => `${sandboxId} ${id}`))
+  const archives = names(sandboxes).flatMap((id) =>
+    names(join(sandboxes, id, 'archives')).map((name) => ({ id, name, path: `sandboxes/${id}/archives/${name}` })),
+  )
+  const isOf = ({ id, name }: { id: string; name: string }) => known.has(`${id} ${ARCHIVE.exec(name)?.[1]}`)
+  const halfDone = archives.filter(({ name }) => HALF_DONE.test(name))
+  const nobodys = archives.filter((archive) => !HALF_DONE.test(archive.name) && !isOf(archive))
+  return [...halfDone, ...(nobodys.length > MAX_KEPT_ARCHIVES ? nobodys : [])].map(({ path }) => `left behind: ${path}`)
 }
 
 function missingFiles(folder: string): string[] {

@@ -4,7 +4,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { ProcessFacts } from '@atoll/dev-env'
 import { descendantsOf, listProcesses } from '@atoll/dev-env'
-import { auditFolders } from './audit-folders.ts'
+import { auditFolders, hasFiles } from './audit-folders.ts'
+import { auditDiskSizes, auditLimits } from './audit-limits.ts'
 import { auditPool, linkedDisks } from './audit-pool.ts'
 import { names, readText } from './host-paths.ts'
 import type { SandboxRow, SystemRows } from './system-rows.ts'
@@ -24,7 +25,9 @@ const OF_A_FOLDER = /\/sandboxes\/([0-9a-f-]{36})\/disk\.img/
 export function auditHost(audit: HostAudit): string[] {
   const runner = join(audit.dataDir, 'runner')
   const instance = readFileSync(join(runner, 'instance-id'), 'utf8').trim()
-  const running = new Set(idsOf(audit.rows, ({ state }) => state === 'started'))
+  const isRunning = ({ state }: SandboxRow) => state === 'started'
+  const running = new Set(idsOf(audit.rows, isRunning))
+  const disks = { runnerPid: audit.victims.runner(), sandboxes: join(runner, 'sandboxes') }
   return [
     ...auditProcesses(audit, instance, running),
     ...compare('control group', cgroupsOf(instance), running),
@@ -33,7 +36,9 @@ export function auditHost(audit: HostAudit): string[] {
     ...auditMounts(audit.dataDir),
     ...auditDevices(instance, running.size),
     ...auditFolders(runner, audit.rows),
-    ...auditPool({ runnerPid: audit.victims.runner(), instance, sandboxes: join(runner, 'sandboxes') }),
+    ...auditPool({ ...disks, instance }),
+    ...auditLimits(instance, audit.rows.sandboxes.filter(isRunning)),
+    ...auditDiskSizes(disks, audit.rows.sandboxes.filter(hasFiles)),
   ]
 }
 

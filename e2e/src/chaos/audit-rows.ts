@@ -6,13 +6,16 @@ import { names } from './host-paths.ts'
 import type { Ledger } from './ledger.ts'
 import type { BackupRow, SandboxRow, SystemRows } from './system-rows.ts'
 
-/** Sandboxes against what was acknowledged: none is lost, none comes back, none is nobody's. One line for each fault. */
+/**
+ * Sandboxes against what was acknowledged: none is lost, none comes back, none is nobody's, and none waits in a warm pool
+ * that shall be empty. One line for each fault.
+ */
 export function auditAcknowledged({ sandboxes }: SystemRows, ledger: Ledger): string[] {
   const asked = new Map(ledger.sandboxes.map((sandbox) => [sandbox.name, sandbox]))
   const found = new Map(sandboxes.map((row) => [row.id, row]))
   return [
     ...sandboxes
-      .filter(({ name }) => !asked.has(name))
+      .filter(({ name, isWarm, state }) => !asked.has(name) && !(isWarm && state === 'destroyed'))
       .map(({ name, id, state }) => `${name} (${id}), which is ${state}, was asked for by nobody`),
     ...ledger.sandboxes.flatMap(({ name, id, existence }) => {
       const row = id === undefined ? undefined : found.get(id)

@@ -6,9 +6,13 @@ import type { Scene } from './scene.ts'
 import { settle } from './settle.ts'
 import { readRows } from './system-rows.ts'
 
+/** Between two tries, in milliseconds. */
+const LOOK_EVERY_MS = 250
+
 /** Lets the system come to rest, compares it with its rows, reads every file back, and judges the storm itself. */
 export async function auditEverything(scene: Scene): Promise<void> {
   const { tally, ledger, options } = scene
+  await empty(scene)
   await comeToRest(scene, 'settled after')
   scene.isCalm = true
   await compare(scene, 'after the storm')
@@ -21,17 +25,28 @@ export async function auditEverything(scene: Scene): Promise<void> {
 
 /** Deletes what the API lists, and compares again. */
 export async function deleteEverything(scene: Scene): Promise<void> {
-  const { calls, client, ledger } = scene
+  const { calls, client, ledger, pool, tally } = scene
   const listed = await client.call('GET', '/sandbox', { operation: 'list', promised: 'quick' })
   const ids = listed.kind === 'ok' ? (JSON.parse(listed.bytes.toString()) as { id: string; name: string }[]) : []
   for (const { id, name } of ids) {
     const known = ledger.sandboxes.find((sandbox) => sandbox.name === name)
     if (known !== undefined) await calls.delete(Object.assign(known, { id }))
   }
+  if (pool !== undefined && !(await pool.delete())) tally.problem('the warm pool cannot be deleted')
   await comeToRest(scene, 'deleted after')
   const when = 'after everything was deleted'
   await compare(scene, when)
-  for (const rest of auditGone(await readRows(scene.atoll.dataDir))) scene.tally.problem(`${when}: ${rest}`)
+  for (const rest of auditGone(await readRows(scene.atoll.dataDir))) tally.problem(`${when}: ${rest}`)
+}
+
+/** Leaves nothing in the warm pool, as soon as the system hears of it. */
+async function empty({ operator, options, pool, tally }: Scene): Promise<void> {
+  const giveUpAt = performance.now() + options.settleMs
+  while (pool !== undefined && !(await pool.resize(0))) {
+    if (performance.now() > giveUpAt) return tally.problem('the warm pool cannot be emptied')
+    await operator.look()
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
 }
 
 async function comeToRest({ atoll, operator, options, tally }: Scene, fact: string): Promise<void> {

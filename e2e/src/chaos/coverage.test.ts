@@ -4,7 +4,7 @@ import { FAULT_KINDS } from './fault-kinds.ts'
 
 const [SHORT_MS, LONG_MS] = [60_000, 600_000]
 const nothing = { faults: new Map<string, number>(), events: new Map<string, number>() }
-const events = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork']
+const events = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork', 'claim']
 const allEvents = new Map(events.map((event) => [event, 1]))
 
 it('names a fault and every event that a storm has not brought about', () => {

@@ -4,7 +4,7 @@ import type { Scene } from './scene.ts'
 import { readEventCounts } from './system-rows.ts'
 
 /** Events of sandboxes that every storm brings about: without one of them it shows nothing of what ends in it. */
-const NEEDED_EVENTS = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork'] as const
+const NEEDED_EVENTS = ['made', 'ready', 'halted', 'exited', 'saved', 'restored', 'removed', 'fork', 'claim'] as const
 /** A storm that is to be this long, in milliseconds, has every kind of fault. */
 const EVERY_KIND_FROM_MS = 5 * 60_000
 

@@ -16,12 +16,21 @@ export interface KnownFile {
   flushed: boolean
 }
 
+/** What a sandbox has: processors, and GiB. */
+export interface Resources {
+  cpu: number
+  memory: number
+  disk: number
+}
+
 /**
  * What may be true of a sandbox. `asked`: nobody said that it was made. `there`: someone did. `leaving`: nobody said
  * that it is being deleted. `gone`: someone did.
  */
 export interface KnownSandbox {
   readonly name: string
+  /** What its commands find in a variable: the name, of a fork that of the sandbox it began as. */
+  readonly mark: string
   id: string | undefined
   existence: 'asked' | 'there' | 'leaving' | 'gone'
   /** As last heard. */
@@ -33,17 +42,23 @@ export interface KnownSandbox {
   paths: number
   /** Its disk was filled and nobody said that it has room again. */
   isFull: boolean
+  /** As last heard. */
+  resources: Resources | undefined
+  /** What a change of them that was acknowledged makes them, unless it fails, which shows as an error. */
+  resizedTo: Resources | undefined
 }
 
 /** Everything that was acknowledged, by all workers. */
 export interface Ledger {
   readonly sandboxes: readonly KnownSandbox[]
   /** Notes a sandbox before it is asked for: one with the files of another, where it is made from that. */
-  add(name: string, source?: Pick<KnownSandbox, 'files' | 'paths'>): KnownSandbox
+  add(name: string, source?: Pick<KnownSandbox, 'files' | 'paths' | 'mark'>): KnownSandbox
   /** Forgets what was not flushed: a disk without room may have lost it, as on any Linux machine. */
   loseUnflushed(): void
   /** How often that was; what is not flushed and was under way then is not to be relied on either. */
   readonly losses: number
+  /** What was in the first sandbox that was looked into when it was new. */
+  firstSight: string | undefined
 }
 
 export function createLedger(): Ledger {
@@ -51,12 +66,14 @@ export function createLedger(): Ledger {
   let losses = 0
   return {
     sandboxes,
+    firstSight: undefined,
     add(name, source) {
       const files = [...(source?.files.values() ?? [])]
       const copies = files.map((file) => ({ ...file, possible: new Set(file.possible) }))
       const sandbox: KnownSandbox = {
         ...{
           name,
+          mark: source?.mark ?? name,
           id: undefined,
           existence: 'asked',
           state: 'unknown',
@@ -64,6 +81,8 @@ export function createLedger(): Ledger {
           paths: source?.paths ?? 0,
           isFull: false,
           hasRun: false,
+          resources: undefined,
+          resizedTo: undefined,
         },
         files: new Map(copies.map((file) => [file.path, file])),
       }

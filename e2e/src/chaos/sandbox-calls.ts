@@ -1,6 +1,6 @@
 import type { ApiClient, Outcome } from './api-client.ts'
 import { jsonOf } from './api-client.ts'
-import type { KnownFile, KnownSandbox, Ledger } from './ledger.ts'
+import type { KnownFile, KnownSandbox, Ledger, Resources } from './ledger.ts'
 import { ABSENT, contentFor, digestOf, freshFile, mustBeThere, noteContent } from './ledger.ts'
 import type { Tally } from './tally.ts'
 
@@ -15,6 +15,8 @@ export interface SandboxCalls {
   look(sandbox: KnownSandbox): Promise<string | undefined>
   /** A command of a life cycle below the sandbox's path. */
   command(sandbox: KnownSandbox, verb: string): Promise<Outcome>
+  /** Asks for other resources; what is not in `wanted` stays. */
+  resize(sandbox: KnownSandbox, wanted: Partial<Resources>): Promise<void>
   delete(sandbox: KnownSandbox): Promise<void>
   /** Runs a command and returns what it printed; undefined when nobody could say, or it failed. */
   execute(sandbox: KnownSandbox, command: string): Promise<string | undefined>
@@ -31,6 +33,9 @@ export function adopt(sandbox: KnownSandbox, found: Record<string, unknown>): vo
   sandbox.id = String(found['id'])
   sandbox.state = String(found['state'])
   sandbox.hasRun ||= sandbox.state === 'started'
+  const [cpu, memory, disk] = ['cpu', 'memory', 'disk'].map((name) => Number(found[name])) as [number, number, number]
+  sandbox.resources = { cpu, memory, disk }
+  if (sandbox.state === 'error') sandbox.resizedTo = undefined
   if (sandbox.existence === 'asked') sandbox.existence = 'there'
 }
 
@@ -57,6 +62,13 @@ function judge(tally: Tally, { sandbox, outcome, what }: { sandbox: KnownSandbox
   return outcome
 }
 
+/** Once nothing is on its way any more, a sandbox has what was acknowledged. */
+function auditResources(tally: Tally, { name, id, state, resources, resizedTo }: KnownSandbox): void {
+  if (resizedTo === undefined || (state !== 'started' && state !== 'stopped')) return
+  const [shown, wanted] = [JSON.stringify(resources), JSON.stringify(resizedTo)]
+  if (shown !== wanted) tally.problem(`${name} (${id}) is ${state} with ${shown}, and was resized to ${wanted}`)
+}
+
 async function runCommand({ client, tally }: SandboxCallsOptions, sandbox: KnownSandbox, command: string) {
   const body = { command, timeout: EXECUTE_TIMEOUT_S }
   const call = { operation: 'execute', promised: 'toolbox', body, extraMs: EXECUTE_TIMEOUT_S * 1000 } as const
@@ -64,7 +76,9 @@ async function runCommand({ client, tally }: SandboxCallsOptions, sandbox: Known
   return judge(tally, { sandbox, outcome, what: 'a command' })
 }
 
-function createLifeCalls(options: SandboxCallsOptions): Pick<SandboxCalls, 'look' | 'command' | 'delete' | 'execute'> {
+type LifeCalls = Pick<SandboxCalls, 'look' | 'command' | 'resize' | 'delete' | 'execute'>
+
+function createLifeCalls(options: SandboxCallsOptions): LifeCalls {
   const { client, tally } = options
   return {
     async look(sandbox) {
@@ -76,6 +90,7 @@ function createLifeCalls(options: SandboxCallsOptions): Pick<SandboxCalls, 'look
       if (sandbox.existence === 'there' && sandbox.state.startsWith('destroy')) {
         tally.problem(`${sandbox.name} (${sandbox.id}) is ${sandbox.state}, and nobody asked for it`)
       }
+      auditResources(tally, sandbox)
       return sandbox.state
     },
 
@@ -85,6 +100,15 @@ function createLifeCalls(options: SandboxCallsOptions): Pick<SandboxCalls, 'look
       // What it is now is anyone's guess until the next look.
       sandbox.state = 'unknown'
       return judge(tally, { sandbox, outcome, what: verb })
+    },
+
+    async resize(sandbox, wanted) {
+      const call = { operation: 'resize', promised: 'quick', body: wanted } as const
+      const outcome = await client.call('POST', `/sandbox/${sandbox.id}/resize`, call)
+      sandbox.state = 'unknown'
+      judge(tally, { sandbox, outcome, what: 'resize' })
+      if (outcome.kind === 'refused' || sandbox.resources === undefined) return
+      sandbox.resizedTo = outcome.kind === 'ok' ? { ...sandbox.resources, ...wanted } : undefined
     },
 
     async delete(sandbox) {

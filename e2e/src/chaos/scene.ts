@@ -14,6 +14,7 @@ import { createSandboxCalls } from './sandbox-calls.ts'
 import type { Tally } from './tally.ts'
 import type { Victims } from './victims.ts'
 import { createVictims } from './victims.ts'
+import type { WarmPool } from './warm-pool.ts'
 
 /** Everything that the parts of a run share. */
 export interface Scene {
@@ -27,6 +28,8 @@ export interface Scene {
   client: ApiClient
   ledger: Ledger
   calls: SandboxCalls
+  /** There from the storm on. */
+  pool: WarmPool | undefined
   /** From here on a call that fails is a problem. */
   isCalm: boolean
 }
@@ -46,6 +49,7 @@ export function createScene(
     operator: createOperator(atoll, { victims, tally, say: options.say }),
     ledger,
     calls: createSandboxCalls({ client, ledger, tally }),
+    pool: undefined,
     isCalm: false,
   }
   return scene

@@ -62,6 +62,12 @@ function restlessIn({ sandboxes, backups }: SystemRows): string | undefined {
         ({ state, desiredState, isLeased }) => (state !== desiredState && !isGivenUp(state, desiredState)) || isLeased,
       )
       .map(({ name, id, state, desiredState }) => `${name} (${id}) is ${state} and shall be ${desiredState}`),
+    ...sandboxes
+      .filter(({ isWarm, state, claimPending }) => claimPending || (isWarm && state !== 'destroyed'))
+      .map(
+        ({ id, state, isWarm }) =>
+          `${id}, which is ${state}, ${isWarm ? 'waits in a pool' : 'was not told that it was taken over'}`,
+      ),
     ...backups.filter((backup) => !isAtRest(backup)).map(({ id, state }) => `backup ${id} is ${state}`),
   ]
   return restless.length === 0 ? undefined : restless.join('; ')

@@ -14,6 +14,13 @@ export interface SandboxRow {
   errorReason: string | null
   backupId: string | null
   isLeased: boolean
+  cpu: number
+  memoryGib: number
+  diskGib: number
+  /** It waits in a warm pool, or waited until it ended, and is nobody's. */
+  isWarm: boolean
+  /** It was taken over, and its toolbox may not have heard of it. */
+  claimPending: boolean
 }
 
 export interface BackupRow {
@@ -52,7 +59,9 @@ export function readRows(dataDir: string): Promise<SystemRows> {
     sandboxes: await tx<SandboxRow[]>`
       select id, coalesce(name, id::text) as name, state, desired_state as "desiredState", runner_id as "runnerId",
         recoverable_to as "recoverableTo", error_reason as "errorReason", backup_id as "backupId",
-        coalesce(lease_expires_at > now(), false) as "isLeased"
+        coalesce(lease_expires_at > now(), false) as "isLeased",
+        cpu, memory_gib as "memoryGib", disk_gib as "diskGib",
+        organization_id is null as "isWarm", coalesce(claim_pending, false) as "claimPending"
       from sandboxes`,
     backups: await tx<BackupRow[]>`
       select id, sandbox_id as "sandboxId", state, bytes::float8 as bytes, sha256,

@@ -2,7 +2,7 @@ import type { ApiClient } from './api-client.ts'
 import { jsonOf } from './api-client.ts'
 import type { Chance } from './chance.ts'
 import { FULL_SANDBOX } from './fault-kinds.ts'
-import type { KnownSandbox, Ledger } from './ledger.ts'
+import type { KnownSandbox, Ledger, Resources } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SandboxCalls } from './sandbox-calls.ts'
 import { adopt, FILE_SIZES, writableFile } from './sandbox-calls.ts'
@@ -16,6 +16,12 @@ const LOOK_EVERY_MS = 300
 const PATIENCE_MS = 15_000
 /** Before the next call when the API is not there. */
 const PAUSE_MS = 200
+
+/** What a sandbox may become: processors, and GiB. */
+const MAX_RESOURCES: Resources = { cpu: 3, memory: 2, disk: 5 }
+/** The variable that says which sandbox it is. */
+const MARK = 'CHAOS'
+const ON_ITS_WAY = ['starting', 'stopping', 'archiving', 'restoring', 'creating', 'resizing']
 
 export interface WorkerOptions {
   number: number
@@ -69,15 +75,17 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
-async function create({ client, calls, ledger, number }: WorkerOptions, count: number): Promise<KnownSandbox> {
+async function create(options: WorkerOptions, count: number): Promise<KnownSandbox> {
+  const { client, calls, chance, ledger, number } = options
   const sandbox = ledger.add(`chaos-${number}-${count}-${ledger.sandboxes.length}`)
   const life = { autoStopInterval: 0, autoDeleteInterval: -1 }
-  const body = { name: sandbox.name, ...life }
+  const body = { name: sandbox.name, env: { [MARK]: sandbox.mark }, ...life }
   const outcome = await client.call('POST', '/sandbox', { operation: 'create', promised: 'start', body })
   const made = jsonOf(outcome)
   if (made !== undefined) adopt(sandbox, made)
   // Nobody said so, but it may be there.
   else await calls.look(sandbox)
+  if (sandbox.state === 'started' && chance.percent(50)) await lookAround(options, sandbox)
   return sandbox
 }
 
@@ -111,20 +119,38 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
+    { weight: 4, states: started, run: (sandbox) => grow(options, sandbox, ['cpu', 'memory']) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => grow(options, sandbox, ['disk']) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => calls.resize(sandbox, { cpu: chance.integer(1, 2) }) },
+    { weight: 3, states: ['stopped'], run: (sandbox) => calls.resize(sandbox, { memory: chance.integer(1, 2) }) },
     { weight: 20, states: ['error'], run: command('recover') },
     { weight: 3, states: ['started', 'stopped', 'archived', 'error'], run: (sandbox) => calls.delete(sandbox) },
     // Deleted whatever it is doing, seldom: deletions cut short what is under way.
-    { weight: 1, states: ['starting', 'stopping', 'archiving', 'restoring', 'creating'], run: calls.delete },
-    { weight: 9, states: ['starting', 'stopping', 'archiving', 'restoring', 'creating'], run: calls.look },
+    { weight: 1, states: ON_ITS_WAY, run: calls.delete },
+    { weight: 9, states: ON_ITS_WAY, run: calls.look },
   ]
 }
 
 async function execute({ calls, chance, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   const word = `word-${chance.integer(0, 1_000_000)}`
-  const said = await calls.execute(sandbox, `echo ${word}`)
-  if (said !== undefined && said.trim() !== word)
-    tally.problem(`a command of ${sandbox.name} printed "${said}" for ${word}`)
+  const said = await calls.execute(sandbox, `sh -c 'echo ${word} $${MARK}'`)
+  const wanted = `${word} ${sandbox.mark}`
+  if (said !== undefined && said.trim() !== wanted)
+    tally.problem(`a command of ${sandbox.name} (${sandbox.id}) printed "${said}" for ${wanted}`)
   if (said === undefined) sandbox.state = 'unknown'
+}
+
+/** What is in a new sandbox, which must be the same whether it waited in a warm pool or not. */
+async function lookAround({ calls, ledger, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
+  const said = await calls.execute(sandbox, "sh -c 'ls -A ~ /tmp'")
+  if (said === undefined) {
+    sandbox.state = 'unknown'
+    return
+  }
+  ledger.firstSight ??= said
+  if (said !== ledger.firstSight) {
+    tally.problem(`${sandbox.name} (${sandbox.id}) began with "${said}", and the first with "${ledger.firstSight}"`)
+  }
 }
 
 async function checkOne({ calls, chance }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
@@ -173,6 +199,13 @@ async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSa
   if (made !== undefined) adopt(fresh, made)
   else await calls.look(fresh)
   if (fresh.existence === 'there') own.push(fresh)
+}
+
+/** One more of something that may be more. */
+async function grow({ calls, chance }: WorkerOptions, sandbox: KnownSandbox, what: (keyof Resources)[]): Promise<void> {
+  const kind = chance.pick(what)
+  const now = sandbox.resources?.[kind] ?? MAX_RESOURCES[kind]
+  if (now < MAX_RESOURCES[kind]) await calls.resize(sandbox, { [kind]: now + 1 })
 }
 
 /** Looks until the sandbox does nothing any more, or patience is over. */

@@ -79,8 +79,8 @@ export async function readArchive(
   return file.createReadStream({ start: from, end: from + Math.max(bytes, 1) - 1 })
 }
 
+/** Removes an archive that nobody asks for again, whichever way it went. */
 export async function discardArchive(files: ArchiveFiles): Promise<void> {
   // The facts first: without them there is no archive.
-  await rm(files.facts, { force: true })
-  await rm(files.outgoing, { force: true })
+  for (const path of [files.facts, files.outgoing, files.incoming, files.unpacked]) await rm(path, { force: true })
 }
