@@ -183,7 +183,8 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
   const reconciler = createSandboxReconciler({ ...common, work: 'steps' })
   const reconcilers = [reconciler, createSandboxReconciler({ ...common, work: 'transfers' })]
   const keeper = createBackupKeeper({
-    ...{ store: { ...backups, lease: whileAlive(backups.lease) }, uploads, objects, runners, changes, log },
+    store: { ...backups, lease: whileAlive(backups.lease), discarded: whileAlive(backups.discarded) },
+    ...{ uploads, objects, runners, changes, log },
     limits: { pollMs: 20, retryMinMs: 1, retryMaxMs: 10, maxAttempts: 5, leaseMs: 600_000, discardDeadlineMs: 50 },
   })
   for (const part of [...reconcilers, keeper]) part.start()
