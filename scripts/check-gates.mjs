@@ -93,11 +93,16 @@ function checkBoundaries() {
 }
 
 function checkSource() {
-  for (const { expects, path, source } of sourceViolations) {
+  for (const { expects, path, source, also } of sourceViolations) {
     inScratch((scratch) => {
-      write(scratch, path, source)
+      const files = Object.entries({ [path]: source, ...also })
+      for (const [file, text] of files) write(scratch, file, text)
+      const found = findViolations(
+        scratch,
+        files.map(([file]) => file),
+      )
       record(
-        findViolations(scratch, [path]).some((line) => line.includes(expects)),
+        found.some((line) => line.includes(expects)),
         `check-source: ${expects}`,
       )
     })

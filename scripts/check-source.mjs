@@ -1,11 +1,14 @@
-// Rules of the house that no linter has: no mocked modules, no catch-all folders, no sleeps in tests.
+// Rules of the house that no linter has: no mocked modules, no catch-all folders, no sleeps in tests, no citation of what
+// is not there.
 // `node scripts/check-source.mjs [root]` prints what it finds and exits 1.
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { findBrokenCitations } from './check-citations.mjs'
 
 const CATCH_ALL_FOLDER = /(^|\/)(controllers|services|utils|helpers|types|shared|common)\//
+const LISTED = ['*.ts', '*.mjs', '*.cjs', '*.sql', '*.md']
 const TEXT_RULES = [
   { what: 'mocked module', files: /\.ts$/, pattern: /\bvi\.(mock|doMock|resetModules)\(/ },
   { what: 'sleep in a test', files: /\.test\.ts$/, pattern: /setTimeout\(\s*\w+\s*,\s*[\d_]{3,}\s*\)\s*\)/ },
@@ -13,7 +16,7 @@ const TEXT_RULES = [
 
 /** Every violation below `root`, as `path:line what`. `files` are relative to it. */
 export function findViolations(root, files) {
-  const found = []
+  const found = findBrokenCitations(root, files)
   for (const file of files) {
     if (CATCH_ALL_FOLDER.test(file)) found.push(`${file}: catch-all folder`)
     const rules = TEXT_RULES.filter((rule) => rule.files.test(file))
@@ -29,9 +32,13 @@ export function findViolations(root, files) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const root = process.argv[2] ?? process.cwd()
-  const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts'], { cwd: root, encoding: 'utf8' })
-  const violations = findViolations(root, listed.split('\n').filter(Boolean))
+  const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', ...LISTED], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  const files = listed.split('\n').filter((file) => file !== '' && existsSync(join(root, file)))
+  const violations = findViolations(root, files)
   for (const violation of violations) console.error(violation)
   if (violations.length > 0) process.exit(1)
-  console.log(`no violation in ${listed.split('\n').length - 1} files`)
+  console.log(`no violation in ${files.length} files`)
 }

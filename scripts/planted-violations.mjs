@@ -149,6 +149,18 @@ export const sourceViolations = [
     path: 'apps/api/src/planted.test.ts',
     source: 'await new Promise((r) => setTimeout(r, 500))\n',
   },
+  {
+    expects: 'apps/api/src/planted.ts:1: the contract has no section 7.9',
+    path: 'apps/api/src/planted.ts',
+    source: '/** What \u00a77 and \u00a77.9 say. */\nexport const a = 1\n',
+    also: { 'docs/spec/daytona-contract.md': '## 7. Sandboxes\n### 7.1 Creating\n' },
+  },
+  {
+    expects: 'docs/spec/planted.md:1: no test cites the invariant A4',
+    path: 'docs/spec/planted.md',
+    source: '- **A4** Archives of earlier versions can be restored.\n',
+    also: { 'apps/api/src/planted.test.ts': "it('takes %A4, of R4 and A41', () => {})\n" },
+  },
 ]
 
 function nested(depth) {

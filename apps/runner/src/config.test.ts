@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest'
-import { readConfig } from './config.ts'
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it, test } from 'vitest'
+import { ConfigSchema, readConfig, SecretsSchema } from './config.ts'
 
 const ENV = {
   ATOLL_DATA_DIR: '/data',
@@ -41,4 +42,10 @@ describe('readConfig', () => {
     expect(() => readConfig({ ...ENV, ATOLL_OCI_RUNTIME: 'bin/crun' })).toThrow('ATOLL_OCI_RUNTIME')
     expect(readConfig({ ...ENV, ATOLL_OCI_RUNTIME: '/opt/runsc' }).config.runtime).toBe('/opt/runsc')
   })
+})
+
+test('.env.example names every variable and no other', async () => {
+  const text = await readFile(new URL('../.env.example', import.meta.url), 'utf8')
+  const named = [...text.matchAll(/^#? ?([A-Z0-9_]+)=/gm)].map(([, name]) => name)
+  expect(named.sort()).toEqual(Object.keys({ ...ConfigSchema.properties, ...SecretsSchema.properties }).sort())
 })

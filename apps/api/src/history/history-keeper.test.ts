@@ -35,7 +35,7 @@ async function isThere(id: string): Promise<boolean> {
   return (await world.store.findMany([id])).length > 0
 }
 
-it('a destroyed sandbox and its events are forgotten after so many days, and not a millisecond before', async () => {
+it('R8a: a destroyed sandbox and its events are forgotten after so many days, and not a millisecond before', async () => {
   const id = await destroyed()
   clock += DAYS * DAY_MS
   await createKeeper().pass()
@@ -45,7 +45,7 @@ it('a destroyed sandbox and its events are forgotten after so many days, and not
   expect([await isThere(id), await world.store.events(id)]).toEqual([false, []])
 })
 
-it('what is not destroyed stays, however old, and so does what has a backup yet; old events of both go', async () => {
+it('R8a: what is not destroyed stays, however old, and so does what has a backup yet; old events of both go', async () => {
   const stopped = await world.stopped('all')
   const withBackup = await destroyed()
   await world.database.sql`
@@ -57,7 +57,7 @@ it('what is not destroyed stays, however old, and so does what has a backup yet;
   expect([await world.store.events(stopped), await world.store.events(withBackup)]).toEqual([[], []])
 })
 
-it('what a lost runner may have yet stays until that has returned without it, or was removed', async () => {
+it('R8a: what a lost runner may have yet stays until that has returned without it, or was removed', async () => {
   const id = await destroyed()
   await world.database.sql`
     insert into former_placements (sandbox_id, runner_id, left_at) values (${id}, ${world.runnerId}, now())`
@@ -69,14 +69,14 @@ it('what a lost runner may have yet stays until that has returned without it, or
   expect(await isThere(id)).toBe(false)
 })
 
-it('0 days are for ever', async () => {
+it('R8a: 0 days are for ever', async () => {
   const id = await destroyed()
   clock += 10_000 * DAY_MS
   await createKeeper(0).pass()
   expect([await isThere(id), (await world.store.events(id)).length > 0]).toEqual([true, true])
 })
 
-it('more rows than one transaction takes go in one pass, and passes of replicas at once go on side by side', async () => {
+it('R8a: more rows than one transaction takes go in one pass, and passes of replicas at once go on side by side', async () => {
   await world.database.sql`
     insert into snapshot_events (snapshot_id, organization_id, actor_kind, event, to_state, duration_ms, at)
     select gen_random_uuid(), ${world.organizationId}, 'reconciler', 'create', 'pending', 0, ${new Date(clock).toISOString()}::timestamptz

@@ -13,7 +13,7 @@ import type { NewSandboxRow } from './sandbox-table.ts'
 import { planNetwork } from './settings/network-settings.ts'
 import { checkEnv, checkLabels, checkText } from './text-map.ts'
 
-/** What a sandbox made from a snapshot of ours has: cores and GiB. */
+/** What a plan has before its snapshot is known, which says what the sandbox has (`sizeOf`): cores and GiB. */
 export const SNAPSHOT_CPU = 1
 export const SNAPSHOT_GPU = 0
 export const SNAPSHOT_MEMORY_GIB = 1

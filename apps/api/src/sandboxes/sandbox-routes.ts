@@ -24,12 +24,15 @@ export const sandboxRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = as
 }
 
 const creationRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
-  const summary = 'Create a sandbox and wait until it has started'
+  const summary = 'Create a sandbox'
+  const description =
+    'Answers when it has started, or with 400 after 30 seconds, while it goes on starting. With `buildInfo` it answers at once, ' +
+    'in whatever state the sandbox is then.'
   app.post(
     '/sandbox',
     {
       config: write,
-      schema: { tags, summary, body: CreateSandbox, response: { 200: Sandbox } },
+      schema: { tags, summary, description, body: CreateSandbox, response: { 200: Sandbox } },
       preValidation: absentBodyIsEmpty,
     },
     async (request) => {
@@ -69,10 +72,13 @@ const sandboxByIdRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async
 }
 
 const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
-  const summary = 'Start a sandbox and wait until it has started'
+  const summary = 'Start a sandbox that is stopped or archived'
+  const description =
+    'Answers when it has started, or with 400 after 30 seconds, while it goes on starting. Of an archived one it answers at once, ' +
+    'as `restoring`.'
   app.post(
     '/sandbox/:sandboxId/start',
-    { config: write, schema: { tags, summary, params: ById, response: { 200: Sandbox } } },
+    { config: write, schema: { tags, summary, description, params: ById, response: { 200: Sandbox } } },
     async (request) => {
       const { principal, params } = request
       const start = (signal: AbortSignal) => sandboxes.start(principal, params.sandboxId, signal)

@@ -222,7 +222,7 @@ describe('snapshots', () => {
     expect(world.runner.holdings.snapshots.has(ref)).toBe(false)
   })
 
-  it('that are deleted while they are made are given up there', async () => {
+  it('M4: that are deleted while they are made are given up there', async () => {
     const { holdings } = world.runner
     holdings.finishes = false
     const { id, ref = '' } = await create()

@@ -71,6 +71,21 @@ describe('a create', () => {
     expect(used).toBeDefined()
   })
 
+  it("takes its member out of the pool for ever: each sandbox is in one or an organization's (W1)", async () => {
+    const [waiting = ''] = await untilFull()
+    const { sql } = world.api.database
+    const [pool] = await sql<{ id: string }[]>`select warm_pool_id as id from sandboxes where id = ${waiting}`
+    const owner = world.principal.organizationId
+    const both = sql`update sandboxes set organization_id = ${owner} where id = ${waiting}`
+    await expect(both).rejects.toThrow('sandboxes_owner_check')
+    const neither = sql`update sandboxes set warm_pool_id = null where id = ${waiting}`
+    await expect(neither).rejects.toThrow('sandboxes_owner_check')
+    expect((await world.create()).id).toBe(waiting)
+    const back = sql`update sandboxes set warm_pool_id = ${pool?.id ?? ''} where id = ${waiting}`
+    await expect(back).rejects.toThrow('sandboxes_owner_check')
+    expect(await untilFull()).not.toContain(waiting)
+  })
+
   it('has secrets of its own (W2)', async () => {
     const [first = ''] = await untilFull()
     const { sql } = world.api.database

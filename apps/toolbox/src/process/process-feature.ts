@@ -6,7 +6,7 @@ import { signalProcess } from './signal-process.ts'
 
 /** Commands that run to their end, and the processes there are. */
 export function createProcessFeature(parts: FeatureParts): Feature<typeof processOperations> {
-  // A command ends by its own timeout.
+  // A command has a timeout of its own, which for newer clients lies 24 days ahead, and ends when its caller goes away.
   return {
     handlers: { executeCommand: createExecute(parts), listProcesses, signalProcess },
     ownDeadline: ['executeCommand'],

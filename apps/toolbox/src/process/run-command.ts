@@ -33,8 +33,8 @@ export interface RunningCommand {
 }
 
 /**
- * Starts a command as the leader of its own group, with an empty stdin. Throws, or rejects `started`, with Node's
- * error when it cannot start. Processes it leaves in the background keep a reader, so that writing does not end them.
+ * Starts a command as the leader of its own group, with an empty stdin. Rejects with Node's error when it cannot start.
+ * Processes it leaves in the background keep a reader, so that writing does not end them.
  */
 export async function runCommand(options: RunOptions): Promise<RunningCommand> {
   const { line, pipe, recorder, groups } = options

@@ -112,7 +112,7 @@ describe('archiving', () => {
     expect(world.objects.keysOf(id)).toHaveLength(1)
   })
 
-  it('R10: that never comes through leaves it stopped with all files, and can be started or asked for again', async () => {
+  it('R5a, R10: that never comes through leaves it stopped with all files, and can be started or asked for again', async () => {
     world.startReplica()
     const id = await world.stopped('all of it')
     await failToArchive(id)
@@ -132,7 +132,7 @@ describe('archiving', () => {
     expect(world.objects.filesOf(id)).toEqual(['all of it'])
   })
 
-  it('R10: whose runner does not say that the last files have gone is archived, and cleared later', async () => {
+  it('R5a, R10: whose runner does not say that the last files have gone is archived, and cleared later', async () => {
     world.startReplica({ maxAttempts: 2 })
     const id = await world.stopped('all of it')
     const remove = world.runner.remove.bind(world.runner)
@@ -150,7 +150,7 @@ describe('archiving', () => {
     expect(world.runner.get(id).files).toBe('all of it')
   })
 
-  it('is tried for as long as it gets on', async () => {
+  it('R5a: is tried for as long as it gets on', async () => {
     world.startReplica({ maxAttempts: 3 })
     const files = 'in parts of four bytes each, of which there are many'
     const id = await world.stopped(files)

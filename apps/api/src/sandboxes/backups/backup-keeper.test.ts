@@ -180,7 +180,7 @@ describe('a backup', () => {
     trap.spring()
   })
 
-  it('goes with its sandbox', async () => {
+  it('R11: goes with its sandbox', async () => {
     world.startReplica()
     const id = await world.stopped('all')
     await request(id)

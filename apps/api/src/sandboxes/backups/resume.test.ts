@@ -178,16 +178,19 @@ describe('an archive', () => {
     expect(world.objects.uploads.size).toBe(0)
   })
 
-  it('A6: that is given up leaves no part, no upload and nothing on its runner', async () => {
+  it('A6, R11: that is given up leaves no part, no upload and nothing on its runner', async () => {
     world.startReplica()
     const id = await world.stopped(FILES)
     const trapped = holdAfter('read', 5)
     await world.backups.request(id, world.organizationId)
     await trapped.reached
+    const rows = () => world.database.sql`select upload_id from sandbox_backups where sandbox_id = ${id}`.values()
+    expect(await rows()).toEqual([[...world.objects.uploads.keys()]])
     await world.command(id, 'start')
     await world.untilSettled(id, 'started')
     trapped.spring()
     await world.untilSwept()
+    expect(await rows()).toEqual([])
     expect([world.objects.uploads.size, world.objects.keysOf(id)]).toEqual([0, []])
     expect(world.runner.archived.outgoing.size).toBe(0)
     expect(await world.database.sql`select count(*)::int as parts from sandbox_backup_parts`).toEqual([{ parts: 0 }])

@@ -257,7 +257,7 @@ describe('an archive that means harm', () => {
     expect((await run('find', [folder, '-samefile', '/etc/passwd'])).stdout).toBe('')
   })
 
-  it('is refused when it takes too much', async () => {
+  it('A7: is refused when it takes too much', async () => {
     const zeros = gzipSync(tarOf({ path: 'bomb', content: '\0'.repeat(20 * MIB) }))
     expect(zeros.length).toBeLessThan(100_000)
     expect(await refusal(zeros, { maxBytes: 10 * MIB })).toContain('it takes more than 0.01 GiB')
