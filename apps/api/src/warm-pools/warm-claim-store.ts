@@ -58,23 +58,7 @@ export function createWarmClaimStore(options: {
 }): WarmClaimStore {
   const { db } = options.database
   return {
-    async lockMember(tx, wanted) {
-      const [row] = await tx
-        .select({
-          ...{ id: sandboxes.id, poolOrganizationId: warmPools.organizationId, runnerId: runners.id },
-          isCounted: sql<boolean>`${runners.capacity} is not null`,
-        })
-        .from(sandboxes)
-        .innerJoin(warmPools, eq(warmPools.id, sandboxes.warmPoolId))
-        .innerJoin(runners, eq(runners.id, sandboxes.runnerId))
-        .where(fits(wanted))
-        .orderBy(sql`${warmPools.organizationId} is null`, asc(sandboxes.createdAt))
-        .limit(1)
-        .for('update', { of: sandboxes, skipLocked: true })
-        .prepare('lock_warm_member')
-        .execute()
-      return row
-    },
+    lockMember,
     async isNameTaken(tx, organizationId, name) {
       const same = and(eq(sandboxes.organizationId, organizationId), eq(sandboxes.name, name))
       const [row] = await tx
@@ -128,6 +112,24 @@ export function createWarmClaimStore(options: {
       return row
     },
   }
+}
+
+async function lockMember(tx: Queryable, wanted: WantedMember): Promise<LockedMember | undefined> {
+  const [row] = await tx
+    .select({
+      ...{ id: sandboxes.id, poolOrganizationId: warmPools.organizationId, runnerId: runners.id },
+      isCounted: sql<boolean>`${runners.capacity} is not null`,
+    })
+    .from(sandboxes)
+    .innerJoin(warmPools, eq(warmPools.id, sandboxes.warmPoolId))
+    .innerJoin(runners, eq(runners.id, sandboxes.runnerId))
+    .where(fits(wanted))
+    .orderBy(sql`${warmPools.organizationId} is null`, asc(sandboxes.createdAt))
+    .limit(1)
+    .for('update', { of: sandboxes, skipLocked: true })
+    .prepare('lock_warm_member')
+    .execute()
+  return row
 }
 
 function isPending(id: string): SQL | undefined {
