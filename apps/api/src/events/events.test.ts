@@ -105,6 +105,17 @@ describe('a listener', () => {
     })
   })
 
+  it.each(['this replica', 'another replica'])('is told on %s that a snapshot is made of a sandbox', async (where) => {
+    const sandbox = await world.create()
+    const { told } = await listen({ url: where === 'this replica' ? world.url : otherUrl })
+    expect((await world.call('POST', `/sandbox/${sandbox.id}/snapshot`, { body: { name: randomUUID() } })).status).toBe(
+      200,
+    )
+    const states = () => namesFor(told, sandbox.id).filter((name) => name.startsWith('sandbox.state.updated'))
+    await until('it is told that it is done', () => states().length >= 2)
+    expect(states()).toEqual(['sandbox.state.updated snapshotting', 'sandbox.state.updated started'])
+  })
+
   it('is told nothing of others', async () => {
     const stranger = await world.createPrincipal()
     const mine = await listen()

@@ -13,6 +13,7 @@ import { SANDBOX_CHANNEL } from './sandbox-changes.ts'
 import { columnsAfter } from './sandbox-columns.ts'
 import type { NewSandboxEventRow, NewSandboxRow, SandboxRow } from './sandbox-table.ts'
 import { sandboxEvents, sandboxes } from './sandbox-table.ts'
+import { whileSnapshotting } from './shown-state-of.ts'
 
 /** One event for one sandbox, and the conditions under which it may have it. */
 export interface ChangeRequest {
@@ -234,8 +235,9 @@ async function write(tx: Queryable, { row: from, request, columns, steps, payloa
 
 function eventsOf(row: SandboxRow, { actor, reason }: ChangeRequest, { steps, at }: Pick<Write, 'steps' | 'at'>) {
   const { id: sandboxId, organizationId } = row
-  return steps.map(({ event, change: { from, to, durationMs } }) => {
-    const values = eventValues({ actor, event, from: { state: from, since: at }, to, reason, at })
+  return steps.map(({ event, change: { durationMs, ...change } }) => {
+    const from = { state: whileSnapshotting(row, change.from), since: at }
+    const values = eventValues({ actor, event, from, to: whileSnapshotting(row, change.to), reason, at })
     return { ...values, sandboxId, organizationId, durationMs }
   })
 }

@@ -2,6 +2,7 @@ import type { Sandbox } from '@atoll/protocol'
 import { shownState } from '@atoll/protocol'
 import { ownerOf } from './owner-of.ts'
 import type { SandboxRow } from './sandbox-table.ts'
+import { shownStateOf } from './shown-state-of.ts'
 
 /** A sandbox without what depends on how its reader came here. */
 export type SandboxFacts = Omit<Sandbox, 'toolboxProxyUrl'>
@@ -23,7 +24,7 @@ export function toFacts(row: SandboxRow): SandboxFacts {
     gpu: row.gpu,
     memory: row.memoryGib,
     disk: row.diskGib,
-    state: row.snapshottingId !== null && isSettled(row) ? 'snapshotting' : shownState(row),
+    state: shownStateOf(row),
     desiredState: row.desiredState,
     ...errorReason(row),
     recoverable: row.recoverableTo !== null,
@@ -42,11 +43,6 @@ export function toFacts(row: SandboxRow): SandboxFacts {
     ...(row.networkAllowList === null ? {} : { networkAllowList: row.networkAllowList }),
     ...(row.runnerId === null ? {} : { runnerId: row.runnerId }),
   }
-}
-
-/** Only what does nothing else shows that a snapshot is made of it. */
-function isSettled(row: SandboxRow): boolean {
-  return row.state === row.desiredState && !row.lost
 }
 
 function errorReason(row: SandboxRow): Pick<SandboxFacts, 'errorReason'> {

@@ -145,7 +145,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   const runners = createRunnerService({ store: createRunnerStore(database), observer, log, now, lostAfterMs })
   const waiting = { changes, read: store.findOne, closing: closing.signal }
   const commands = createSandboxCommands({ store, now })
-  const sources = createSources(options, { store, runners, snapshotBase })
+  const sources = createSources(options, { store, runners, snapshotBase, changes })
   const { origins, snapshotParts, links } = sources
   const room = createSandboxRoom({ store, quotas, runners, placesOf: origins.placesOf })
   const keeping = createKeeping(options, { store, runners, tunnels, changes })
@@ -177,7 +177,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     timers,
     snapshotParts,
     sandboxSnapshots: createSandboxSnapshots({
-      ...{ commands, links, snapshots: snapshotParts.snapshots, snapshotStore: snapshotBase.store },
+      ...{ commands, links, changes, snapshots: snapshotParts.snapshots, snapshotStore: snapshotBase.store },
     }),
     forks: createSandboxForks({
       ...{ store: createForkStore(database), sandboxes: store, volumes: sources.volumeParts.volumes },
@@ -255,15 +255,16 @@ interface Made {
   store: SandboxStore
   runners: RunnerService
   snapshotBase: SnapshotBase
+  changes: SandboxChanges
 }
 
 /** What sandboxes are made from: snapshots and volumes, and whoever waits for them. */
-function createSources(options: SandboxPartsOptions, { store, runners, snapshotBase }: Made) {
+function createSources(options: SandboxPartsOptions, { store, runners, snapshotBase, changes }: Made) {
   const { database, listener, quotas, regions, contexts, registries, log, now } = options
   const common = { database, quotas, runners, regions, log, now }
   const snapshotParts = createSnapshotParts({ ...common, base: snapshotBase, contexts, registries })
   const volumeParts = createVolumeParts({ ...common, listener })
-  const links = createSandboxSnapshotStore(database)
+  const links = createSandboxSnapshotStore({ database, changes, now })
   const { transfers, snapshots } = snapshotParts
   const follower = createSnapshotFollower({
     ...{ store, links, transfers, runners, log, now, snapshotChanges: snapshotBase.changes },

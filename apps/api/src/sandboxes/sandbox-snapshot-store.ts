@@ -1,9 +1,14 @@
 import { and, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm'
-import type { Database, Queryable } from '../database/database.ts'
+import type { Queryable } from '../database/database.ts'
+import type { Actor } from '../reconciliation/state-events.ts'
+import { eventValues, RECONCILER } from '../reconciliation/state-events.ts'
 import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
 import { snapshots } from '../snapshots/snapshot-table.ts'
+import type { SandboxStoreOptions } from './sandbox-change-store.ts'
+import { writeEvents } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
+import { shownStateOf } from './shown-state-of.ts'
 
 /** Sandboxes that are looked at in one go, those that wait longest first. */
 const WAITING_LIMIT = 1_000
@@ -20,15 +25,43 @@ export interface WaitingSandbox {
 export interface SandboxSnapshotStore {
   waiting(): Promise<WaitingSandbox[]>
   /**
-   * Notes that a snapshot is being made of a sandbox that runs or has stopped, which stays locked until `tx` is through.
-   * Undefined when it does something else.
+   * Notes that a snapshot is being made of a sandbox that runs or has stopped, which stays locked until `tx` is through:
+   * then the caller emits the change. Undefined when it does something else.
    */
-  beginSnapshot(tx: Queryable, id: string, snapshotId: string): Promise<SandboxRow | undefined>
-  /** Ends that for those whose snapshot is made, or will never be; answers their ids. */
-  endSnapshots(): Promise<string[]>
+  beginSnapshot(tx: Queryable, id: string, by: { snapshotId: string; actor: Actor }): Promise<SandboxRow | undefined>
+  /** Ends that for those whose snapshot is made, or will never be. */
+  endSnapshots(): Promise<void>
 }
 
-export function createSandboxSnapshotStore({ db }: Pick<Database, 'db'>): SandboxSnapshotStore {
+export function createSandboxSnapshotStore({ database, changes, now }: SandboxStoreOptions): SandboxSnapshotStore {
+  const { db } = database
+
+  /** Both are changes of the shown state (R8), and use. */
+  async function write(tx: Queryable, row: SandboxRow, change: SnapshotChange): Promise<SandboxRow> {
+    const { event, actor, snapshottingId } = change
+    const at = new Date(now())
+    const columns = { snapshottingId, changedAt: at, lastActivityAt: at, updatedAt: at }
+    const from = { state: shownStateOf(row), since: row.changedAt }
+    const values = eventValues({ actor, event, from, to: shownStateOf({ ...row, ...columns }), at })
+    const [[written]] = await Promise.all([
+      tx.update(sandboxes).set(columns).where(eq(sandboxes.id, row.id)).returning(),
+      writeEvents(tx, [{ ...values, sandboxId: row.id, organizationId: row.organizationId }], changes.payload(row)),
+    ])
+    if (written === undefined) throw new Error('a locked row is gone')
+    return written
+  }
+
+  /** Undefined when that was done meanwhile, or nobody sees it: of what is deleted, or lost. */
+  async function end(tx: Queryable, { id, snapshottingId }: Snapshotting): Promise<SandboxRow | undefined> {
+    const still = and(eq(sandboxes.id, id), eq(sandboxes.snapshottingId, snapshottingId))
+    const [row] = await tx.select().from(sandboxes).where(still).for('update')
+    if (row === undefined) return undefined
+    if (shownStateOf(row) === 'snapshotting')
+      return await write(tx, row, { event: 'snapshotted', actor: RECONCILER, snapshottingId: null })
+    await tx.update(sandboxes).set({ snapshottingId: null }).where(still)
+    return undefined
+  }
+
   return {
     async waiting() {
       const { id, state, runnerId, changedAt } = sandboxes
@@ -48,31 +81,43 @@ export function createSandboxSnapshotStore({ db }: Pick<Database, 'db'>): Sandbo
         .orderBy(sandboxes.changedAt)
         .limit(WAITING_LIMIT)
     },
-    async beginSnapshot(tx, id, snapshotId) {
+    async beginSnapshot(tx, id, { snapshotId, actor }) {
+      const free = and(
+        inArray(sandboxes.state, ['started', 'stopped']),
+        eq(sandboxes.state, sandboxes.desiredState),
+        eq(sandboxes.lost, false),
+        isNull(sandboxes.snapshottingId),
+      )
       const [row] = await tx
-        .update(sandboxes)
-        .set({ snapshottingId: snapshotId })
-        .where(
-          and(
-            eq(sandboxes.id, id),
-            inArray(sandboxes.state, ['started', 'stopped']),
-            eq(sandboxes.state, sandboxes.desiredState),
-            eq(sandboxes.lost, false),
-            isNull(sandboxes.snapshottingId),
-          ),
-        )
-        .returning()
-      return row
+        .select()
+        .from(sandboxes)
+        .where(and(eq(sandboxes.id, id), free))
+        .for('update')
+      return row && (await write(tx, row, { event: 'snapshot', actor, snapshottingId: snapshotId }))
     },
     async endSnapshots() {
       const isUnderWay = sql`exists (select 1 from snapshots
         where snapshots.id = ${sandboxes.snapshottingId} and snapshots.state = 'snapshotting')`
-      const rows = await db
-        .update(sandboxes)
-        .set({ snapshottingId: null, updatedAt: sql`now()` })
+      const ended = await db
+        .select({ id: sandboxes.id, snapshottingId: sql<string>`${sandboxes.snapshottingId}` })
+        .from(sandboxes)
         .where(and(isNotNull(sandboxes.snapshottingId), sql`not ${isUnderWay}`))
-        .returning({ id: sandboxes.id })
-      return rows.map(({ id }) => id)
+      for (const snapshotting of ended) {
+        const row = await database.transaction((tx) => end(tx, snapshotting))
+        if (row !== undefined) changes.emit(row, row)
+      }
     },
   }
+}
+
+interface SnapshotChange {
+  event: 'snapshot' | 'snapshotted'
+  actor: Actor
+  snapshottingId: string | null
+}
+
+/** A sandbox, and the snapshot that is made of it. */
+interface Snapshotting {
+  id: string
+  snapshottingId: string
 }

@@ -1,10 +1,12 @@
 import type { SnapshotSandbox } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
+import { userActor } from '../reconciliation/state-events.ts'
 import type { SnapshotService } from '../snapshots/snapshot-service.ts'
 import { snapshotUnknown } from '../snapshots/snapshot-service.ts'
 import type { SnapshotStore } from '../snapshots/snapshot-store.ts'
 import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
+import type { SandboxChanges } from './sandbox-changes.ts'
 import type { SandboxCommands } from './sandbox-commands.ts'
 import type { SandboxFacts } from './sandbox-dto.ts'
 import { toFacts } from './sandbox-dto.ts'
@@ -15,6 +17,7 @@ export interface SandboxSnapshotsOptions {
   snapshots: Pick<SnapshotService, 'begin'>
   snapshotStore: Pick<SnapshotStore, 'findById'>
   links: Pick<SandboxSnapshotStore, 'beginSnapshot'>
+  changes: Pick<SandboxChanges, 'emit'>
 }
 
 /** What becomes of sandboxes' files, and where they came from. All throw SANDBOX_NOT_FOUND. */
@@ -29,7 +32,7 @@ export interface SandboxSnapshots {
 }
 
 export function createSandboxSnapshots(options: SandboxSnapshotsOptions): SandboxSnapshots {
-  const { commands, snapshots, snapshotStore, links } = options
+  const { commands, snapshots, snapshotStore, links, changes } = options
   return {
     async make(caller, idOrName, { name, includeMemory }) {
       if (includeMemory === true) {
@@ -40,11 +43,13 @@ export function createSandboxSnapshots(options: SandboxSnapshotsOptions): Sandbo
       await snapshots.begin(caller, details, {
         ...{ kind: 'sandbox', sandboxId: id, runnerId: runnerId ?? '' },
         async hold(tx, snapshotId) {
-          const row = await links.beginSnapshot(tx, id, snapshotId)
+          const row = await links.beginSnapshot(tx, id, { snapshotId, actor: userActor(caller) })
           if (row === undefined) throw new AppError('SANDBOX_STATE_CONFLICT', 'Sandbox is not in valid state')
         },
       })
-      return toFacts(await commands.find(caller, id))
+      const row = await commands.find(caller, id)
+      changes.emit(row, row)
+      return toFacts(row)
     },
     async buildOf(caller, idOrName) {
       const { id, buildInfo, snapshotId } = await commands.find(caller, idOrName)

@@ -345,6 +345,21 @@ describe('a snapshot of a sandbox', () => {
     await world.untilState(id, 'destroyed')
   })
 
+  it('does not keep the sandbox from being deleted, whose events say what it was', async () => {
+    const { id } = await world.create({})
+    world.runner.holdings.finishes = false
+    await world.call('POST', `/sandbox/${id}/snapshot`, { body: { name: newName() } })
+    expect((await world.call('DELETE', `/sandbox/${id}`)).status).toBe(200)
+    await world.untilState(id, 'destroyed')
+    const { sql } = world.api.database
+    const events = await sql`select from_state, to_state from sandbox_events where sandbox_id = ${id} order by id`
+    expect(events.slice(-3)).toEqual([
+      { from_state: 'started', to_state: 'snapshotting' },
+      { from_state: 'snapshotting', to_state: 'destroying' },
+      { from_state: 'destroying', to_state: 'destroyed' },
+    ])
+  })
+
   it('that fails leaves the sandbox as it was', async () => {
     const { holdings } = world.runner
     const sandbox = await world.create({ name: `named-${randomUUID()}` })

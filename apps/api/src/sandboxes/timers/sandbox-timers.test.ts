@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunnerCallError } from '../../runners/runner-answer.ts'
@@ -6,6 +7,7 @@ import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts
 import { createSandboxActivity } from '../../toolbox/sandbox-activity.ts'
 import { createTunnelRegistry } from '../../tunnels/tunnel-registry.ts'
 import { ARCHIVE_PAUSE_MS } from '../sandbox-columns.ts'
+import { createSandboxSnapshotStore } from '../sandbox-snapshot-store.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import type { SandboxTimers, SandboxTimersOptions } from './sandbox-timers.ts'
 import { createSandboxTimers } from './sandbox-timers.ts'
@@ -121,6 +123,34 @@ describe('autostop', () => {
     await world.store.set(id, world.organizationId, { autoStopMinutes: 1_000_000 })
     await createTimers().pass()
     expect((await world.read(id)).desiredState).toBe('stopped')
+  })
+
+  it('counts from the end of a snapshot that was made of it, which its events tell', async () => {
+    const id = await world.started({ ...off, autoStopMinutes: 15 })
+    const { database, changes, store } = world
+    const links = createSandboxSnapshotStore({ database, changes, now: () => clock })
+    clock += 14 * MINUTE_MS
+    const by = { snapshotId: randomUUID(), actor: { kind: 'user', id: 'u1' } as const }
+    await store.transaction((tx) => links.beginSnapshot(tx, id, by))
+    clock += 20 * MINUTE_MS
+    await createTimers().pass()
+    await links.endSnapshots()
+    await links.endSnapshots()
+    expect((await changesAfter(id, 15)).desiredState).toBe('stopped')
+    await world.untilSettled(id, 'stopped')
+    const events = (await store.events(id)).slice(-4)
+    expect(
+      events.map(({ event, fromState, toState, durationMs }) => [event, fromState, toState, durationMs / MINUTE_MS]),
+    ).toEqual([
+      ['snapshot', 'started', 'snapshotting', 14],
+      ['snapshotted', 'snapshotting', 'started', 20],
+      ['stop', 'started', 'stopping', 15],
+      ['halted', 'stopping', 'stopped', 0],
+    ])
+    expect(events.map(({ actorKind, actorId }) => [actorKind, actorId]).slice(0, 2)).toEqual([
+      ['user', 'u1'],
+      ['reconciler', null],
+    ])
   })
 
   it('deletes what is to be deleted when it stops', async () => {
