@@ -4,11 +4,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LocalObjectHead, LocalObjectStore } from '../local-objects.ts'
 import type { ScopeQuota } from '../object-files-store.ts'
 import { readRange } from '../object-range.ts'
+import { readParts } from './completed-parts.ts'
 import type { S3Caller } from './s3-authentication.ts'
 import { openBody } from './s3-body.ts'
 import { S3Error } from './s3-error.ts'
 import { LOCAL_BUCKET } from './s3-path.ts'
-import { completedXml, readParts, uploadXml } from './s3-xml.ts'
+import { completedXml, uploadXml } from './s3-xml.ts'
 
 /** What the objects of one organization may take. */
 export const ORGANIZATION_QUOTA: ScopeQuota = { maxBytes: 50 * 1024 ** 3, maxFiles: 100_000 }

@@ -1,10 +1,5 @@
 import XMLBuilder from 'fast-xml-builder'
-import { XMLParser } from 'fast-xml-parser'
-import { Type } from 'typebox'
-import { Value } from 'typebox/value'
-import type { NamedPart, ObjectPage } from '../object-store.ts'
-import { MAX_PARTS } from '../object-store.ts'
-import { S3Error } from './s3-error.ts'
+import type { ObjectPage } from '../object-store.ts'
 
 const NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
@@ -79,37 +74,4 @@ export function completedXml(bucket: string, key: string, etag: string): string 
 
 export function locationXml(): string {
   return toXml('LocationConstraint', {})
-}
-
-const CompleteUpload = Type.Object({
-  CompleteMultipartUpload: Type.Object({
-    Part: Type.Array(Type.Object({ PartNumber: Type.String({ pattern: '^[0-9]{1,5}$' }), ETag: Type.String() }), {
-      maxItems: MAX_PARTS,
-    }),
-  }),
-})
-
-/** Reads the parts of a `CompleteMultipartUpload`. Throws MalformedXML. */
-export function readParts(text: string): NamedPart[] {
-  const content = parse(text)
-  if (!Value.Check(CompleteUpload, content)) throw malformed()
-  return content.CompleteMultipartUpload.Part.map(({ PartNumber, ETag }) => ({
-    number: Number(PartNumber),
-    etag: ETag.replaceAll('"', ''),
-  }))
-}
-
-function parse(text: string): unknown {
-  // No client sends declarations; what they could define, such as entities, is not wanted.
-  if (/<!|<\?(?!xml )/.test(text)) throw malformed()
-  try {
-    const parser = new XMLParser({ parseTagValue: false, isArray: (name) => name === 'Part' })
-    return parser.parse(text, true)
-  } catch (cause) {
-    throw malformed(cause)
-  }
-}
-
-function malformed(cause?: unknown): S3Error {
-  return new S3Error('MalformedXML', 'The body is not the XML that this takes', { cause })
 }
