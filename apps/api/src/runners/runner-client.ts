@@ -27,8 +27,12 @@ const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 /** Longest event. */
 const MAX_EVENT_BYTES = 64 * 1024
 
-/** A call without a deadline of its caller's. */
+/** A call that has no bound of its own, however much later the deadline of its caller's signal is. */
 const CALL_TIMEOUT_MS = 30_000
+/** What makes a sandbox and starts it, in milliseconds. */
+export const LAUNCH_TIMEOUT_MS = 40_000
+/** A disk is checked before it grows, which runners give ten minutes each, in milliseconds. */
+export const RESIZE_TIMEOUT_MS = 21 * 60_000
 
 const SandboxList = Type.Object({ items: Type.Array(SandboxStatus) })
 
@@ -64,11 +68,17 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
     start: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/start`, body, signal })),
     launch: (id, body, signal) =>
-      answer(SandboxStatus, call({ method: 'PUT', path: `${sandboxPath(id)}/launch`, body, signal })),
+      answer(
+        SandboxStatus,
+        call({ method: 'PUT', path: `${sandboxPath(id)}/launch`, body, signal, timeoutMs: LAUNCH_TIMEOUT_MS }),
+      ),
     stop: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/stop`, body, signal })),
     resize: (id, body, signal) =>
-      answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/resize`, body, signal })),
+      answer(
+        SandboxStatus,
+        call({ method: 'POST', path: `${sandboxPath(id)}/resize`, body, signal, timeoutMs: RESIZE_TIMEOUT_MS }),
+      ),
     setNetwork: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'PUT', path: `${sandboxPath(id)}/network`, body, signal })),
     async remove(id, signal) {

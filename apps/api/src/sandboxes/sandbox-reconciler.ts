@@ -11,6 +11,7 @@ import type {
 } from '../reconciliation/lease-loop.ts'
 import { LeaseLoop, LeaseLostError, retryDelayMs } from '../reconciliation/lease-loop.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
+import { LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { TRANSFER_DEADLINE_MS } from './backups/sandbox-files.ts'
@@ -28,6 +29,8 @@ export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   stepDeadlineMs: number
   /** The same for what is made and started in one. */
   launchDeadlineMs: number
+  /** The same for a disk that grows. */
+  resizeDeadlineMs: number
   /** The same for a step that copies files to or from the object store. */
   transferDeadlineMs: number
   /** How long a toolbox of an attempt that was cut short has to dial home before it is started anew. */
@@ -39,7 +42,8 @@ export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
 export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   maxJobs: 64,
   stepDeadlineMs: 20_000,
-  launchDeadlineMs: 40_000,
+  launchDeadlineMs: LAUNCH_TIMEOUT_MS,
+  resizeDeadlineMs: RESIZE_TIMEOUT_MS,
   transferDeadlineMs: TRANSFER_DEADLINE_MS,
   adoptWaitMs: 5_000,
   leaseMs: 15_000,
@@ -257,7 +261,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     }
     drive.isMoving = false
     drive.controller = new AbortController()
-    using deadline = createDeadline(drive.controller.signal, this.deadlineOf(step))
+    using deadline = createDeadline(drive.controller.signal, this.deadlineOf(row, step))
     let report: SandboxReport | readonly SandboxReport[]
     try {
       report = await takeStep(context, { row, step }, deadline.signal)
@@ -359,9 +363,10 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return runnerId === null ? undefined : this.options.runners.client(runnerId)
   }
 
-  private deadlineOf(step: SandboxStep): number {
-    const { transferDeadlineMs, launchDeadlineMs, stepDeadlineMs } = this.limits
+  private deadlineOf({ diskGib, resizeDiskGib }: SandboxRow, step: SandboxStep): number {
+    const { transferDeadlineMs, launchDeadlineMs, resizeDeadlineMs, stepDeadlineMs } = this.limits
     if (isTransfer(step)) return transferDeadlineMs
+    if (step === 'resize' && (resizeDiskGib ?? diskGib) > diskGib) return resizeDeadlineMs
     return step === 'make' ? launchDeadlineMs : stepDeadlineMs
   }
 }

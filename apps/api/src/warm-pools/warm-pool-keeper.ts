@@ -204,7 +204,9 @@ class Keeper implements WarmPoolKeeper {
     for (const { pool } of pools) {
       const size = plan.sizes.get(pool.id) ?? 0
       if (pool.organizationId === null && pool.size !== size) await this.options.store.note(pool.id, { size })
+      const hindrance = plan.hindered.get(pool.id)
       if (plan.failed.has(pool.id)) await this.noteFailure(pool.id, members)
+      else if (hindrance !== undefined) await this.noteHindrance(pool, hindrance)
       else if (!plan.make.includes(pool.id)) await this.noteEnd(pool)
     }
   }
@@ -214,6 +216,10 @@ class Keeper implements WarmPoolKeeper {
     const errorReason = failed?.errorReason ?? 'A sandbox failed'
     const pausedUntil = new Date(this.options.now() + FAILURE_PAUSE_MS)
     await this.options.store.note(poolId, { errorReason, pausedUntil })
+  }
+
+  private async noteHindrance({ id, errorReason: before }: WarmPoolRow, errorReason: string): Promise<void> {
+    if (errorReason !== before) await this.options.store.note(id, { errorReason })
   }
 
   /** A pool that has all it shall have complains no more. */
@@ -246,17 +252,22 @@ class Keeper implements WarmPoolKeeper {
 }
 
 function poolFacts({ pool, snapshot, organization }: WarmPool, { demand, runners }: Seen, now: number): PoolFacts {
-  const isActive = snapshot !== null && snapshot.state === 'active' && snapshot.enabled
-  const mayStart = organization === null || (organization.deletedAt === null && !isSuspended(organization, now))
-  const isOperators = pool.organizationId === null
   return {
-    ...{ id: pool.id, size: pool.size, isOperators },
+    ...{ id: pool.id, size: pool.size, isOperators: pool.organizationId === null },
     snapshotRef: snapshot?.ref,
-    isUsable: isActive && mayStart && (!isOperators || snapshot.general),
+    obstacle: obstacleOf({ pool, snapshot, organization }, now),
     isServed: runners.some((runner) => isInReach(runner, now) && takesMembers(runner) && runner.region === pool.target),
     pausedUntil: pool.pausedUntil?.getTime() ?? 0,
     demand: demand.get(pool.id) ?? [],
   }
+}
+
+function obstacleOf({ pool, snapshot, organization }: WarmPool, now: number): string | undefined {
+  if (snapshot?.state !== 'active') return `Snapshot is ${snapshot?.state ?? 'removed'}`
+  if (!snapshot.enabled) return 'Snapshot is disabled'
+  if (pool.organizationId === null) return snapshot.general ? undefined : 'Snapshot is not general'
+  if (organization === null || organization.deletedAt !== null) return 'Organization is deleted'
+  return isSuspended(organization, now) ? 'Organization is suspended' : undefined
 }
 
 function memberFacts(member: WarmMember, { runners }: Seen, now: number): MemberFacts {

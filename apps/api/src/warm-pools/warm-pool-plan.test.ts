@@ -1,13 +1,20 @@
 import { describe, expect, it } from 'vitest'
 import type { MemberFacts, PoolFacts, PoolsFacts } from './warm-pool-plan.ts'
-import { MAX_MAKING, MAX_MAKING_WHILE_BUSY, MAX_MEMBER_AGE_MS, planPools, sizeFor } from './warm-pool-plan.ts'
+import {
+  MAX_MAKING,
+  MAX_MAKING_WHILE_BUSY,
+  MAX_MEMBER_AGE_MS,
+  NOT_SERVED,
+  planPools,
+  sizeFor,
+} from './warm-pool-plan.ts'
 
 const NOW = 1_000_000_000_000
 const BOUNDS = { min: 1, max: 4 }
 
 function pool(facts: Partial<PoolFacts> = {}): PoolFacts {
   return {
-    ...{ id: 'p', isOperators: true, size: 0, snapshotRef: 'host', isUsable: true, isServed: true },
+    ...{ id: 'p', isOperators: true, size: 0, snapshotRef: 'host', obstacle: undefined, isServed: true },
     ...{ pausedUntil: 0, demand: [] },
     ...facts,
   }
@@ -53,8 +60,10 @@ describe('the size of a pool (W8)', () => {
 
   it('is 0 while its snapshot cannot be used or its organization may not start things', () => {
     const members = [member(), member()]
-    const { sizes, end, make } = plan({ pools: [pool({ isUsable: false, demand: [3] })], members })
+    const obstacle = 'Snapshot is disabled'
+    const { sizes, end, make, hindered } = plan({ pools: [pool({ obstacle, demand: [3] })], members })
     expect({ size: sizes.get('p'), ends: end.length, make }).toEqual({ size: 0, ends: 2, make: [] })
+    expect([...hindered]).toEqual([['p', obstacle]])
   })
 })
 
@@ -77,7 +86,11 @@ describe('filling (W9)', () => {
   it('waits while it is paused, while no runner could have it, and after a failure', () => {
     expect(plan({ pools: [pool({ pausedUntil: NOW + 1 })] }).make).toEqual([])
     expect(plan({ pools: [pool({ pausedUntil: NOW })] }).make).toEqual(['p'])
-    expect(plan({ pools: [pool({ isServed: false })] }).make).toEqual([])
+    const unserved = plan({ pools: [pool({ isServed: false }), pool({ id: 'empty', isOperators: false })] })
+    expect({ make: unserved.make, hindered: [...unserved.hindered] }).toEqual({
+      make: [],
+      hindered: [['p', NOT_SERVED]],
+    })
     const failure = plan({ members: [member({ state: 'error' })] })
     expect({ make: failure.make, failed: [...failure.failed] }).toEqual({ make: [], failed: ['p'] })
   })

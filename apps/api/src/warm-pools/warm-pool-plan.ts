@@ -11,6 +11,9 @@ export const MAX_MAKING = 2
 /** The same while creates wait for sandboxes of their own, which go first. */
 export const MAX_MAKING_WHILE_BUSY = 1
 
+/** What a pool says whose region has no runner that could have members. */
+export const NOT_SERVED = 'No available runners'
+
 /** How many members a pool of the operator's may have. */
 export interface PoolBounds {
   min: number
@@ -25,8 +28,8 @@ export interface PoolFacts {
   size: number
   /** Of its snapshot. */
   snapshotRef: string | undefined
-  /** Its snapshot can be used, and its organization may start things. */
-  isUsable: boolean
+  /** Why it is to be empty: its snapshot cannot be used, or its organization may not start things. */
+  obstacle: string | undefined
   /** A runner that could have members is in reach. */
   isServed: boolean
   /** Milliseconds since the epoch. */
@@ -69,6 +72,8 @@ export interface PoolsPlan {
   make: readonly string[]
   /** Pools of which a member failed. */
   failed: ReadonlySet<string>
+  /** By pool: why it gets no members, though it shall have some. */
+  hindered: ReadonlyMap<string, string>
 }
 
 /** As many as were asked for in the busiest span, within the bounds. */
@@ -96,7 +101,8 @@ export function planPools(facts: PoolsFacts): PoolsPlan {
     end.push(...surplus.map(({ id }) => ({ id, reason: 'the pool is larger than it need be' })))
   }
   end.push(...inTheWay([...kept.values()].flat(), { end, crowdedRunners: facts.crowdedRunners }))
-  return { sizes, end, failed, make: planMaking(facts, { sizes, kept, failed }) }
+  const hindered = new Map(facts.pools.flatMap((pool) => hindranceOf(pool, facts.bounds)))
+  return { sizes, end, failed, hindered, make: planMaking(facts, { sizes, kept, failed }) }
 }
 
 /** W7: of each runner without room one at a time, until there is room. */
@@ -125,8 +131,16 @@ export function isReady({ state, desiredState }: Pick<MemberFacts, 'state' | 'de
 }
 
 function sizeOf(pool: PoolFacts, bounds: PoolBounds): number {
-  if (!pool.isUsable) return 0
+  return pool.obstacle === undefined ? wantedOf(pool, bounds) : 0
+}
+
+function wantedOf(pool: PoolFacts, bounds: PoolBounds): number {
   return pool.isOperators ? sizeFor(pool.demand, bounds) : pool.size
+}
+
+function hindranceOf(pool: PoolFacts, bounds: PoolBounds): [string, string][] {
+  const reason = pool.obstacle ?? (pool.isServed ? undefined : NOT_SERVED)
+  return reason === undefined || wantedOf(pool, bounds) === 0 ? [] : [[pool.id, reason]]
 }
 
 function whyUseless(member: MemberFacts, pool: PoolFacts | undefined, facts: PoolsFacts): string | undefined {

@@ -35,6 +35,10 @@ async function untilSize(size: number): Promise<void> {
   await until(`${size} are ready`, async () => (await list())[0]?.currentSize === size)
 }
 
+async function untilReason(reason: string | null): Promise<void> {
+  await until(`it says ${reason}`, async () => (await list())[0]?.errorReason === reason)
+}
+
 const create = async (as = owner) => (await world.call('POST', '/sandbox', { body: {}, as })).body as Sandbox
 
 describe("a warm pool of an organization's own", () => {
@@ -107,8 +111,23 @@ describe("a warm pool of an organization's own", () => {
     const path = `/organizations/${owner.organizationId}`
     await world.call('POST', `${path}/suspend`, { body: { reason: 'unpaid' }, as: admin })
     await untilSize(0)
+    await untilReason('Organization is suspended')
     await world.call('POST', `${path}/unsuspend`, { as: admin })
     await untilSize(1)
+    await untilReason(null)
+  })
+
+  it('says why it is empty while no runner of its region can have it, or its snapshot cannot be used', async () => {
+    await createPool(1)
+    await untilSize(1)
+    const { sql } = world.api.database
+    await sql`update runners set unschedulable = true`
+    await untilReason('No available runners')
+    await sql`update snapshots set enabled = false where kind = 'builtin'`
+    await untilReason('Snapshot is disabled')
+    await sql`update snapshots set enabled = true where kind = 'builtin'`
+    await sql`update runners set unschedulable = false`
+    await untilReason(null)
   })
 
   it('ends with its organization', async () => {
