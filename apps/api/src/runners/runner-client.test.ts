@@ -2,7 +2,7 @@ import type { StartSandbox } from '@atoll/protocol'
 import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { RunnerClient } from './runner-client.ts'
-import { createRunnerClient, LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from './runner-client.ts'
+import { createRunnerClient, FORK_TIMEOUT_MS, LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from './runner-client.ts'
 
 const START: StartSandbox = { toolboxToken: 'a-token-of-sixteen', env: {} }
 const SPEC = {
@@ -34,6 +34,7 @@ afterEach(() => {
 
 it.each<[string, number, (signal: AbortSignal) => Promise<unknown>]>([
   ['a start', 30_000, (signal) => client.start('a', START, signal)],
+  ['a fork', FORK_TIMEOUT_MS, (signal) => client.launch('a', { spec: { ...SPEC, forkOf: 'b' }, start: START }, signal)],
   ['a launch', LAUNCH_TIMEOUT_MS, (signal) => client.launch('a', { spec: SPEC, start: START }, signal)],
   ['a resize', RESIZE_TIMEOUT_MS, (signal) => client.resize('a', { diskGiB: 2 }, signal)],
 ])('%s waits for its answer for %i ms and no longer', async (_what, timeoutMs, call) => {

@@ -31,6 +31,8 @@ const MAX_EVENT_BYTES = 64 * 1024
 const CALL_TIMEOUT_MS = 30_000
 /** What makes a sandbox and starts it, in milliseconds. */
 export const LAUNCH_TIMEOUT_MS = 40_000
+/** The same of a fork, whose files a runner that cannot share blocks copies for up to ten minutes. */
+export const FORK_TIMEOUT_MS = 11 * 60_000
 /** A disk is checked before it grows, which runners give ten minutes each, in milliseconds. */
 export const RESIZE_TIMEOUT_MS = 21 * 60_000
 
@@ -55,6 +57,10 @@ export interface RunnerClient {
   events(): Promise<AsyncIterable<RunnerEvent>>
 }
 
+function launchTimeoutMs({ spec }: LaunchSandbox): number {
+  return spec.forkOf === undefined ? LAUNCH_TIMEOUT_MS : FORK_TIMEOUT_MS
+}
+
 export function createRunnerClient(peer: TunnelPeer): RunnerClient {
   const call = (request: Call) => callRunner(peer, request)
   return {
@@ -70,7 +76,7 @@ export function createRunnerClient(peer: TunnelPeer): RunnerClient {
     launch: (id, body, signal) =>
       answer(
         SandboxStatus,
-        call({ method: 'PUT', path: `${sandboxPath(id)}/launch`, body, signal, timeoutMs: LAUNCH_TIMEOUT_MS }),
+        call({ method: 'PUT', path: `${sandboxPath(id)}/launch`, body, signal, timeoutMs: launchTimeoutMs(body) }),
       ),
     stop: (id, body, signal) =>
       answer(SandboxStatus, call({ method: 'POST', path: `${sandboxPath(id)}/stop`, body, signal })),

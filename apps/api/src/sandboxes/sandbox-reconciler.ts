@@ -11,7 +11,7 @@ import type {
 } from '../reconciliation/lease-loop.ts'
 import { LeaseLoop, LeaseLostError, retryDelayMs } from '../reconciliation/lease-loop.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
-import { LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from '../runners/runner-client.ts'
+import { FORK_TIMEOUT_MS, LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from '../runners/runner-client.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { TRANSFER_DEADLINE_MS } from './backups/sandbox-files.ts'
@@ -29,6 +29,8 @@ export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   stepDeadlineMs: number
   /** The same for what is made and started in one. */
   launchDeadlineMs: number
+  /** The same for a fork, whose files may have to be copied. */
+  forkDeadlineMs: number
   /** The same for a disk that grows. */
   resizeDeadlineMs: number
   /** The same for a step that copies files to or from the object store. */
@@ -43,6 +45,7 @@ export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   maxJobs: 64,
   stepDeadlineMs: 20_000,
   launchDeadlineMs: LAUNCH_TIMEOUT_MS,
+  forkDeadlineMs: FORK_TIMEOUT_MS,
   resizeDeadlineMs: RESIZE_TIMEOUT_MS,
   transferDeadlineMs: TRANSFER_DEADLINE_MS,
   adoptWaitMs: 5_000,
@@ -363,11 +366,12 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return runnerId === null ? undefined : this.options.runners.client(runnerId)
   }
 
-  private deadlineOf({ diskGib, resizeDiskGib }: SandboxRow, step: SandboxStep): number {
-    const { transferDeadlineMs, launchDeadlineMs, resizeDeadlineMs, stepDeadlineMs } = this.limits
-    if (isTransfer(step)) return transferDeadlineMs
-    if (step === 'resize' && (resizeDiskGib ?? diskGib) > diskGib) return resizeDeadlineMs
-    return step === 'make' ? launchDeadlineMs : stepDeadlineMs
+  private deadlineOf({ diskGib, resizeDiskGib, forkedFromId }: SandboxRow, step: SandboxStep): number {
+    const { limits } = this
+    if (isTransfer(step)) return limits.transferDeadlineMs
+    if (step === 'resize' && (resizeDiskGib ?? diskGib) > diskGib) return limits.resizeDeadlineMs
+    if (step !== 'make') return limits.stepDeadlineMs
+    return forkedFromId === null ? limits.launchDeadlineMs : limits.forkDeadlineMs
   }
 }
 
