@@ -213,6 +213,27 @@ describe('removing a runner', () => {
     await untilVolume(kept, 'deleted')
   })
 
+  it('is refused while no other runner has what an archived sandbox was made from', async () => {
+    const { id } = await addRunner('last-holder')
+    const { id: localId } = await local()
+    const sandbox = await world.create()
+    await world.call('POST', `/sandbox/${sandbox.id}/stop`)
+    await world.untilState(sandbox.id, 'stopped')
+    await world.call('POST', `/sandbox/${sandbox.id}/archive`)
+    await world.untilState(sandbox.id, 'archived')
+    const { sql } = world.api.database
+    const ref = `held-once-${randomUUID()}`
+    await sql`update sandboxes set snapshot_ref = ${ref} where id = ${sandbox.id}`
+    await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${id}, 'active')`
+    const refused = await call('DELETE', `/runners/${id}`)
+    expect([refused.status, refused.body]).toEqual([
+      409,
+      expect.objectContaining({ message: expect.stringContaining(ref) }),
+    ])
+    await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${localId}, 'active')`
+    expect((await call('DELETE', `/runners/${id}`)).status).toBe(204)
+  })
+
   it('leaves no snapshot held there, so what is being removed ends', async () => {
     const { id } = await addRunner('with-snapshots')
     const { sql } = world.api.database

@@ -34,8 +34,9 @@ export interface RunnerRegistry {
   /** Takes it out of placement, or back. Throws RUNNER_NOT_FOUND. */
   setFlags(id: string, flags: RunnerFlags): Promise<Runner>
   /**
-   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume is there; `force` gives up what is on a lost one: a
-   * sandbox that has a backup is archived, and the rest is in error. Its connection ends within seconds.
+   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume is there, or a snapshot that no other runner has and
+   * somebody needs; `force` gives up such snapshots, and what is on a lost runner: a sandbox that has a backup is archived, and
+   * the rest is in error. Its connection ends within seconds.
    */
   remove(id: string, options?: { force: boolean }): Promise<void>
   /** The runner of a sandbox, whoever's that is. Throws SANDBOX_NOT_FOUND. */
@@ -88,6 +89,7 @@ export function createRunnerRegistry(options: RunnerRegistryOptions): RunnerRegi
       if (outcome === 'lost') throw new AppError('CONFLICT', LOST)
       if (outcome === 'sandboxes') throw new AppError('CONFLICT', 'Sandboxes live on this runner')
       if (outcome === 'volumes') throw new AppError('CONFLICT', 'Volumes are on this runner')
+      if (typeof outcome === 'object') throw lastHolder(outcome.lastHolder)
     },
     async ofSandbox(sandboxId) {
       const id = isUuid(sandboxId) ? await store.runnerOf(sandboxId) : undefined
@@ -112,6 +114,14 @@ function columnsOf(body: CreateRunner) {
     ...(gpu === undefined ? {} : { gpu }),
     ...(tags === undefined ? {} : { tags }),
   }
+}
+
+function lastHolder(snapshots: readonly string[]): AppError {
+  const names = snapshots.join(', ')
+  return new AppError(
+    'CONFLICT',
+    `No other runner has these snapshots, which sandboxes or organizations need: ${names}; with force=true they are lost`,
+  )
 }
 
 function runnerNotFound(id: string): AppError {
