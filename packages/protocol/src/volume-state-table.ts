@@ -1,9 +1,9 @@
 import type { Refusal } from './sandbox-state-table.ts'
 import type { VolumeState } from './volume-state.ts'
 
-/** The command comes from users; reports from the reconciler's steps. */
+/** The command comes from users; reports from the reconciler's steps, `gone` from the removal of its runner, which was lost. */
 export const volumeCommands = ['delete'] as const
-export const volumeReports = ['creation_begun', 'created', 'deletion_begun', 'deleted', 'failed'] as const
+export const volumeReports = ['creation_begun', 'created', 'deletion_begun', 'deleted', 'failed', 'gone'] as const
 export const volumeEvents = [...volumeCommands, ...volumeReports] as const
 export type VolumeEvent = (typeof volumeEvents)[number]
 export type VolumeReport = (typeof volumeReports)[number]
@@ -16,16 +16,17 @@ type Cell = VolumeState | 'same' | Refusal
 /** A report that fits nowhere changes nothing. */
 const late = {
   ...{ creation_begun: 'same', created: 'same', deletion_begun: 'same', deleted: 'same', failed: 'same' },
+  gone: 'same',
 } as const satisfies Record<VolumeReport, Cell>
 
 /** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
 export const volumeStateTable: Record<VolumeState, Record<VolumeEvent, Cell>> = {
-  pending_create: { delete: notReady, ...late, creation_begun: 'creating', failed: 'error' },
-  creating: { delete: notReady, ...late, created: 'ready', failed: 'error' },
-  ready: { delete: 'pending_delete', ...late },
+  pending_create: { delete: notReady, ...late, creation_begun: 'creating', failed: 'error', gone: 'error' },
+  creating: { delete: notReady, ...late, created: 'ready', failed: 'error', gone: 'error' },
+  ready: { delete: 'pending_delete', ...late, gone: 'error' },
   // A deletion is never given up: the runner that holds the files may come back.
-  pending_delete: { delete: 'same', ...late, deletion_begun: 'deleting' },
-  deleting: { delete: 'same', ...late, deleted: 'deleted' },
+  pending_delete: { delete: 'same', ...late, deletion_begun: 'deleting', gone: 'deleted' },
+  deleting: { delete: 'same', ...late, deleted: 'deleted', gone: 'deleted' },
   deleted: { delete: 'same', ...late },
   // What could not be made is deleted all the same, or it would stay for ever.
   error: { delete: 'pending_delete', ...late },

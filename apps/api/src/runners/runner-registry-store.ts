@@ -1,9 +1,8 @@
-import type { SQL } from 'drizzle-orm'
 import { and, asc, eq, isNotNull, isNull, ne, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
-import type { Silence } from './runner-silence.ts'
-import { isLostSince } from './runner-silence.ts'
+import type { RemovalOutcome, RunnerRemoval } from './runner-removal.ts'
+import { isKnown, removeRunner } from './runner-removal.ts'
 import type { RunnerRow } from './runner-table.ts'
 import { runners } from './runner-table.ts'
 
@@ -27,14 +26,6 @@ export interface RunnerQuery {
 export type NewRunner = typeof runners.$inferInsert
 export type RunnerFlags = Partial<Pick<RunnerRow, 'unschedulable' | 'draining'>>
 
-export interface RunnerRemoval {
-  /** The hash that takes the place of its token's. */
-  tokenHash: string
-  silence: Silence
-  /** Also when it is lost with what lives there. */
-  force: boolean
-}
-
 /** The SQL of the list of runners, as people keep it. Removed ones are not in it. */
 export interface RunnerRegistryStore {
   /** In the order in which they were registered. */
@@ -43,8 +34,8 @@ export interface RunnerRegistryStore {
   insert(runner: NewRunner): Promise<string | undefined>
   /** False for an unknown id. */
   setFlags(id: string, flags: RunnerFlags): Promise<boolean>
-  /** Also ends what speaks for it. `in use`: a sandbox lives there; `lost`: so it does, and the runner is lost. */
-  remove(id: string, removal: RunnerRemoval): Promise<'removed' | 'in use' | 'lost' | 'unknown'>
+  /** Also ends what speaks for it. */
+  remove(id: string, removal: RunnerRemoval): Promise<RemovalOutcome>
   /** Where a sandbox lives, whoever's it is. */
   runnerOf(sandboxId: string): Promise<string | undefined>
 }
@@ -60,26 +51,11 @@ export function createRunnerRegistryStore({ db, transaction }: Database): Runner
       const rows = await db
         .update(runners)
         .set({ ...flags, updatedAt: sql`now()` })
-        .where(known(id))
+        .where(isKnown(id))
         .returning({ id: runners.id })
       return rows.length > 0
     },
-    remove: (id, { tokenHash, silence, force }) =>
-      transaction(async (tx) => {
-        // The lock keeps placement, which takes the same, from putting anything there meanwhile.
-        const columns = { isLost: sql<boolean>`${isLostSince(silence)}` }
-        const [row] = await tx.select(columns).from(runners).where(known(id)).for('no key update')
-        if (row === undefined) return 'unknown'
-        const living = and(eq(sandboxes.runnerId, id), ne(sandboxes.state, 'destroyed'))
-        const held = await tx.select({ id: sandboxes.id }).from(sandboxes).where(living).limit(1)
-        if (held.length > 0 && !(force && row.isLost)) return row.isLost ? 'lost' : 'in use'
-        const gone = { connectionId: null, lastSeenAt: null, tokenHash }
-        await tx
-          .update(runners)
-          .set({ ...gone, removedAt: sql`now()`, updatedAt: sql`now()` })
-          .where(known(id))
-        return 'removed'
-      }),
+    remove: (id, removal) => transaction((tx) => removeRunner(tx, id, removal)),
     async runnerOf(sandboxId) {
       const somebodys = isNotNull(sandboxes.organizationId)
       const living = and(eq(sandboxes.id, sandboxId), ne(sandboxes.state, 'destroyed'), somebodys)
@@ -87,10 +63,6 @@ export function createRunnerRegistryStore({ db, transaction }: Database): Runner
       return row?.runnerId ?? undefined
     },
   }
-}
-
-function known(id: string): SQL | undefined {
-  return and(eq(runners.id, id), isNull(runners.removedAt))
 }
 
 async function list(db: Queryable, { id, region }: RunnerQuery): Promise<RunnerWithUse[]> {

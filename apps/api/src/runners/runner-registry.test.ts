@@ -1,4 +1,5 @@
-import type { Runner } from '@atoll/protocol'
+import { randomUUID } from 'node:crypto'
+import type { Runner, Volume } from '@atoll/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
@@ -163,6 +164,83 @@ describe('removing a runner', () => {
   it('is refused while a sandbox lives there', async () => {
     const { id } = await local()
     expect((await call('DELETE', `/runners/${id}`)).status).toBe(409)
+  })
+
+  /** A runner that is ready, and the only one that takes what is new. */
+  async function addRunner(name: string): Promise<{ id: string; runner: ScriptedRunner }> {
+    const made = await register({ name })
+    const runner = await connect(made.apiKey)
+    await until('it is ready', async () => (await get(made.id)).state === 'ready')
+    return { id: made.id, runner }
+  }
+
+  async function volumeOn(runnerId: string): Promise<string> {
+    const { id } = (await world.call('POST', '/volumes', { body: { name: randomUUID() } })).body as Volume
+    await untilVolume(id, 'ready')
+    await world.api.database.sql`update volumes set runner_id = ${runnerId} where id = ${id}`
+    return id
+  }
+
+  async function volume(id: string): Promise<Volume> {
+    return (await world.call('GET', `/volumes/${id}`)).body as Volume
+  }
+
+  function untilVolume(id: string, state: string): Promise<void> {
+    return until(`the volume is ${state}`, async () => (await volume(id)).state === state)
+  }
+
+  it('is refused while a volume is there, and gives it up by force when it is lost', async () => {
+    const { id } = await addRunner('with-volumes')
+    const [kept, deleting] = [await volumeOn(id), await volumeOn(id)]
+    expect((await call('DELETE', `/runners/${id}?force=true`)).body).toMatchObject({
+      message: 'Volumes are on this runner',
+    })
+    await extra[0]?.disconnect()
+    const { sql } = world.api.database
+    await until('it is missed', async () => (await get(id)).state === 'unresponsive')
+    await world.call('DELETE', `/volumes/${deleting}`)
+    await sql`update runners set heard_at = now() - interval '1 day' where id = ${id}`
+    expect((await call('DELETE', `/runners/${id}`)).body).toMatchObject({
+      message: expect.stringContaining('force=true'),
+    })
+    expect((await call('DELETE', `/runners/${id}?force=true`)).status).toBe(204)
+    expect((await volume(deleting)).state).toBe('deleted')
+    expect(await volume(kept)).toMatchObject({ state: 'error', errorReason: 'Its runner was lost and removed' })
+    expect(
+      await sql`select event, from_state, to_state from volume_events where volume_id = ${kept} order by id desc limit 1`,
+    ).toEqual([{ event: 'gone', from_state: 'ready', to_state: 'error' }])
+    expect((await world.call('DELETE', `/volumes/${kept}`)).status).toBe(200)
+    await untilVolume(kept, 'deleted')
+  })
+
+  it('is refused while no other runner has what an archived sandbox was made from', async () => {
+    const { id } = await addRunner('last-holder')
+    const { id: localId } = await local()
+    const sandbox = await world.create()
+    await world.call('POST', `/sandbox/${sandbox.id}/stop`)
+    await world.untilState(sandbox.id, 'stopped')
+    await world.call('POST', `/sandbox/${sandbox.id}/archive`)
+    await world.untilState(sandbox.id, 'archived')
+    const { sql } = world.api.database
+    const ref = `held-once-${randomUUID()}`
+    await sql`update sandboxes set snapshot_ref = ${ref} where id = ${sandbox.id}`
+    await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${id}, 'active')`
+    const refused = await call('DELETE', `/runners/${id}`)
+    expect([refused.status, refused.body]).toEqual([
+      409,
+      expect.objectContaining({ message: expect.stringContaining(ref) }),
+    ])
+    await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${localId}, 'active')`
+    expect((await call('DELETE', `/runners/${id}`)).status).toBe(204)
+  })
+
+  it('leaves no snapshot held there, so what is being removed ends', async () => {
+    const { id } = await addRunner('with-snapshots')
+    const { sql } = world.api.database
+    const ref = `of-a-removed-runner-${randomUUID()}`
+    await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${id}, 'active')`
+    expect((await call('DELETE', `/runners/${id}`)).status).toBe(204)
+    expect(await sql`select 1 from snapshot_runners where ref = ${ref}`).toEqual([])
   })
 
   it('ends its connection and its token, and frees its name', async () => {

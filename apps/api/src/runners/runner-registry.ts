@@ -10,8 +10,8 @@ import { silenceAt } from './runner-silence.ts'
 
 const TOKEN_BYTES = 32
 
-const SANDBOXES_LOST =
-  'Sandboxes live on this runner, which is lost: with force=true those that have a backup are archived, and the others lost'
+const LOST =
+  'Sandboxes or volumes are on this runner, which is lost: with force=true sandboxes that have a backup are archived, and all else is lost'
 
 export interface RunnerRegistryOptions {
   store: RunnerRegistryStore
@@ -34,8 +34,9 @@ export interface RunnerRegistry {
   /** Takes it out of placement, or back. Throws RUNNER_NOT_FOUND. */
   setFlags(id: string, flags: RunnerFlags): Promise<Runner>
   /**
-   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox lives there; `force` gives up what lives on a lost one: what has a
-   * backup is archived, and the rest is in error. Its connection ends within seconds.
+   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume is there, or a snapshot that no other runner has and
+   * somebody needs; `force` gives up such snapshots, and what is on a lost runner: a sandbox that has a backup is archived, and
+   * the rest is in error. Its connection ends within seconds.
    */
   remove(id: string, options?: { force: boolean }): Promise<void>
   /** The runner of a sandbox, whoever's that is. Throws SANDBOX_NOT_FOUND. */
@@ -82,10 +83,13 @@ export function createRunnerRegistry(options: RunnerRegistryOptions): RunnerRegi
       // Nobody has a token with this hash.
       const tokenHash = hash(randomBytes(TOKEN_BYTES).toString('hex'))
       const silence = silenceAt(now(), options.lostAfterMs)
-      const outcome = isUuid(id) ? await store.remove(id, { tokenHash, silence, force }) : 'unknown'
+      const removal = { tokenHash, silence, force, at: new Date(now()) }
+      const outcome = isUuid(id) ? await store.remove(id, removal) : 'unknown'
       if (outcome === 'unknown') throw runnerNotFound(id)
-      if (outcome === 'lost') throw new AppError('CONFLICT', SANDBOXES_LOST)
-      if (outcome === 'in use') throw new AppError('CONFLICT', 'Sandboxes live on this runner')
+      if (outcome === 'lost') throw new AppError('CONFLICT', LOST)
+      if (outcome === 'sandboxes') throw new AppError('CONFLICT', 'Sandboxes live on this runner')
+      if (outcome === 'volumes') throw new AppError('CONFLICT', 'Volumes are on this runner')
+      if (typeof outcome === 'object') throw lastHolder(outcome.lastHolder)
     },
     async ofSandbox(sandboxId) {
       const id = isUuid(sandboxId) ? await store.runnerOf(sandboxId) : undefined
@@ -110,6 +114,14 @@ function columnsOf(body: CreateRunner) {
     ...(gpu === undefined ? {} : { gpu }),
     ...(tags === undefined ? {} : { tags }),
   }
+}
+
+function lastHolder(snapshots: readonly string[]): AppError {
+  const names = snapshots.join(', ')
+  return new AppError(
+    'CONFLICT',
+    `No other runner has these snapshots, which sandboxes or organizations need: ${names}; with force=true they are lost`,
+  )
 }
 
 function runnerNotFound(id: string): AppError {

@@ -1,6 +1,7 @@
 import type { SQL } from 'drizzle-orm'
 import { and, eq, inArray, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm'
 import type { Database } from '../database/database.ts'
+import { forgetLeft, mayBeLeft } from './runner-loss/former-placements.ts'
 import { heldBy, inMs } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
@@ -35,6 +36,10 @@ export interface SandboxLeaseStore {
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
   /** Gives a lease back. */
   release(id: string, owner: string): Promise<void>
+  /** Whether a row's runner may have files of it from before they went elsewhere; nobody else writes that while it is leased. */
+  mayBeLeft(row: SandboxRow): Promise<boolean>
+  /** Notes that they are gone. */
+  forgetLeft(row: SandboxRow): Promise<void>
 }
 
 export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLeaseStore {
@@ -71,6 +76,10 @@ export function createSandboxLeaseStore({ db }: Pick<Database, 'db'>): SandboxLe
     },
     async release(id, owner) {
       await db.update(sandboxes).set(noLease).where(held(id, owner))
+    },
+    mayBeLeft: async ({ id, runnerId }) => runnerId !== null && (await mayBeLeft(db, id, runnerId)),
+    async forgetLeft({ id, runnerId }) {
+      if (runnerId !== null) await forgetLeft(db, id, runnerId)
     },
   }
 }

@@ -40,6 +40,7 @@ import type { SandboxForks } from './forks/sandbox-forks.ts'
 import { createSandboxForks } from './forks/sandbox-forks.ts'
 import type { OrganizationSandboxes } from './organization-sandboxes.ts'
 import { createOrganizationSandboxes } from './organization-sandboxes.ts'
+import { createFormerSweep } from './runner-loss/former-sweep.ts'
 import { createRunnerLoss } from './runner-loss/runner-loss.ts'
 import { createRunnerLossStore } from './runner-loss/runner-loss-store.ts'
 import type { ToolboxGuard } from './runner-loss/toolbox-guard.ts'
@@ -161,7 +162,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     ...{ warm: warm.claims, onClaim: warm.onClaim },
   })
   const activity = createSandboxActivity({ write: store.touch, tunnels, log, now })
-  const { guard, loss, timers } = createWatches(options, { store, room, tunnels, changes, activity, ...keeping })
+  const watches = createWatches(options, { store, room, runners, tunnels, changes, activity, ...keeping })
   const toolbox = createToolboxService({ sandboxes, changes, tunnels, activity, claims: warm.delivery, now })
   metrics.gauge('atoll_toolboxes_connected', 'Sandboxes whose toolbox is connected here', () => tunnels.size)
   metrics.gauge('atoll_runners_connected', 'Runners that are connected here', () => runners.readyIds().length)
@@ -169,12 +170,12 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     sandboxes,
     listing: createSandboxListing({ store: createSandboxListStore(database) }),
     organizationSandboxes: createOrganizationSandboxes({ database, store }),
-    settings: createSandboxSettings({ commands, store, wakeTimers: () => timers.wake(), now }),
+    settings: createSandboxSettings({ commands, store, wakeTimers: () => watches.timers.wake(), now }),
     operations: createSandboxOperations({
       ...{ commands, room, runners, backups: keeping.backups, wakeBackups: () => keeping.keeper.wake() },
       wait: createStateWaiter({ ...waiting, waitMs: STARTED_WAIT_MS }),
     }),
-    timers,
+    timers: watches.timers,
     snapshotParts,
     sandboxSnapshots: createSandboxSnapshots({
       ...{ commands, links, changes, snapshots: snapshotParts.snapshots, snapshotStore: snapshotBase.store },
@@ -192,15 +193,14 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     activity,
     tunnels,
     tunnelUpgrade: createTunnelUpgrade({
-      ...{ endpoints: tunnelEndpoints({ store, runners, tunnels, guard }), proxies: options.proxies, log, now },
+      ...{ endpoints: tunnelEndpoints({ store, runners, tunnels, ...watches }), proxies: options.proxies, log, now },
     }),
     async start() {
       if (options.runnerToken !== undefined) await runners.ensureLocalRunner(options.runnerToken)
-      for (const part of [...keeping.reconcilers, keeping.keeper, timers, loss, warm, ...sources.parts]) part.start()
+      for (const part of [...keeping.parts, ...watches.parts, warm, ...sources.parts]) part.start()
     },
     refuseWaiting: () => closing.abort(),
-    close: () =>
-      closeAll({ closing, keeping, others: [timers, loss, guard, warm], sources, runners, tunnels, toolbox, activity }),
+    close: () => closeAll({ closing, keeping, watches, warm, sources, runners, tunnels, toolbox, activity }),
   }
 }
 
@@ -220,18 +220,19 @@ function createKeeping({ database, objects, log, now }: SandboxPartsOptions, kep
   const common = { ...kept, leases, files, log }
   const reconciler = createSandboxReconciler({ ...common, work: 'steps' })
   const transfers = createSandboxReconciler({ ...common, work: 'transfers', limits: transferLimits })
+  const keeper = createBackupKeeper({ ...kept, store: backups, uploads, objects, log })
   return {
-    backups,
-    keeper: createBackupKeeper({ ...kept, store: backups, uploads, objects, log }),
+    ...{ backups, keeper },
     /** The one that what is new is handed over to. */
     reconciler,
-    reconcilers: [reconciler, transfers],
+    parts: [reconciler, transfers, keeper],
   }
 }
 
 interface Watched {
   store: SandboxStore
   room: SandboxRoom
+  runners: RunnerService
   tunnels: TunnelRegistry
   changes: SandboxChanges
   activity: SandboxActivity
@@ -240,14 +241,18 @@ interface Watched {
 
 /** What looks after sandboxes that nothing is wanted of: their time, their runners and who speaks for them. */
 function createWatches({ database, log, now, lostAfterMs }: SandboxPartsOptions, watched: Watched) {
-  const { store, room, tunnels, changes, activity, backups } = watched
+  const { store, room, runners, tunnels, changes, activity, backups } = watched
   const losses = createRunnerLossStore(database, changes)
+  const sweep = createFormerSweep({ database, runners, log, now })
+  const loss = createRunnerLoss({ losses, store, room, backups, log, now, lostAfterMs })
+  const timers = createSandboxTimers({
+    ...{ timers: createTimerStore(database), store, changes, activity, log, now },
+  })
   return {
     guard: createToolboxGuard({ tunnels, store, changes, log }),
-    loss: createRunnerLoss({ losses, store, room, backups, log, now, lostAfterMs }),
-    timers: createSandboxTimers({
-      ...{ timers: createTimerStore(database), store, changes, activity, log, now },
-    }),
+    timers,
+    /** Those that have a rhythm. */
+    parts: [timers, loss, sweep],
   }
 }
 
@@ -310,9 +315,10 @@ function tunnelEndpoints({ store, runners, tunnels, guard }: TunnelOwners): Reco
 
 interface Closable {
   closing: AbortController
-  keeping: { keeper: AsyncDisposable; reconcilers: AsyncDisposable[] }
+  keeping: { parts: readonly AsyncDisposable[] }
   sources: { parts: readonly AsyncDisposable[] }
-  others: readonly AsyncDisposable[]
+  watches: { guard: AsyncDisposable; parts: readonly AsyncDisposable[] }
+  warm: AsyncDisposable
   runners: AsyncDisposable
   tunnels: TunnelRegistry
   toolbox: Disposable
@@ -321,10 +327,9 @@ interface Closable {
 
 async function closeAll(parts: Closable): Promise<void> {
   parts.closing.abort()
-  const { keeper, reconcilers } = parts.keeping
-  await Promise.all(
-    [...parts.others, keeper, ...reconcilers, ...parts.sources.parts].map((part) => part[Symbol.asyncDispose]()),
-  )
+  const { keeping, watches, warm, sources } = parts
+  const first = [...watches.parts, watches.guard, warm, ...keeping.parts, ...sources.parts]
+  await Promise.all(first.map((part) => part[Symbol.asyncDispose]()))
   await parts.runners[Symbol.asyncDispose]()
   parts.tunnels.close()
   parts.toolbox[Symbol.dispose]()

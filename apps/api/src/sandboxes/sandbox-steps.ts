@@ -19,7 +19,7 @@ const TOOLBOX_TOKEN_BYTES = 32
 export interface StepContext {
   runner: RunnerClient
   tunnels: ToolboxTunnels
-  leases: Pick<SandboxLeaseStore, 'setToolboxToken'>
+  leases: Pick<SandboxLeaseStore, 'setToolboxToken' | 'mayBeLeft' | 'forgetLeft'>
   files: SandboxFiles
   leaseOwner: string
   /** The token whose hash the row was written with, if nothing was tried yet. */
@@ -48,7 +48,7 @@ export async function takeStep(
       })
       return ['made', 'ready']
     case 'restore':
-      await makeToRestore(runner, row, signal)
+      await makeToRestore(context, row, signal)
       await context.files.restore({ runner, row, signal, onProgress: context.onProgress })
       return 'restored'
     case 'start':
@@ -80,8 +80,12 @@ async function archive(context: StepContext, row: SandboxRow, signal: AbortSigna
   if (!(await files.archive({ runner, row, leaseOwner, signal, onProgress }))) throw new LeaseLostError()
 }
 
-/** L7: what still runs there, from before its files went elsewhere, is not what they are restored into. */
-async function makeToRestore(runner: RunnerClient, row: SandboxRow, signal: AbortSignal): Promise<void> {
+/** L7: what is there, or still runs, from before its files went elsewhere, is not what they are restored into. */
+async function makeToRestore({ runner, leases }: StepContext, row: SandboxRow, signal: AbortSignal): Promise<void> {
+  if (await leases.mayBeLeft(row)) {
+    await runner.remove(row.id, signal)
+    await leases.forgetLeft(row)
+  }
   const { state } = await runner.make(row.id, specOf(row), signal)
   if (state === 'stopped') return
   await runner.remove(row.id, signal)

@@ -6,7 +6,7 @@ import { isUuid } from '../database/uuid.ts'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { ConnectedRunner, RunnerObserver } from '../runners/runner-session.ts'
 import { eachOf } from './each-of.ts'
-import { clearFormer, formerlyOn } from './runner-loss/former-placements.ts'
+import { clearFormer, formerlyOn, isToBeRestored } from './runner-loss/former-placements.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
@@ -27,7 +27,7 @@ export interface SandboxSyncOptions {
 /**
  * Makes rows and runners agree where no reconciliation is due: a sandbox that ended by itself is stopped in its
  * row, one that runs against its row is stopped on its runner, and one that was destroyed, or is elsewhere by now, is
- * deleted there (R9). What was lost with its runner goes on (L3).
+ * deleted there (R9), or kept still until its files are restored elsewhere (L7). What was lost with its runner goes on (L3).
  */
 export function createSandboxSync({ database, store, log, now }: SandboxSyncOptions): RunnerObserver {
   const { db } = database
@@ -60,18 +60,19 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     const former = await formerlyOn(db, runner.id, ids)
     return statuses.map((status) => {
       const row = rows.get(status.sandboxId)
-      return { status, row, mayGo: row !== undefined && mayGo(runner, row, former.has(row.id)) }
+      const place = row === undefined ? 'unknown' : placeOf(runner, row, former.get(row.id))
+      return { status, row, place }
     })
   }
 
   /** Settles what exists on the runner against its row; true when it is deleted there. */
-  async function settle(runner: ConnectedRunner, { status, row, mayGo }: Found): Promise<boolean> {
-    if (row === undefined || (row.runnerId !== runner.id && !mayGo)) {
+  async function settle(runner: ConnectedRunner, { status, row, place }: Found): Promise<boolean> {
+    if (row === undefined || place === 'unknown') {
       log.warn({ sandboxId: status.sandboxId, runner: runner.name }, 'a runner has a sandbox that is not its own')
-    } else if (mayGo) {
+    } else if (place === 'elsewhere') {
       await runner.client.remove(row.id)
       return true
-    } else if (status.state === 'running' && restful.has(shownState(row))) {
+    } else if (status.state === 'running' && (place === 'left' || restful.has(shownState(row)))) {
       await runner.client.stop(row.id, { graceMs: 0 })
     }
     return false
@@ -90,8 +91,8 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
       }
     }
     // L7: what shall not be there ends before anything else.
-    const going = found.filter((one) => one.mayGo)
-    const staying = found.filter((one) => !one.mayGo)
+    const going = found.filter(({ place }) => place === 'elsewhere' || place === 'left')
+    const staying = found.filter((one) => !going.includes(one))
     for (const some of [going, staying]) await eachOf(some, MAX_CONCURRENT, settleSafely)
     return deleted
   }
@@ -128,17 +129,23 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
   }
 }
 
-/** What a runner has, its row, and whether it may be deleted there. */
+/**
+ * What a runner's copy of a sandbox is to the row. `elsewhere`: it is deleted there (R9). `left`: it is where the files were
+ * before they were to be restored from the object store, and stays until they are (L7).
+ */
+type Place = 'here' | 'elsewhere' | 'left' | 'unknown'
+
+/** What a runner has, and its row. */
 interface Found {
   status: SandboxStatus
   row: SandboxRow | undefined
-  mayGo: boolean
+  place: Place
 }
 
-/** R9: it is destroyed, or was there once: its files are in the object store, or on another runner. */
-function mayGo(runner: ConnectedRunner, row: SandboxRow, wasHere: boolean): boolean {
-  if (row.runnerId === runner.id) return shownState(row) === 'destroyed'
-  return row.runnerId === null || wasHere
+function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isCleared: boolean } | undefined): Place {
+  if (row.runnerId === runner.id) return shownState(row) === 'destroyed' ? 'elsewhere' : 'here'
+  if (former === undefined) return row.runnerId === null ? 'elsewhere' : 'unknown'
+  return isToBeRestored(row) && !former.isCleared ? 'left' : 'elsewhere'
 }
 
 /** What does not run. */

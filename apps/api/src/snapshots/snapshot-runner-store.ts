@@ -150,7 +150,9 @@ async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promis
 }
 
 async function removable(db: Queryable): Promise<string[]> {
+  // What a removed runner has matters to nobody, though it may have been written after its removal.
   const held = sql`exists (select 1 from snapshot_runners
+    join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
     where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes
       where (sandboxes.runner_id = snapshot_runners.runner_id or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshots.ref}
         and sandboxes.state <> 'destroyed'))`

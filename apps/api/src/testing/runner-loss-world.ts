@@ -4,6 +4,7 @@ import { createLogger } from '@atoll/service'
 import { compareRunner } from '../runners/runner-comparison.ts'
 import type { ConnectedRunner } from '../runners/runner-session.ts'
 import { createRunnerStore } from '../runners/runner-store.ts'
+import { createFormerSweep } from '../sandboxes/runner-loss/former-sweep.ts'
 import type { RunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
 import { createRunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
 import { createRunnerLossStore } from '../sandboxes/runner-loss/runner-loss-store.ts'
@@ -37,6 +38,8 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   lose(trap?: Trap): Promise<void>
   /** The runner is back, with all that it has, and is compared. */
   comeBack(): Promise<void>
+  /** What is elsewhere by now is removed. */
+  sweep(): Promise<void>
   /** Resolves when it is written down that the runner is heard of at this time of the clock. */
   untilHeard(): Promise<void>
   /** A stopped sandbox whose files are in a backup. */
@@ -53,6 +56,8 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
   const runners = createRunnerStore(database)
   const losses = createRunnerLossStore(database, changes)
   const sync = createSandboxSync({ database, store, log, now: () => clock })
+  const callable = { readyIds: () => [...base.runners.keys()], client: (id: string) => base.runners.get(id) }
+  const sweep = createFormerSweep({ database, runners: callable, log, now: () => clock })
   const connection = () => ({ runnerId, connectionId, at: new Date(clock) })
   const elsewhere = async () => {
     if (world.otherId === undefined) throw new AppError('NO_AVAILABLE_RUNNER', 'No available runners')
@@ -97,6 +102,7 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
       await compareRunner({ runner: connected, connection, store: runners, observer: sync, log, heardEveryMs: 1 })
       world.runners.set(runnerId, runner)
     },
+    sweep: () => sweep.sweep(),
     untilHeard: () =>
       until('the runner is heard of', async () => {
         const at = new Date(clock).toISOString()

@@ -1,6 +1,7 @@
-import type { VolumeEvent, VolumeTransition } from '@atoll/protocol'
+import type { VolumeEvent, VolumeState, VolumeTransition } from '@atoll/protocol'
 import { volumeSteps, volumeTransition } from '@atoll/protocol'
-import { and, eq, inArray, isNotNull, ne, or, sql } from 'drizzle-orm'
+import type { SQL } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, ne, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { leaseHeldBy } from '../reconciliation/row-leases.ts'
 import type { Actor } from '../reconciliation/state-events.ts'
@@ -206,29 +207,66 @@ async function change(
   if (row === undefined) return undefined
   const outcome = volumeTransition(row.state, event)
   if (outcome.kind !== 'changed') return { row, outcome }
+  // It may have been removed since it was picked.
+  if (request.runnerId !== undefined && !(await lockRunner(tx, request.runnerId))) return undefined
   await request.before?.(tx, row)
-  const at = new Date(now())
+  const next = await write(tx, row, { request, to: outcome.to, at: new Date(now()) })
+  await changes.notify(tx, next)
+  return { row: next, outcome }
+}
+
+/** False for a runner that was removed; another stays until the transaction ends. */
+async function lockRunner(tx: Queryable, id: string): Promise<boolean> {
+  const there = and(eq(runners.id, id), isNull(runners.removedAt))
+  return (await tx.select({ id: runners.id }).from(runners).where(there).for('share')).length > 0
+}
+
+interface VolumeWrite {
+  request: Pick<VolumeChangeRequest, 'event' | 'actor' | 'reason'> & { runnerId?: string | null }
+  to: VolumeState
+  at: Date
+}
+
+/** Writes a state and its event. */
+async function write(tx: Queryable, row: VolumeRow, { request, to, at }: VolumeWrite): Promise<VolumeRow> {
+  const { actor = RECONCILER, event, reason, runnerId } = request
   const [next] = await tx
     .update(volumes)
     .set({
-      ...{ state: outcome.to, changedAt: at, updatedAt: at, attempts: 0, nextAttemptAt: null },
-      errorReason: outcome.to === 'error' ? (request.reason ?? 'unknown') : null,
-      ...(request.runnerId === undefined ? {} : { runnerId: request.runnerId }),
+      ...{ state: to, changedAt: at, updatedAt: at, attempts: 0, nextAttemptAt: null },
+      errorReason: to === 'error' ? (reason ?? 'unknown') : null,
+      ...(runnerId === undefined ? {} : { runnerId }),
       // Its name is free again.
-      ...(outcome.to === 'deleted' ? { name: `${row.name}-deleted` } : {}),
-      ...(volumeSteps[outcome.to] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
+      ...(to === 'deleted' ? { name: `${row.name}-deleted` } : {}),
+      ...(volumeSteps[to] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
     })
-    .where(eq(volumes.id, id))
+    .where(eq(volumes.id, row.id))
     .returning()
   if (next === undefined) throw new Error('a locked row is gone')
-  const { actor = RECONCILER, reason } = request
   const from = { state: row.state, since: row.changedAt }
-  await tx.insert(volumeEvents).values({
-    ...idsOf(row),
-    ...eventValues({ actor, event, from, to: outcome.to, reason, at }),
-  })
-  await changes.notify(tx, next)
-  return { row: next, outcome }
+  await tx.insert(volumeEvents).values({ ...idsOf(row), ...eventValues({ actor, event, from, to, reason, at }) })
+  return next
+}
+
+/** Whether a runner has volumes that are not deleted. */
+export async function hasVolumes(tx: Queryable, runnerId: string): Promise<boolean> {
+  const rows = await tx.select({ id: volumes.id }).from(volumes).where(isOn(runnerId)).limit(1)
+  return rows.length > 0
+}
+
+/** Gives up what is on a runner that will not return, in the transaction that removes it: nobody is asked for it any more. */
+export async function giveUpVolumes(tx: Queryable, runnerId: string, at: Date): Promise<void> {
+  const request = { event: 'gone', runnerId: null, reason: 'Its runner was lost and removed' } as const
+  for (const row of await tx.select().from(volumes).where(isOn(runnerId)).for('update')) {
+    const outcome = volumeTransition(row.state, request.event)
+    if (outcome.kind === 'changed') await write(tx, row, { request, to: outcome.to, at })
+  }
+  // What was in error is so still.
+  await tx.update(volumes).set({ runnerId: null, updatedAt: at }).where(isOn(runnerId))
+}
+
+function isOn(runnerId: string): SQL | undefined {
+  return and(eq(volumes.runnerId, runnerId), ne(volumes.state, 'deleted'))
 }
 
 function idsOf({ id, organizationId }: VolumeRow) {

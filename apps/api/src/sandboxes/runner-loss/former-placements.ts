@@ -1,4 +1,5 @@
-import { and, eq, inArray, isNull, not, sql } from 'drizzle-orm'
+import type { SQL } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, not, sql } from 'drizzle-orm'
 import type { Queryable } from '../../database/database.ts'
 import { runners } from '../../runners/runner-table.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
@@ -19,9 +20,66 @@ export async function noteMove(
   if (from.runnerId === to.runnerId) return
   if (from.runnerId !== null) await noteLeft(tx, { id: from.id, runnerId: from.runnerId }, { at, isCleared })
   if (to.runnerId === null) return
-  // What is there now is no longer what was.
-  const here = and(eq(formerPlacements.sandboxId, to.id), eq(formerPlacements.runnerId, to.runnerId))
-  await tx.delete(formerPlacements).where(here)
+  const here = isAt(to.id, to.runnerId)
+  // A removal there that is under way comes first.
+  await tx.select({ one: sql`1` }).from(formerPlacements).where(here).for('update')
+  // What is there now is no longer what was; L7: what may yet be there is removed before it is restored into.
+  await tx.delete(formerPlacements).where(and(here, isNotNull(formerPlacements.clearedAt)))
+}
+
+/** Whether the runner of a sandbox may have files of it from before they went elsewhere. */
+export async function mayBeLeft(db: Queryable, sandboxId: string, runnerId: string): Promise<boolean> {
+  const left = and(isAt(sandboxId, runnerId), isNull(formerPlacements.clearedAt))
+  return (await db.select({ one: sql`1` }).from(formerPlacements).where(left)).length > 0
+}
+
+/** Notes that they are gone. */
+export async function forgetLeft(db: Queryable, sandboxId: string, runnerId: string): Promise<void> {
+  await db.delete(formerPlacements).where(isAt(sandboxId, runnerId))
+}
+
+/** What was once on a runner, and can go from there since its files are elsewhere. */
+export async function removable(db: Queryable, runnerId: string, limit: number): Promise<string[]> {
+  const rows = await db
+    .select({ id: formerPlacements.sandboxId })
+    .from(formerPlacements)
+    .innerJoin(sandboxes, eq(sandboxes.id, formerPlacements.sandboxId))
+    .where(and(eq(formerPlacements.runnerId, runnerId), isNull(formerPlacements.clearedAt), isElsewhere(runnerId)))
+    .orderBy(formerPlacements.leftAt)
+    .limit(limit)
+  return rows.map(({ id }) => id)
+}
+
+/**
+ * Removes by `remove` what is left of a sandbox on a runner, and notes that. A move of the sandbox to that runner waits for
+ * the end of the transaction; a sandbox that has moved there is not removed.
+ */
+export async function removeLeft(
+  tx: Queryable,
+  { id, runnerId, at }: { id: string; runnerId: string; at: Date },
+  remove: () => Promise<void>,
+): Promise<void> {
+  const left = and(isAt(id, runnerId), isNull(formerPlacements.clearedAt))
+  const [locked] = await tx.select({ one: sql`1` }).from(formerPlacements).where(left).for('update')
+  if (locked === undefined) return
+  const elsewhere = and(eq(sandboxes.id, id), isElsewhere(runnerId))
+  const [row] = await tx.select({ one: sql`1` }).from(sandboxes).where(elsewhere)
+  if (row === undefined) return
+  await remove()
+  await tx.update(formerPlacements).set({ clearedAt: at }).where(left)
+}
+
+/** What is destroyed, or has its files on another runner. What is yet to be restored may need those that are left. */
+function isElsewhere(runnerId: string): SQL {
+  const { state, desiredState, lost, recoverableTo } = sandboxes
+  const isToBeRestored = sql`(not ${lost} and ${desiredState} <> 'destroyed'
+    and (${state} = 'archived' or (${state} = 'error' and ${recoverableTo} = 'archived')))`
+  return sql`(${state} = 'destroyed'
+    or (${sandboxes.runnerId} is distinct from ${runnerId} and not ${isToBeRestored}))`
+}
+
+function isAt(sandboxId: string, runnerId: string): SQL | undefined {
+  return and(eq(formerPlacements.sandboxId, sandboxId), eq(formerPlacements.runnerId, runnerId))
 }
 
 /** Notes that what is on a runner there is to go when it can be reached. */
@@ -37,14 +95,24 @@ export async function noteLeft(
     .onConflictDoUpdate({ target: [formerPlacements.sandboxId, formerPlacements.runnerId], set: values })
 }
 
-/** Which of `ids` were on this runner once and are elsewhere now. */
-export async function formerlyOn(db: Queryable, runnerId: string, ids: readonly string[]): Promise<Set<string>> {
-  if (ids.length === 0) return new Set()
+/** Which of `ids` were on this runner once, and whether it was seen without them since. */
+export async function formerlyOn(
+  db: Queryable,
+  runnerId: string,
+  ids: readonly string[],
+): Promise<Map<string, { isCleared: boolean }>> {
+  if (ids.length === 0) return new Map()
   const rows = await db
-    .select({ id: formerPlacements.sandboxId })
+    .select({ id: formerPlacements.sandboxId, clearedAt: formerPlacements.clearedAt })
     .from(formerPlacements)
     .where(and(eq(formerPlacements.runnerId, runnerId), inArray(formerPlacements.sandboxId, [...ids])))
-  return new Set(rows.map(({ id }) => id))
+  return new Map(rows.map(({ id, clearedAt }) => [id, { isCleared: clearedAt !== null }]))
+}
+
+/** Whether a row's files are yet to come from the object store, so that those it had elsewhere are not needless yet. */
+export function isToBeRestored({ state, desiredState, lost, recoverableTo }: SandboxRow): boolean {
+  if (lost || desiredState === 'destroyed') return false
+  return state === 'archived' || (state === 'error' && recoverableTo === 'archived')
 }
 
 /** Notes that a runner has none of what was there once, save `left`. */

@@ -231,11 +231,12 @@ describe('what is on a lost runner', () => {
     await world.lose(trap)
     expect(await world.shown(id)).toMatchObject({ state: 'archived', desiredState: 'archived', lost: false })
     await world.comeBack()
-    expect(world.runner.sandboxes.has(id)).toBe(false)
     world.otherId = await world.addRunner('other')
     await world.command(id, 'start', { runnerId: world.otherId })
     await world.untilSettled(id, 'started')
     expect(world.runners.get(world.otherId)?.get(id).files).toBe('all of it')
+    await world.sweep()
+    expect(world.runner.sandboxes.has(id)).toBe(false)
   })
 
   it('L2: waits for the runner when its archive was not whole', async () => {

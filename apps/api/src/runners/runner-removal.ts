@@ -1,0 +1,93 @@
+import type { SQL } from 'drizzle-orm'
+import { and, eq, isNull, ne, sql } from 'drizzle-orm'
+import type { Queryable } from '../database/database.ts'
+import { sandboxes } from '../sandboxes/sandbox-table.ts'
+import { snapshotRunners } from '../snapshots/snapshot-table.ts'
+import { giveUpVolumes, hasVolumes } from '../volumes/volume-store.ts'
+import type { Silence } from './runner-silence.ts'
+import { isLostSince } from './runner-silence.ts'
+import { runners } from './runner-table.ts'
+
+export interface RunnerRemoval {
+  /** The hash that takes the place of its token's. */
+  tokenHash: string
+  silence: Silence
+  /** Also when it is lost with what lives there. */
+  force: boolean
+  at: Date
+}
+
+/**
+ * `sandboxes`, `volumes`: there are some there; `lost`: so there are, and the runner is lost, so that `force` would
+ * give them up. `lastHolder`: no other runner has these snapshots.
+ */
+export type RemovalOutcome = 'removed' | 'sandboxes' | 'volumes' | 'lost' | 'unknown' | { lastHolder: string[] }
+
+/** Snapshots that a refusal names. */
+const NAMED_LIMIT = 10
+
+/** Removes a runner, with what is written of what it has. Its row stays. */
+export async function removeRunner(
+  tx: Queryable,
+  id: string,
+  { tokenHash, silence, force, at }: RunnerRemoval,
+): Promise<RemovalOutcome> {
+  // The lock keeps placement, which takes the same, from putting anything there meanwhile.
+  const columns = { isLost: sql<boolean>`${isLostSince(silence)}` }
+  const [row] = await tx.select(columns).from(runners).where(isKnown(id)).for('no key update')
+  if (row === undefined) return 'unknown'
+  const used = (await hasSandboxes(tx, id)) ? 'sandboxes' : (await hasVolumes(tx, id)) ? 'volumes' : undefined
+  if (used !== undefined && !(force && row.isLost)) return row.isLost ? 'lost' : used
+  const lastHolder = force ? [] : await heldNowhereElse(tx, id)
+  if (lastHolder.length > 0) return { lastHolder }
+  await giveUpVolumes(tx, id, at)
+  await tx.delete(snapshotRunners).where(eq(snapshotRunners.runnerId, id))
+  const gone = { connectionId: null, lastSeenAt: null, tokenHash }
+  await tx
+    .update(runners)
+    .set({ ...gone, removedAt: sql`now()`, updatedAt: sql`now()` })
+    .where(isKnown(id))
+  return 'removed'
+}
+
+/** The runner of this id, unless it was removed. */
+export function isKnown(id: string): SQL | undefined {
+  return and(eq(runners.id, id), isNull(runners.removedAt))
+}
+
+/**
+ * What only this runner has of the snapshots that somebody needs, by name where they have one. Every runner has the built-in
+ * one, and what was pulled and is inactive is pulled again.
+ */
+async function heldNowhereElse(tx: Queryable, id: string): Promise<string[]> {
+  const { runnerId, state } = snapshotRunners
+  // Written out: of a column that is selected from one table, drizzle leaves the table's name out.
+  const ref = sql`snapshot_runners.ref`
+  const elsewhere = sql`exists (select 1 from snapshot_runners as other join runners on runners.id = other.runner_id
+    where other.ref = ${ref} and other.runner_id <> ${id} and other.state = 'active' and runners.removed_at is null)`
+  const isBuiltin = sql`exists (select 1 from snapshots where snapshots.ref = ${ref} and snapshots.kind = 'builtin')`
+  const isUsed = sql`exists (select 1 from sandboxes
+    where coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${ref} and sandboxes.state <> 'destroyed')`
+  const isOffered = sql`exists (select 1 from snapshots where snapshots.ref = ${ref}
+    and (snapshots.state = 'active' or (snapshots.state = 'inactive' and snapshots.digest is null)))`
+  const name = sql<string>`coalesce((select min(snapshots.name) from snapshots
+    where snapshots.ref = ${ref} and snapshots.state <> 'removed'), ${ref})`
+  const rows = await tx
+    .select({ name })
+    .from(snapshotRunners)
+    .where(
+      and(
+        eq(runnerId, id),
+        eq(state, 'active'),
+        sql`not ${isBuiltin} and (${isUsed} or ${isOffered}) and not ${elsewhere}`,
+      ),
+    )
+    .orderBy(name)
+    .limit(NAMED_LIMIT)
+  return rows.map((row) => row.name)
+}
+
+async function hasSandboxes(tx: Queryable, id: string): Promise<boolean> {
+  const living = and(eq(sandboxes.runnerId, id), ne(sandboxes.state, 'destroyed'))
+  return (await tx.select({ id: sandboxes.id }).from(sandboxes).where(living).limit(1)).length > 0
+}
