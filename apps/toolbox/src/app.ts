@@ -11,7 +11,7 @@ import { createProcessGroups } from './process/process-groups.ts'
 import { rehearse } from './rehearse.ts'
 import { createWorkDirectory } from './work-directory.ts'
 
-/** Everything that runs in a toolbox. Disposing it ends all it has started, then the tunnel. */
+/** Starts everything that runs in a toolbox. Disposing it ends all it has started, then the tunnel. */
 export function startApp(options: { config: Config; secrets: Secrets; log: Log }): AsyncDisposable {
   const { config, secrets, log } = options
   const { homeDir: home, projectDir: project } = config
@@ -35,7 +35,7 @@ export function startApp(options: { config: Config; secrets: Secrets; log: Log }
   })
   return {
     async [Symbol.asyncDispose]() {
-      // Commands first: the calls that wait for them are then answered before the tunnel closes.
+      // Ends commands first, so that the calls that wait for them are answered before the tunnel closes.
       await Promise.all([groups[Symbol.asyncDispose](), features[Symbol.asyncDispose]()])
       await link[Symbol.asyncDispose]()
       pipes[Symbol.dispose]()
@@ -48,7 +48,7 @@ function canEnter(folder: string): boolean {
     accessSync(folder, constants.X_OK)
     return true
   } catch {
-    // Not there, or not for this user.
+    // The folder does not exist, or is closed to this user.
     return false
   }
 }

@@ -21,13 +21,13 @@ export interface Call<O extends Operation> {
 export interface StreamReplyOptions {
   status: number
   headers: Headers
-  /** Each chunk is the receiver's to keep. A throw before the first chunk becomes an ordinary error. */
+  /** The receiver may keep each chunk. A throw before the first chunk becomes an ordinary error. */
   body: AsyncIterable<Uint8Array>
   /** Called exactly once, whether or not the body was read. */
   close?: () => Promise<void>
 }
 
-/** See StreamReplyOptions; a class so that it cannot be taken for JSON. */
+/** A reply with StreamReplyOptions; a class so that it cannot be taken for JSON. */
 export class StreamReply {
   readonly status: number
   readonly headers: Headers
@@ -42,5 +42,5 @@ export class StreamReply {
   }
 }
 
-/** Answers one operation. Throws AppError for what the caller should hear; any other error becomes a 500. */
+/** Answers one operation. Throws AppError for errors that the caller should see; any other error becomes a 500. */
 export type Handler<O extends Operation> = (call: Call<O>) => Promise<OutputOf<O> | StreamReply>

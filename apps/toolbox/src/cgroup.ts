@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 
 const CGROUPS = '/sys/fs/cgroup'
 
-/** The first of these files of the sandbox's own control groups that is there. */
+/** Returns the first of these files of the sandbox's own control groups that exists. */
 export async function readCgroup(...names: string[]): Promise<string | undefined> {
   for (const name of names) {
     const text = await readFile(`${CGROUPS}/${name}`, 'utf8').catch(() => undefined)
@@ -12,7 +12,7 @@ export async function readCgroup(...names: string[]): Promise<string | undefined
   return undefined
 }
 
-/** Cores the sandbox may use, perhaps a fraction. */
+/** Returns how many cores the sandbox may use, perhaps a fraction. */
 export async function cpuLimit(): Promise<number> {
   const [quota, period] = (await readCgroup('cpu.max'))?.trim().split(' ') ?? [
     await readCgroup('cpu/cpu.cfs_quota_us', 'cpu,cpuacct/cpu.cfs_quota_us'),

@@ -1,7 +1,7 @@
 import { toolboxOperations } from '@atoll/protocol'
 import { describe, expect, it } from 'vitest'
 
-/** What check-shape.ts reads, and what says nothing about validity. */
+/** The keywords that check-shape.ts reads, and those that do not affect validity. */
 const KNOWN_KEYWORDS = new Set([
   'type',
   'properties',

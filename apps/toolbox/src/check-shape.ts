@@ -1,6 +1,6 @@
 import { AppError } from '@atoll/protocol'
 
-/** The JSON Schema keywords the contract's toolbox operations use for what comes in. */
+/** The JSON Schema keywords that the contract's toolbox operations use for their input. */
 export interface Shape {
   readonly type?: string
   readonly properties?: Readonly<Record<string, Shape>>
@@ -14,7 +14,7 @@ export interface Shape {
   readonly maximum?: number
 }
 
-/** Most problems named in one message. */
+/** The most problems named in one message. */
 const MAX_PROBLEMS = 8
 
 /**
@@ -29,7 +29,7 @@ export function checkShape(shape: Shape, value: unknown, what: string): unknown 
   return checked
 }
 
-/** The same for query fields, which arrive as text: numbers and booleans are converted first. */
+/** Checks query fields in the same way. They arrive as text, so numbers and booleans are converted first. */
 export function checkQuery(shape: Shape, fields: Map<string, Buffer>, repeated: Set<string>): unknown {
   const problems: string[] = []
   const value: Record<string, unknown> = {}
@@ -149,7 +149,7 @@ function label(name: string): string {
   return name === '' ? 'the value' : name
 }
 
-/** A key as it may stand in a message: bounded and on one line. */
+/** Returns a key for use in a message: bounded and on one line. */
 function printable(key: string): string {
   return JSON.stringify(key.slice(0, 64))
 }

@@ -22,7 +22,7 @@ async function who(toolbox: TestToolbox): Promise<unknown> {
 }
 
 async function entrypointLog(toolbox: TestToolbox): Promise<string> {
-  // Ends when the entrypoint does.
+  // The answer ends when the entrypoint does.
   return (await toolbox.call('GET', '/process/session/entrypoint/logs', { query: { follow: 'true' } })).body.toString()
 }
 

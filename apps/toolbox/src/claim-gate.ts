@@ -17,13 +17,13 @@ export interface ClaimGateOptions {
   now?: () => number
 }
 
-/** Stands before everything that a toolbox answers. */
+/** Receives every exchange of a toolbox before the dispatcher. */
 export interface ClaimGate {
-  /** Resolves when the sandbox is somebody's; undefined where it always was. */
+  /** Resolves when the sandbox is claimed; undefined for a sandbox that needs no claim. */
   readonly claimed: Promise<void> | undefined
   /**
-   * Answers claims, and passes all else on once there was one; before that it is refused. The first claim counts: the
-   * next ones are answered alike and do nothing.
+   * Answers claims. Refuses other exchanges before the first claim and passes them on after it. Later claims get the same
+   * answer and do nothing.
    */
   handle(exchange: IncomingExchange, next: Dispatcher): void
 }
@@ -45,7 +45,7 @@ export function createClaimGate({ awaitsClaim, environment, log, now = Date.now 
         open()
         log.info('claimed')
       }
-      // The entrypoint is on its way before the caller hears of the claim.
+      // Waits, so that the start of the entrypoint is under way before the caller gets the answer.
       await claimed
       exchange.respond({ status: 204, headers: {} })
       exchange.end()

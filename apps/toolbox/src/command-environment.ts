@@ -1,15 +1,15 @@
 import type { UpdateEnv } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 
-/** Most variables, and the bytes of all names and values together: what the kernel lets a process be given, and room. */
+/** Bounds of the environment: its variables, and the bytes of all names and values. They are below the kernel's own bound. */
 export const MAX_VARIABLES = 4096
 export const MAX_VARIABLES_BYTES = 1024 * 1024
 
-/** What started commands inherit: one set of variables for the whole toolbox, changed only through `change`. */
+/** The variables that started commands inherit: one set for the whole toolbox, changed only through `change`. */
 export interface CommandEnvironment {
-  /** Always the present ones. */
+  /** The present variables, also after a change. */
   readonly values: Readonly<Record<string, string>>
-  /** All of it or nothing. Throws VALIDATION_FAILED for what no environment can hold. */
+  /** Makes the whole change or none. Throws VALIDATION_FAILED for variables that no environment can hold. */
   change(change: UpdateEnv): void
 }
 
@@ -32,7 +32,7 @@ export function createCommandEnvironment(initial: Readonly<Record<string, string
   }
 }
 
-/** Throws VALIDATION_FAILED for what no environment can hold, of variables that were given as `field`. */
+/** Throws VALIDATION_FAILED for variables that no environment can hold; `field` is the name under which they were given. */
 export function checkVariables(field: string, variables: Readonly<Record<string, string>> = {}): void {
   for (const [name, value] of Object.entries(variables)) {
     if (name === '' || /[=\0]/.test(name) || value.includes('\0')) {

@@ -1,22 +1,22 @@
 import { isAbsolute, resolve } from 'node:path'
 import { SANDBOX_VARIABLE_PREFIX } from '@atoll/protocol'
 
-/** Everything the toolbox takes from its environment. */
+/** The configuration that the toolbox takes from its environment. */
 export interface Config {
   /** `ws:`, `wss:` or `ws+unix:` URL of the control plane's dial-in path. */
   readonly controlUrl: string
   readonly sandboxId: string
-  /** Absolute. */
+  /** An absolute path. */
   readonly homeDir: string
-  /** Absolute: DAYTONA_PROJECT_DIR, or the home. */
+  /** An absolute path: DAYTONA_PROJECT_DIR, or the home. */
   readonly projectDir: string
-  /** Absolute; what relative paths start from and commands run in, where the user may enter it. */
+  /** The absolute path where relative paths start and commands run, if the user may enter it. */
   readonly workDir: string
-  /** What started commands inherit: this process's environment without what is meant for it, and the sandbox's own. */
+  /** The variables that commands inherit: this process's environment without the toolbox's variables, and the sandbox's own. */
   readonly commandEnv: Readonly<Record<string, string>>
-  /** Program and arguments to run from the start; `ATOLL_ENTRYPOINT`, a JSON array. */
+  /** The program and arguments to run from the start; `ATOLL_ENTRYPOINT`, a JSON array. */
   readonly entrypoint: readonly string[] | undefined
-  /** Nothing is done until the sandbox is claimed; `ATOLL_AWAITS_CLAIM`. */
+  /** Whether the toolbox does nothing until the sandbox is claimed; `ATOLL_AWAITS_CLAIM`. */
   readonly awaitsClaim: boolean
 }
 
@@ -50,7 +50,7 @@ export function loadConfig(env: Record<string, string | undefined>): { config: C
   const commandEnv = commandEnvironment(env)
   const homeDir = env['HOME'] || '/'
   const projectDir = resolve(homeDir, commandEnv['DAYTONA_PROJECT_DIR'] ?? '')
-  // The image's own counts where the sandbox has none.
+  // The image's work directory counts where the sandbox has none.
   const workDir = resolve(
     projectDir,
     commandEnv['DAYTONA_PROJECT_DIR'] === undefined ? (env['ATOLL_WORK_DIR'] ?? '') : '',
@@ -74,7 +74,7 @@ function readEntrypoint(text: string | undefined, problems: string[]): readonly 
     const isWord = (word: unknown) => typeof word === 'string' && !word.includes('\0')
     if (Array.isArray(words) && words.length > 0 && words.every(isWord)) return words
   } catch {
-    // Told below.
+    // The problem is added below.
   }
   problems.push('ATOLL_ENTRYPOINT must be a JSON array of words')
   return undefined

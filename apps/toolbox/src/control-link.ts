@@ -8,7 +8,7 @@ const DRAIN_DEADLINE_MS = 1_000
 const UNAUTHORIZED = 401
 
 export interface ControlLink extends AsyncDisposable {
-  /** Takes no new calls, lets those in flight finish for up to a second, and closes. */
+  /** Takes no new calls, lets calls in flight finish for up to a second, and closes. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -17,11 +17,11 @@ export interface ControlLinkOptions {
   token: string
   onRequest: (exchange: IncomingExchange) => void
   log: Log
-  /** From a refused token to the next attempt, in milliseconds. */
+  /** The wait after a refused token before the next attempt, in milliseconds. */
   refusedWaitMs?: number
 }
 
-/** Dials the control plane and keeps dialling for as long as it is not disposed. */
+/** Dials the control plane, and again after each end, until it is disposed. */
 export function openControlLink(options: ControlLinkOptions): ControlLink {
   const { log, refusedWaitMs = MAX_RECONNECT_WAIT_MS } = options
   const link = keepDialled({
@@ -42,7 +42,7 @@ export function openControlLink(options: ControlLinkOptions): ControlLink {
   }
 }
 
-/** A token that was refused is most likely revoked: asking again soon would only load the control plane. */
+/** Dials once. Waits after a refused token, which is most likely revoked: asking soon would only load the control plane. */
 async function dial(
   { url, token, onRequest }: ControlLinkOptions,
   { signal, refusedWaitMs }: { signal: AbortSignal; refusedWaitMs: number },

@@ -138,7 +138,7 @@ describe('JSON bodies', () => {
 describe('whatever is sent', () => {
   const paths = Object.values(toolboxOperations).map(({ path }) => path)
   const methods = fc.constantFrom('GET', 'POST', 'DELETE', 'HEAD', 'OPTIONS', 'X')
-  // Absolute paths below a file: nothing that exists is touched.
+  // Absolute paths below a file, so that no existing file is touched.
   const odd = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('~', '..', '%', '%00', 'true'))
   const query = fc.dictionary(
     fc.constantFrom('path', 'source', 'destination', 'recursive', 'mode', '__proto__', 'x'),
@@ -146,7 +146,7 @@ describe('whatever is sent', () => {
   )
 
   const call = fc.record({ method: methods, path: fc.constantFrom(...paths), query, body: odd })
-  // What the tunnel lets through as a request target.
+  // Characters that the tunnel lets through in a request target.
   const targetText = fc
     .string({ unit: fc.integer({ min: 0x21, max: 0xff }).map((code) => String.fromCharCode(code)) })
     .filter((text) => !text.includes('\x7f'))
@@ -169,7 +169,7 @@ describe('whatever is sent', () => {
       fc.asyncProperty(fc.constantFrom(...paths, '', '/', '*', '//'), targetText, async (path, text) => {
         const response = await toolbox.call('GET', `${path}?path=/dev/null/&${text}`)
         expect(response.status).toBeGreaterThanOrEqual(200)
-        // Of what there is none.
+        // Only operations on the desktop, which does not exist, may answer with a 5xx.
         if (response.status !== errorStatus.COMPUTER_USE_UNAVAILABLE) expect(response.status).toBeLessThan(500)
       }),
       { numRuns: 200 },
@@ -184,7 +184,7 @@ describe('whatever is sent', () => {
     )
     await fc.assert(
       fc.asyncProperty(value, async (json) => {
-        // Without a shell that could make sense of it.
+        // In this folder no shell can start that could run the command.
         const response = await toolbox.call('POST', '/process/execute', {
           json: Object.assign({}, json, { cwd: '/dev/null' }),
         })

@@ -19,10 +19,10 @@ import type { FoundRoute, RouteTable } from './route-table.ts'
 import { createRouteTable } from './route-table.ts'
 import { sendJson, sendStream } from './send-reply.ts'
 
-/** An answer must begin within this, where the operation has no deadline of its own. */
+/** The time within which an answer must begin, where the operation has no deadline of its own. */
 const ANSWER_DEADLINE_MS = 300_000
 export interface Dispatcher {
-  /** Answers one exchange: always with a response, or a reset when that is no longer possible. Never throws. */
+  /** Answers one exchange: with a response, or a reset when that is no longer possible. Never throws. */
   handle(exchange: IncomingExchange): void
 }
 
@@ -35,7 +35,7 @@ interface Route {
 /** Path → method → route. */
 type Routes = RouteTable<ReadonlyMap<string, Route>>
 
-/** Finds the operation of each exchange, checks what came in, runs its handler and sends what it returns. */
+/** Finds the operation of each exchange, checks its input, runs its handler and sends the result. */
 export function createDispatcher(options: {
   features: Pick<Features, 'handlers' | 'channels' | 'ownDeadline' | 'raw'>
   log: Log
@@ -60,7 +60,7 @@ export function createDispatcher(options: {
       else await sendJson(outgoing, route.operation.status, reply)
     } catch (error) {
       incoming ??= receive(exchange, 'none')
-      // Nobody is left to hear of it.
+      // A caller that is gone gets no answer.
       if (!incoming.signal.aborted) fail({ exchange, error, broken: sent.head })
     } finally {
       incoming?.close()
@@ -91,7 +91,7 @@ export function createDispatcher(options: {
 function createRoutes({ handlers, ownDeadline }: Pick<Features, 'handlers' | 'ownDeadline'>): Routes {
   const entries = Object.entries<Operation>(toolboxOperations).flatMap(([key, operation]) => {
     const name = key as keyof Handlers
-    // What a handler is given has passed its operation's schemas, which TypeScript cannot follow through the table.
+    // The input of a handler has passed its operation's schemas, which TypeScript cannot follow through the table.
     const handler = handlers[name] as Handler<Operation>
     const methods = new Map([[operation.method, { operation, handler, ownDeadline: ownDeadline.has(name) }]])
     return [operation.path, ...(operation.aliases ?? [])].map((path) => [path, methods] as const)
@@ -134,7 +134,7 @@ async function openCall(
   }
 }
 
-/** A handler that hangs (on a dead network file system, say) must not hang its caller. */
+/** Throws REQUEST_TIMEOUT for a handler that hangs (on a dead network file system, say), so that its caller does not. */
 async function withDeadline<Reply>(work: Promise<Reply>): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined
   let late = false
@@ -148,7 +148,7 @@ async function withDeadline<Reply>(work: Promise<Reply>): Promise<Reply> {
     const reply = await work
     if (late && reply instanceof StreamReply) await reply.close()
   }
-  // A failure is the caller's to hear of, through the race; after the deadline nobody is left to tell.
+  // The race passes a failure on to the caller; after the deadline there is no caller to tell.
   closeIfLate().catch(() => {})
   try {
     return await Promise.race([work, deadline])

@@ -8,17 +8,17 @@ import type { OutputPipes } from './process/output-pipes.ts'
 import type { ProcessGroups } from './process/process-groups.ts'
 import type { WorkDirectory } from './work-directory.ts'
 
-/** What features need of the world. */
+/** The parts that features use. */
 export interface FeatureParts {
   readonly work: WorkDirectory
   readonly groups: ProcessGroups
   readonly pipes: OutputPipes
   readonly environment: CommandEnvironment
-  /** What started commands inherit: `environment.values`, which change. */
+  /** The variables that started commands inherit: `environment.values`, which change. */
   readonly commandEnv: Readonly<Record<string, string>>
-  /** Program and arguments of what the sandbox was made to run, if anything. */
+  /** The program and arguments that the sandbox was made to run, if any. */
   readonly entrypoint?: readonly string[] | undefined
-  /** When the sandbox is somebody's, which is when the entrypoint starts; absent: from the beginning. */
+  /** Resolves when the sandbox is claimed, which starts the entrypoint; absent: it starts at once. */
   readonly claimed?: Promise<void> | undefined
   readonly log: Log
 }
@@ -31,7 +31,7 @@ export type ChannelHandlersOf<Channels extends Record<string, Channel>> = {
   readonly [Name in keyof Channels]: ChannelHandler<Channels[Name]>
 }
 
-/** A part of the toolbox: what answers its operations and channels of the contract. */
+/** A part of the toolbox: the handlers of its operations and channels of the contract. */
 export type Feature<
   Operations extends Record<string, Operation>,
   Channels extends Record<string, Channel> = Record<never, never>,
@@ -44,19 +44,19 @@ interface OperationsFeature<Operations extends Record<string, Operation>> extend
   readonly handlers: HandlersOf<Operations>
   /** Operations that end by themselves: the dispatcher sets them no deadline. */
   readonly ownDeadline?: readonly (keyof Operations & string)[]
-  /** Takes what comes below a path whole: any method, unread, upgrades too. It answers in every case. */
+  /** Takes every exchange below a path: any method, unread, upgrades too. It answers in every case. */
   readonly raw?: RawRoute
-  /** Ends what it has started, and is not among the process groups. */
+  /** Ends all that the feature has started outside the process groups. */
   [Symbol.asyncDispose]?(): Promise<void>
 }
 
 export interface RawRoute {
-  /** Ends with a slash. */
+  /** A path that ends with a slash. */
   readonly prefix: string
   handle(exchange: IncomingExchange): void
 }
 
-/** One handler for each operation of the contract: leave one out and this does not compile. */
+/** One handler for each operation of the contract: a missing one does not compile. */
 export type Handlers = HandlersOf<ToolboxOperations>
-/** The same for channels. */
+/** One handler for each channel of the contract. */
 export type ChannelHandlers = ChannelHandlersOf<ToolboxChannels>

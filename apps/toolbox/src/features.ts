@@ -11,16 +11,16 @@ import { createPtyFeature } from './pty/pty-feature.ts'
 import { createSessionFeature } from './session/session-feature.ts'
 import { createWatchFeature } from './watch/watch-feature.ts'
 
-/** Every operation and channel of the contract and what answers it. */
+/** Every operation and channel of the contract, with its handler. */
 export interface Features extends AsyncDisposable {
   readonly handlers: Handlers
   readonly channels: ChannelHandlers
-  /** Operations that the dispatcher sets no deadline. */
+  /** Operations for which the dispatcher sets no deadline. */
   readonly ownDeadline: ReadonlySet<string>
   readonly raw: readonly RawRoute[]
 }
 
-/** The contents page of the toolbox. Disposing it ends what the features have started. */
+/** Creates all features of the toolbox. Disposing them ends all that they have started. */
 export function createFeatures(parts: FeatureParts): Features {
   const place = createPlaceFeature(parts)
   const files = createFilesFeature(parts)

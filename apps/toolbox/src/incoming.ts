@@ -3,13 +3,13 @@ import type { BodyKind } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { IncomingExchange } from '@atoll/tunnel'
 
-/** Largest JSON body, in bytes. */
+/** The largest JSON body, in bytes. */
 export const MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
-/** A JSON body must be complete within this. */
+/** The time within which a JSON body must be complete. */
 const JSON_BODY_DEADLINE_MS = 60_000
-/** A streamed body, or a reader of ours, may be silent for this long. */
+/** How long the sender of a streamed body, or the reader of an answer, may be silent. */
 const STALL_DEADLINE_MS = 300_000
-/** Streamed body bytes held before the sender is paused. */
+/** Bytes of a streamed body held before the sender is paused. */
 const STREAM_BUFFER_BYTES = 256 * 1024
 
 /** The receiving side of one exchange: its body, its end, and room to send. */
@@ -18,7 +18,7 @@ export interface Incoming {
   readonly signal: AbortSignal
   /** Set for `multipart` and `binary` bodies. */
   readonly stream: Readable | undefined
-  /** The whole body. Rejects with PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT or when the caller is gone. */
+  /** Resolves with the whole body. Rejects with PAYLOAD_TOO_LARGE, REQUEST_TIMEOUT or when the caller is gone. */
   readonly bytes: Promise<Buffer>
   /** Resolves when the exchange takes more. Rejects when the caller is gone or reads nothing for 5 minutes. */
   drained(): Promise<void>
@@ -83,7 +83,7 @@ function collect(exchange: IncomingExchange): { bytes: Promise<Buffer>; sink: Si
   const bytes = new Promise<Buffer>((resolve, reject) => {
     settle = { resolve, reject }
   })
-  // The call may be refused for another reason before anybody waits for its body.
+  // The call may be refused for another reason before its body is awaited.
   bytes.catch(() => {})
   const fail = (error: Error) => {
     clearTimeout(timer)
@@ -122,7 +122,7 @@ function flow(exchange: IncomingExchange): { stream: Readable; sink: Sink; stop:
       exchange.resume()
     },
   })
-  // Whoever reads it hears of the error; nobody may be reading yet.
+  // A reader of the stream gets the error itself, but there may be no reader yet.
   stream.on('error', () => {})
   const timer = setInterval(() => {
     if (!paused) stream.destroy(stalled())

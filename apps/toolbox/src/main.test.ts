@@ -10,7 +10,7 @@ import { buildBundle, readNodeFlags, startDialHome, startToolbox, TOKEN } from '
 import { form, MULTIPART_HEADERS } from './testing/multipart.ts'
 import { bodyOf, callPeer } from './testing/test-toolbox.ts'
 
-/** Any user but root, who has no name here. */
+/** The id of a user other than root, without a name here. */
 const OTHER_UID = 54_321
 const isRoot = process.getuid?.() === 0
 
@@ -60,7 +60,7 @@ describe('the built toolbox', () => {
   it('brings what V8 compiled of it, for the options that it is started with', async () => {
     const probe = 'process.stdout.write(String(require(process.argv[1]).cachedDataRejected))'
     const run = promisify(execFile)(process.execPath, [...nodeFlags, '--eval', probe, bundle.main], { env: {} })
-    // Without a control plane it says so, and ends with 1.
+    // Without a control plane the toolbox reports that, and ends with 1.
     expect(await run.catch((error: unknown) => error)).toMatchObject({ code: 1, stdout: 'false' })
   })
 

@@ -3,7 +3,7 @@ import { ConfigError, loadConfig } from './config.ts'
 import { createLog, describeError } from './log.ts'
 import { keepYoungGenerationSmall } from './young-generation.ts'
 
-// Whoever reads the log may go away, as a runner that is restarted does; the sandbox must not end with it.
+// The reader of the log may go away, as a runner that is restarted does; the sandbox must not end with it.
 process.stderr.on('error', () => {})
 const log = createLog((line) => process.stderr.write(line))
 

@@ -4,7 +4,7 @@ import { AppError } from '@atoll/protocol'
 export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) throw new AppError('INVALID_JSON', 'the body is empty')
   try {
-    // A byte order mark is kept, and so refused by the parser: JSON has none.
+    // The decoder keeps a byte order mark, and the parser refuses it, because JSON has none.
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
   } catch (cause) {
     throw new AppError('INVALID_JSON', 'the body is not valid JSON in UTF-8', { cause })

@@ -1,8 +1,8 @@
 import { AppError } from '@atoll/protocol'
 
-/** Longest request target, in characters: two paths of PATH_MAX with every byte percent-encoded, and room. */
+/** The longest request target, in characters: two paths of PATH_MAX with every byte percent-encoded, and room. */
 export const MAX_TARGET_LENGTH = 28 * 1024
-/** Most fields in one query string. */
+/** The most fields in one query string. */
 const MAX_QUERY_FIELDS = 64
 
 const PERCENT = 0x25
@@ -21,8 +21,8 @@ export function splitTarget(target: string): { path: string; rawQuery: string } 
 }
 
 /**
- * Decodes a query string to bytes, because a file name need not be UTF-8. A name that is given again is kept under
- * `repeated`. Throws BAD_REQUEST for a broken percent-escape or more than 64 fields.
+ * Decodes a query string to bytes, because a file name need not be UTF-8. A name given more than once keeps its first
+ * value and is in `repeated`. Throws BAD_REQUEST for a broken percent-escape or more than 64 fields.
  */
 export function parseQuery(rawQuery: string): { fields: Map<string, Buffer>; repeated: Set<string> } {
   const fields = new Map<string, Buffer>()
@@ -40,7 +40,7 @@ export function parseQuery(rawQuery: string): { fields: Map<string, Buffer>; rep
   return { fields, repeated }
 }
 
-/** `+` is a space, `%XX` a byte; a character that HTTP hands over undecoded (U+0080 to U+00FF) stands for its byte. */
+/** Decodes `+` to a space, `%XX` to a byte; a character that HTTP hands over undecoded (U+0080 to U+00FF) is its byte. */
 function decode(text: string): Buffer {
   const source = /[^\0-\xff]/.test(text) ? Buffer.from(text) : Buffer.from(text, 'latin1')
   const bytes = Buffer.allocUnsafe(source.length)

@@ -1,10 +1,10 @@
 import { AppError, errorBody, TOOLBOX_REFUSAL_HEADER } from '@atoll/protocol'
 import type { Headers, IncomingExchange } from '@atoll/tunnel'
 
-/** Longest request id repeated in an error body. */
+/** The longest request id repeated in an error body. */
 const MAX_REQUEST_ID_LENGTH = 128
 
-/** Answers an exchange with an error; whatever is no AppError is a 500 that tells nothing. */
+/** Answers an exchange with an error; an error other than AppError becomes a 500 without details. */
 export function refuse(options: { exchange: IncomingExchange; error: unknown; now: number }): void {
   const { exchange, now } = options
   const { method, headers: requestHeaders } = exchange.head
@@ -32,7 +32,7 @@ export function refuse(options: { exchange: IncomingExchange; error: unknown; no
   else exchange.end(bytes)
 }
 
-/** What an exchange asks for, as it stands in a log line. */
+/** Returns the method and path of an exchange for a log line. */
 export function describeTarget({ head }: IncomingExchange): string {
   return `${head.method} ${head.path.split('?', 1)[0]?.slice(0, 200)}`
 }

@@ -5,13 +5,13 @@ import type { RunToEndParts } from './process/run-to-end.ts'
 import { createRunToEnd } from './process/run-to-end.ts'
 
 const COMMAND = 'true'
-/** How often: from the third time on a command takes no less time any more. */
+/** The number of runs: after the third, a command takes no less time. */
 const TIMES = 3
 const TIMEOUT_SECONDS = 30
 
 /**
- * Runs a command that does nothing, while nobody waits: the first command of whoever claims the sandbox then finds the
- * pipes made, the code compiled and the shell in memory.
+ * Runs a command that does nothing, before the sandbox is claimed: the first command after the claim then finds the pipes
+ * made, the code compiled and the shell in memory.
  */
 export function rehearse({ log, ...parts }: RunToEndParts & { log: Log }): void {
   const runToEnd = createRunToEnd(parts)

@@ -1,13 +1,13 @@
 import { AppError } from '@atoll/protocol'
 
-/** Finds what stands at a path; a segment in braces of a declared path, such as `{sessionId}`, takes any one segment. */
+/** Finds the entry of a path; a segment in braces of a declared path, such as `{sessionId}`, matches any one segment. */
 export interface RouteTable<Entry> {
   find(path: string): FoundRoute<Entry> | undefined
 }
 
 export interface FoundRoute<Entry> {
   readonly entry: Entry
-  /** Percent-decoded, by name. */
+  /** The parameters by name, percent-decoded. */
   readonly params: Readonly<Record<string, string>>
 }
 
@@ -17,7 +17,7 @@ interface Place<Entry> {
   parameter: { name: string; place: Place<Entry> } | undefined
 }
 
-/** A segment given as it is goes before a parameter. Entries of one path are handed to `merge`, in their order. */
+/** Makes a table. A literal segment goes before a parameter. `merge` joins the entries of one path, in their order. */
 export function createRouteTable<Entry>(
   entries: Iterable<readonly [path: string, entry: Entry]>,
   merge: (before: Entry, added: Entry) => Entry,
@@ -52,7 +52,7 @@ function placeBelow<Entry>(above: Place<Entry>, segment: string): Place<Entry> {
   return found
 }
 
-/** Fills `params` on the way to what it finds. */
+/** Returns the entry, and fills `params` on the way. */
 function search<Entry>(from: Place<Entry>, segments: readonly string[], params: [string, string][]): Entry | undefined {
   const [segment, ...rest] = segments
   if (segment === undefined) return from.entry

@@ -9,7 +9,7 @@ import { form, MULTIPART_HEADERS } from './testing/multipart.ts'
 import type { TestToolbox } from './testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from './testing/test-toolbox.ts'
 
-/** Calls of each operation; each may start real processes. */
+/** The calls of each operation; each may start real processes. */
 const RUNS = 12
 const OPERATION_TIMEOUT_MS = 120_000
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => toolbox[Symbol.asyncDispose]())
 
 /**
- * What fields whose name says what they do are given: what is sent is really done, so it must harm nobody outside the
+ * The values of fields whose name says what they do: every call is really carried out, so it must do no harm outside the
  * test's own folder. All other strings are names in that folder, odd ones among them.
  */
 const MEANINGS: Record<string, readonly string[]> = {
@@ -63,7 +63,7 @@ function text(name: string): fc.Arbitrary<string> {
   return fc.constantFrom(...(MEANINGS[name] ?? NAMES))
 }
 
-/** A value that a schema asks for, and now and then another one. */
+/** Returns a value that fits a schema, and now and then another one. */
 function valueFor(shape: Shape, name: string): fc.Arbitrary<unknown> {
   const wrong = fc.constantFrom<unknown>(null, 7, 'x y', true, [], {}, [null])
   return fc.oneof({ weight: 7, arbitrary: fitting(shape, name) }, { weight: 1, arbitrary: wrong })
@@ -92,7 +92,7 @@ function objectOf(shape: Shape, name: string): fc.Arbitrary<unknown> {
   return fc.record(Object.fromEntries(fields), { requiredKeys: [...(shape.required ?? [])] })
 }
 
-/** As a query has it, where everything is text. */
+/** Returns fields as a query has them, where everything is text. */
 function queryOf(schema: TSchema): fc.Arbitrary<Record<string, string>> {
   return objectOf(schema as Shape, '').map((fields) =>
     Object.fromEntries(Object.entries(fields ?? {}).map(([key, value]) => [key, String(value)])),

@@ -2,14 +2,14 @@ import type { Headers, IncomingExchange } from '@atoll/tunnel'
 import type { StreamReply } from './call.ts'
 import type { Incoming } from './incoming.ts'
 
-/** Bytes of a JSON answer handed over at a time. */
+/** Bytes of a JSON answer sent at a time. */
 const JSON_SLICE_BYTES = 64 * 1024
 
-/** One answer on its way out. */
+/** One answer that is being sent. */
 export interface Outgoing {
   exchange: IncomingExchange
   incoming: Incoming
-  /** Whether the head has left, after which an error can only break off. */
+  /** Whether the head was sent, after which an error can only break the answer off. */
   sent: { head: boolean }
   /** False for HEAD. */
   withBody: boolean

@@ -1,4 +1,4 @@
 import manifest from '../package.json' with { type: 'json' }
 
-/** Of this program, as GET /version says it. */
+/** The version of this program, as GET /version returns it. */
 export const { version } = manifest

@@ -8,13 +8,13 @@ const MAX_COMPONENT_BYTES = 255
 const SLASH = 0x2f
 const TILDE = 0x7e
 
-/** The one place where a path somebody sent becomes a path on disk. No jail: the sandbox's user decides. */
+/** The only place that makes a path from a caller a path on disk. There is no jail: the sandbox's user decides. */
 export interface WorkDirectory {
-  /** Absolute: where relative paths start. */
+  /** The absolute path where relative paths start. */
   readonly dir: string
-  /** Absolute. */
+  /** An absolute path. */
   readonly home: string
-  /** Absolute: where SDKs that make paths absolute by themselves start; `dir` unless an image has a directory of its own. */
+  /** The absolute path where SDKs start that make paths absolute themselves; `dir` unless an image has a directory of its own. */
   readonly project: string
   /**
    * Makes `path` absolute: relative to `dir`, with a leading `~` or `~/` for the home. `.` and `..` are left to the

@@ -6,17 +6,17 @@ import type { Headers, IncomingExchange } from '@atoll/tunnel'
 import type { WebSocket } from 'ws'
 import { WebSocketServer } from 'ws'
 
-/** Largest message a client may send, in bytes. */
+/** The largest message a client may send, in bytes. */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 const SWITCHING_PROTOCOLS = 101
 
-/** Whether an exchange asks to become a WebSocket. */
+/** Returns whether an exchange asks to become a WebSocket. */
 export function asksForWebSocket({ head }: IncomingExchange): boolean {
   return one(head.headers, 'upgrade').toLowerCase() === 'websocket'
 }
 
-/** The subprotocols a client offers, in its order. */
+/** Returns the subprotocols that a client offers, in its order. */
 export function offeredSubprotocols(headers: Headers): string[] {
   return one(headers, 'sec-websocket-protocol')
     .split(',')
@@ -24,7 +24,7 @@ export function offeredSubprotocols(headers: Headers): string[] {
     .filter((name) => name !== '')
 }
 
-/** Throws BAD_REQUEST for a request that is no WebSocket handshake of version 13. */
+/** Throws BAD_REQUEST for a request that is not a WebSocket handshake of version 13. */
 export function checkHandshake({ head }: IncomingExchange): void {
   const good =
     head.method === 'GET' &&
@@ -59,7 +59,7 @@ export function acceptChannel(
   return accepted
 }
 
-/** `ws` writes its answer as the text of HTTP, once; the tunnel has answers as a head. */
+/** Turns the answer that `ws` writes once, as the text of HTTP, into a head for the tunnel. */
 function answerWithHead(exchange: IncomingExchange, duplex: Duplex): void {
   const { write } = duplex
   duplex.write = (text: unknown) => {

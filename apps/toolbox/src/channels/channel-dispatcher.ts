@@ -13,7 +13,7 @@ import { acceptChannel, checkHandshake, offeredSubprotocols } from './accept-cha
 import type { ChannelCall, ChannelHandler } from './channel.ts'
 import { createChannelSocket } from './channel-socket.ts'
 
-/** A channel must be ready within this. */
+/** The time within which a channel must be ready. */
 const OPEN_DEADLINE_MS = 60_000
 
 interface ChannelRoute {
@@ -21,7 +21,7 @@ interface ChannelRoute {
   readonly handler: ChannelHandler<Channel>
 }
 
-/** Opens the channel each exchange asks for, or answers why not. Never throws. */
+/** Opens the channel that an exchange asks for, or answers why not. Never throws. */
 export function createChannelDispatcher<Channels extends Record<string, Channel>>(options: {
   channels: Channels
   handlers: ChannelHandlersOf<Channels>
@@ -32,7 +32,7 @@ export function createChannelDispatcher<Channels extends Record<string, Channel>
   const handlers: Readonly<Record<string, ChannelHandler<never>>> = options.handlers
   const entries = Object.entries(options.channels).map(([name, channel]): [string, ChannelRoute] => [
     channel.path,
-    // What a handler is given has passed its channel's schemas, which TypeScript cannot follow through the table.
+    // The input of a handler has passed its channel's schemas, which TypeScript cannot follow through the table.
     { channel, handler: handlers[name] as ChannelHandler<Channel> },
   ])
   const routes = createRouteTable(entries, () => {
@@ -41,7 +41,7 @@ export function createChannelDispatcher<Channels extends Record<string, Channel>
 
   return (exchange) => {
     const duplex = toDuplex(exchange)
-    // Its end, however it comes, is told by `close`.
+    // `close` reports the end in every case.
     duplex.on('error', () => {})
     const open = async () => {
       const call = openCall(routes, exchange)
@@ -81,8 +81,8 @@ function openCall(
 }
 
 /**
- * NOTE: a handler that is late may still open what nobody takes; handlers hold nothing before `attach` but what they
- * would keep anyway.
+ * Throws REQUEST_TIMEOUT for a late handler. NOTE: it may still open a channel that is not used; handlers hold nothing
+ * before `attach` but what they would keep anyway.
  */
 async function withDeadline<Opening>(opening: Promise<Opening>): Promise<Opening> {
   let timer: NodeJS.Timeout | undefined

@@ -1,12 +1,12 @@
 import type { WebSocket } from 'ws'
 
-/** Above this many bytes on their way `send` asks its caller to wait, and below LOW_WATER_BYTES to go on. */
+/** With more bytes than this under way, `send` asks its caller to wait; below LOW_WATER_BYTES the caller may go on. */
 export const HIGH_WATER_BYTES = 256 * 1024
 const LOW_WATER_BYTES = 64 * 1024
-/** A client that leaves this much unread, sent in spite of the above, is cut off with 1008. */
+/** A client with this many unread bytes, from a caller that does not wait, is closed with 1008. */
 const MAX_UNREAD_BYTES = 16 * 1024 * 1024
 const PING_INTERVAL_MS = 30_000
-/** Longest reason of a close frame, in bytes of UTF-8. */
+/** The longest reason of a close frame, in bytes of UTF-8. */
 const MAX_REASON_BYTES = 123
 
 export const CLOSE_NORMAL = 1000
@@ -14,17 +14,17 @@ export const CLOSE_POLICY = 1008
 export const CLOSE_ERROR = 1011
 
 export interface ChannelListeners {
-  /** `text` tells whether it came as a text frame. The bytes are the receiver's to keep. */
+  /** `text` tells whether the message came as a text frame. The receiver may keep the bytes. */
   onMessage?(message: Buffer, text: boolean): void
-  /** `send` returned false before, and the client has read enough for more. */
+  /** Called after `send` returned false, when the client has read enough to get more. */
   onDrain?(): void
-  /** Called once, whoever closed. */
+  /** Called once, whichever side closed. */
   onClose?(code: number): void
 }
 
 /** An open WebSocket to a client, with bounded buffers and a heartbeat. */
 export interface ChannelSocket {
-  /** Set them in `attach`, synchronously. */
+  /** Sets the listeners; call it in `attach`, synchronously. */
   listen(listeners: ChannelListeners): void
   /**
    * Sends a text frame for a string, a binary one for bytes, which must not be changed afterwards. Returns false when
@@ -34,7 +34,7 @@ export interface ChannelSocket {
   /** Stops and continues reading from the client. */
   pause(): void
   resume(): void
-  /** Sends what is queued, then the close frame; `reason` is cut to what a close frame holds. */
+  /** Sends all queued messages, then the close frame; `reason` is cut to the length that a close frame holds. */
   close(code: number, reason?: string): void
   readonly open: boolean
 }
@@ -44,12 +44,12 @@ export function createChannelSocket(socket: WebSocket): ChannelSocket {
   let waiting = false
   let answered = true
   const heartbeat = setInterval(() => {
-    // From one that is not read no answer can come.
+    // While the client is not read from, its answer cannot arrive.
     if (!answered && !socket.isPaused) return socket.terminate()
     answered = false
     socket.ping()
   }, PING_INTERVAL_MS)
-  // What is sent counts as bytes on their way until the connection below has taken it.
+  // Sent bytes count as under way until the connection below has taken them.
   const onSent = () => {
     if (!waiting || socket.bufferedAmount > LOW_WATER_BYTES) return
     waiting = false
@@ -88,7 +88,7 @@ export function createChannelSocket(socket: WebSocket): ChannelSocket {
   }
 }
 
-/** At most what fits, never half a character. */
+/** Returns as much of the reason as fits, without half a character. */
 function cut(reason: string): string {
   const bytes = Buffer.from(reason)
   if (bytes.length <= MAX_REASON_BYTES) return reason

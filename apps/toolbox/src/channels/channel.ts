@@ -14,21 +14,21 @@ export interface ChannelCall<C extends Channel> {
   readonly offered: readonly string[]
 }
 
-/** What a handler has made ready. */
+/** A channel that a handler has made ready. */
 export interface ChannelOpening {
-  /** One of those offered; without it the first of them is chosen. */
+  /** One of the offered subprotocols; absent: the first of them. */
   readonly subprotocol?: string
   /** Takes the open socket and adds its listeners synchronously, so that no message is missed. */
   attach(socket: ChannelSocket): void
 }
 
-/** Opens one channel. Throws AppError for what the client should be answered instead of the upgrade. */
+/** Opens one channel. Throws AppError for the answer that the client should get instead of the upgrade. */
 export type ChannelHandler<C extends Channel> = (call: ChannelCall<C>) => Promise<ChannelOpening>
 
 /** Browsers cannot set headers, so the SDKs offer theirs as a subprotocol: `X-Daytona-SDK-Version~0.218.0`. */
 const VERSION_SUBPROTOCOL = /^x-daytona-sdk-version~(.*)$/i
 
-/** The version the SDK says it is, if it is one. §2 of the contract. */
+/** Returns the version that the SDK names, if any. §2 of the contract. */
 export function sdkVersion(headers: Headers, offered: readonly string[] = []): string | undefined {
   const header = headers['x-daytona-sdk-version']
   if (typeof header === 'string') return header

@@ -1,4 +1,4 @@
-/** Whether an SDK's version is this or a later one; false for a client that names none. */
+/** Returns whether an SDK's version is this or a later one; false for a client that names none. */
 export function isSince(version: string | undefined, first: readonly [number, number, number]): boolean {
   const parts = /^v?(\d+)\.(\d+)\.(\d+)/
     .exec(version ?? '')

@@ -1,4 +1,4 @@
-/** A line of output that starts so carries JSON, not text. §17.2 of the contract. */
+/** The start of a line of output that carries JSON, not text. §17.2 of the contract. */
 export const ARTIFACT_MARK = 'dtn_artifact_k39fd2:'
 
 export interface SplitOutput {
@@ -7,12 +7,12 @@ export interface SplitOutput {
   charts: Record<string, unknown>[]
 }
 
-/** Takes the charts that code has drawn out of what it printed. A line that is cut or no JSON is left out as well. */
+/** Separates the charts that code has drawn from its output. A chart's line that is cut or not JSON is dropped. */
 export function splitCharts(output: string): SplitOutput {
   if (!output.includes(ARTIFACT_MARK)) return { text: output, charts: [] }
   const charts: Record<string, unknown>[] = []
   const kept: string[] = []
-  // Each line with its newline, so that the text stays as it was.
+  // Each line keeps its newline, so that the text stays as it was.
   for (const line of output.split(/(?<=\n)/)) {
     if (!line.startsWith(ARTIFACT_MARK)) kept.push(line)
     else charts.push(...chartOf(line.slice(ARTIFACT_MARK.length)))

@@ -5,7 +5,7 @@ import { createExecuteChannel } from './execute-channel.ts'
 import type { InterpreterContexts } from './interpreter-contexts.ts'
 import { createRunCode } from './run-code.ts'
 
-/** Running code: once in a process of its own, and in interpreters that keep their variables. */
+/** Runs code: once in a process of its own, or in interpreters that keep their variables. */
 export function createCodeFeature(parts: FeatureParts): Feature<typeof codeOperations, typeof codeChannels> {
   let loaded: Promise<InterpreterContexts> | undefined
   const contexts = () => {
@@ -31,7 +31,7 @@ export function createCodeFeature(parts: FeatureParts): Feature<typeof codeOpera
       },
     },
     channels: { executeInterpreterCode: createExecuteChannel(contexts) },
-    // Code ends by its own timeout.
+    // The code ends by its own timeout.
     ownDeadline: ['runCode'],
     async [Symbol.asyncDispose]() {
       if (loaded !== undefined) (await loaded).endAll()

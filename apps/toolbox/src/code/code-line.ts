@@ -7,23 +7,23 @@ import type { CommandLine } from '../process/command-line.ts'
 
 /** Linux's MAX_ARG_STRLEN, which counts the terminating NUL, less the option's name. */
 const MAX_ARGUMENT_BYTES = 128 * 1024 - 64
-/** What all arguments may take together; Linux allows 2 MiB with the environment. */
+/** The most bytes of all arguments together; Linux allows 2 MiB with the environment. */
 const MAX_ARGUMENTS_BYTES = 1024 * 1024
 
-/** The Python programs lie beside this file, in src/ as in dist/. */
+/** The folder of the Python programs, beside this file in src/ as in dist/. */
 const PYTHON_DIR = fileURLToPath(new URL('./python', import.meta.url))
 const CHARTS_FILE = join(PYTHON_DIR, 'charts.py')
 const RUN_ONCE_FILE = join(PYTHON_DIR, 'run_once.py')
-/** Runs code in a context; its first argument is CHARTS_FILE. */
+/** The arguments of the Python that runs code in a context; the program's first argument is CHARTS_FILE. */
 export const INTERPRETER_COMMAND = ['-u', join(PYTHON_DIR, 'interpreter.py'), CHARTS_FILE] as const
 
-/** With the code on descriptor 3 as its standard input, which is then at its end. */
+/** Starts Node.js with its code as standard input, from descriptor 3, so that the code itself reads an end of file. */
 const NODE_SCRIPT = 'exec node "$@" <&3 3<&-'
-/** Enough to tell; Node 20 does not find out by itself. */
+/** Matches enough to recognise an ES module, which Node 20 does not do by itself. */
 const ES_MODULE =
   /^[ \t]*(?:import\s*(?:[\w$*{'"][^\n(]*['"]|\{)|export\s+(?:default|const|let|var|function|class|async|\{|\*))/m
 
-/** What runs code in a language. Throws VALIDATION_FAILED and PAYLOAD_TOO_LARGE for what cannot be an argument. */
+/** Returns the command that runs code in a language. Throws VALIDATION_FAILED and PAYLOAD_TOO_LARGE for bad arguments. */
 export function codeLine({ code, language, argv = [] }: CodeRunRequest): CommandLine {
   check(code, argv)
   switch (language) {
@@ -40,14 +40,14 @@ export function codeLine({ code, language, argv = [] }: CodeRunRequest): Command
   }
 }
 
-/** What to say when the program of a language is not there. */
+/** Returns the message for a missing program of a language. */
 export function howToInstall(language: CodeRunRequest['language']): string {
   if (language === 'python')
     return 'python3 is not in this sandbox; install it (apt-get install python3) or use an image with it'
   return 'Node.js is not in this sandbox; install it (apt-get install nodejs) or use an image with it'
 }
 
-/** As the SDKs up to 0.11x call it: `x` stands where a script's name would. */
+/** Returns the arguments that the SDKs up to 0.11x use: `x` stands for a script's name. */
 function typescriptArguments(code: string, argv: readonly string[]): string[] {
   if (Buffer.byteLength(code) > MAX_ARGUMENT_BYTES) {
     throw new AppError(
@@ -55,7 +55,7 @@ function typescriptArguments(code: string, argv: readonly string[]): string[] {
       'TypeScript code must not be over 128 KiB; upload it as a file and run that',
     )
   }
-  // What starts with a dash would be taken for an option.
+  // Code that starts with a dash would be taken for an option.
   return ['-O', '{"module":"CommonJS"}', '-e', code.startsWith('-') ? ` ${code}` : code, 'x', ...argv]
 }
 

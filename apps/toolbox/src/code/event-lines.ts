@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 
-/** Longest event, in bytes; a chart is the largest. */
+/** The longest event, in bytes; a chart is the largest. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 /** An event of the interpreter: an object with a type. */
@@ -10,11 +10,11 @@ export interface InterpreterEvent {
 }
 
 export interface EventLines {
-  /** Goes on to the next event. */
+  /** Continues with the next event. */
   pass(): void
 }
 
-/** Reads events one at a time, and none after one until `pass`. `onFault` is called once, with what is wrong. */
+/** Reads events one at a time, each only after `pass` for the one before. `onFault` is called once, with what is wrong. */
 export function createEventLines(options: {
   source: Readable
   onEvent(event: InterpreterEvent): void
@@ -75,7 +75,7 @@ function parse(line: string): InterpreterEvent | undefined {
     if (typeof event !== 'object' || event === null || !('type' in event) || typeof event.type !== 'string') return
     return { ...event, type: event.type }
   } catch {
-    // The code found the descriptor and wrote to it.
+    // The code has found the descriptor and written to it.
     return undefined
   }
 }

@@ -11,10 +11,10 @@ import type { Execution } from './interpreter-context.ts'
 import type { InterpreterContexts } from './interpreter-contexts.ts'
 import { DEFAULT_CONTEXT } from './interpreter-contexts.ts'
 
-/** How long a client may take to say what to execute, in milliseconds. */
+/** How long a client may take to send its code, in milliseconds. */
 const REQUEST_DEADLINE_MS = 30_000
 
-/** Executes the code of a client's first message, sends what comes of it and closes. */
+/** Executes the code of a client's first message, sends its output and events, and closes. */
 export function createExecuteChannel(
   contexts: () => Promise<InterpreterContexts>,
 ): ChannelHandler<(typeof codeChannels)['executeInterpreterCode']> {
@@ -30,7 +30,7 @@ function serve(socket: ChannelSocket, contexts: InterpreterContexts): void {
   const timer = setTimeout(() => socket.close(CLOSE_POLICY, 'no code came'), REQUEST_DEADLINE_MS)
   socket.listen({
     onMessage(message) {
-      // More is not expected, and means nothing.
+      // Later messages are not expected, and are ignored.
       if (asked) return
       asked = true
       clearTimeout(timer)
@@ -54,7 +54,7 @@ function serve(socket: ChannelSocket, contexts: InterpreterContexts): void {
 
 function readRequest(message: Buffer): InterpreterExecuteRequest {
   const shape: Shape = RequestSchema
-  // What has passed the schema has its type.
+  // A message that has passed the schema has its type.
   const request = checkShape(shape, parseJson(message), 'request') as InterpreterExecuteRequest
   checkVariables('envs', request.envs)
   if (request.code.trim() === '') throw new AppError('VALIDATION_FAILED', 'request: code must not be empty')

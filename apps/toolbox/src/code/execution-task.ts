@@ -1,21 +1,21 @@
 import type { InterpreterExecuteRequest } from '@atoll/protocol'
 import { CLOSE_NORMAL } from '../channels/channel-socket.ts'
 
-/** Who has asked for an execution. */
+/** The client that has asked for an execution. */
 export interface ExecutionClient {
-  /** Returns false when it should be given no more until `Execution.resume`. */
+  /** Returns false when the client should get no more frames until `Execution.resume`. */
   send(frame: Readonly<Record<string, unknown>>): boolean
   close(code: number, reason?: string): void
 }
 
-/** Code to be executed, and its client until that is answered or gone. */
+/** Code to be executed, and its client until the client is answered or gone. */
 export interface ExecutionTask {
   readonly request: InterpreterExecuteRequest
-  /** False once the client was answered or has left: then nothing is sent any more. */
+  /** False once the client was answered or has left; nothing is sent then. */
   readonly wanted: boolean
-  /** As the client's. */
+  /** Sends a frame, as `ExecutionClient.send` does. */
   send(frame: Readonly<Record<string, unknown>>): boolean
-  /** The last frame, and the close. */
+  /** Sends the last frame and closes. */
   complete(how: 'completed' | 'interrupted'): void
   close(code: number, reason?: string): void
   leave(): void

@@ -9,25 +9,25 @@ import { InterpreterEnded } from './interpreter-process.ts'
 /** Executions that may wait in one context. */
 export const MAX_WAITING = 32
 const DEFAULT_TIMEOUT_SECONDS = 600
-/** From the interrupt, which code may catch, to the end of its interpreter. */
+/** The time from the interrupt, which code may catch, to the end of its interpreter. */
 const INTERRUPT_GRACE_MS = 5_000
 const CLOSE_TIMEOUT = 4008
 const CLOSE_TRY_LATER = 1013
 
 export interface Execution {
-  /** The client can take more. */
+  /** Called when the client can take more. */
   resume(): void
-  /** The client is gone: takes the execution out of the queue, or interrupts it. */
+  /** Called when the client is gone: takes the execution out of the queue, or interrupts it. */
   leave(): void
 }
 
-/** Code that runs one after another in one interpreter, which is started when it is needed and anew when it ended. */
+/** Runs code, one piece after another, in one interpreter, which is started when needed and again after its end. */
 export interface InterpreterContext {
   readonly info: ContextInfo
   execute(request: InterpreterExecuteRequest, client: ExecutionClient): Execution
   /** Starts the interpreter unless it runs. */
   start(): Promise<void>
-  /** Ends the interpreter; what runs and what waits is told that it was interrupted. */
+  /** Ends the interpreter; clients of running and waiting code are told that it was interrupted. */
   end(): void
 }
 
@@ -54,7 +54,7 @@ export function createInterpreterContext(options: InterpreterContextOptions): In
     })
   }
 
-  /** Nobody listens any more: code that runs is interrupted, and what it still prints is dropped. */
+  /** Stops code whose client is gone: running code is interrupted, and its further output dropped. */
   function stop(task: ExecutionTask): void {
     task.leave()
     const index = waiting.indexOf(task)
@@ -124,7 +124,7 @@ async function run(
   }
 }
 
-/** The interpreter of a context, which comes and goes. */
+/** Holds the interpreter of a context, which may end and start again. */
 function createInterpreterHolder(start: () => Promise<InterpreterProcess>) {
   let interpreter: InterpreterProcess | undefined
   let starting: Promise<InterpreterProcess> | undefined
@@ -145,14 +145,14 @@ function createInterpreterHolder(start: () => Promise<InterpreterProcess>) {
       return interpreter
     },
     resume: () => interpreter?.resume(),
-    /** Ends the interpreter unless the code it runs does so before long. */
+    /** Interrupts the running code; ends the interpreter if the code does not end within the grace. */
     interrupt() {
       interpreter?.resume()
       interpreter?.interrupt()
       clearTimeout(grace)
       grace = setTimeout(() => interpreter?.end(), INTERRUPT_GRACE_MS)
     },
-    /** The code has ended: the next has its own time. */
+    /** Called when the code has ended, so that the next has its own time. */
     calm() {
       clearTimeout(grace)
       interpreter?.resume()

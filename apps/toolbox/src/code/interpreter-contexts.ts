@@ -6,7 +6,7 @@ import type { InterpreterContext } from './interpreter-context.ts'
 import { createInterpreterContext } from './interpreter-context.ts'
 import { PythonMissing, startInterpreter } from './interpreter-process.ts'
 
-/** Contexts beside the default one. */
+/** The most contexts beside the default one. */
 export const MAX_CONTEXTS = 32
 /** The context of code that names none. */
 export const DEFAULT_CONTEXT = 'default'
@@ -16,9 +16,9 @@ export interface InterpreterContexts {
   /** Throws BAD_REQUEST for a bad folder and where Python is missing, RATE_LIMITED when there are too many. */
   create(cwd: string | undefined): Promise<InterpreterContext>
   list(): InterpreterContext[]
-  /** Throws NOT_FOUND. */
+  /** Returns a context. Throws NOT_FOUND. */
   find(id: string): InterpreterContext
-  /** Throws NOT_FOUND, and BAD_REQUEST for the default context. */
+  /** Removes a context. Throws NOT_FOUND, and BAD_REQUEST for the default context. */
   remove(id: string): void
   endAll(): void
 }

@@ -12,26 +12,26 @@ import type { OutputSource } from './marked-output.ts'
 
 const MARK_BYTES = 16
 
-/** Why an interpreter is no more; the message is for the caller. */
+/** The reason why an interpreter has ended; the message is for the caller. */
 export class InterpreterEnded extends Error {
   override readonly name = 'InterpreterEnded'
 }
 
-/** Python is not in the sandbox; the message says how to install it. */
+/** Thrown when the sandbox has no Python; the message says how to install it. */
 export class PythonMissing extends Error {
   override readonly name = 'PythonMissing'
 }
 
-/** One running interpreter. What its code prints while nothing is executed is dropped. */
+/** One running interpreter. Output of its code while nothing is executed is dropped. */
 export interface InterpreterProcess {
-  /** One at a time. Resolves at its end; rejects with InterpreterEnded when the interpreter ends instead. */
+  /** Executes one piece of code at a time. Rejects with InterpreterEnded when the interpreter ends. */
   execute(request: { code: string; envs: Readonly<Record<string, string>> }, listener: ExecutionListener): Promise<void>
-  /** Stops and continues reading what it writes, so that it waits. */
+  /** Stops and continues reading the interpreter's output, so that the interpreter waits. */
   pause(): void
   resume(): void
-  /** As Ctrl-C in a terminal does, for it and what it has started. */
+  /** Interrupts the interpreter and its children, as Ctrl-C in a terminal does. */
   interrupt(): void
-  /** Ends it and what it has started: SIGTERM, then SIGKILL. Returns at once. */
+  /** Ends the interpreter and its children: SIGTERM, then SIGKILL. Returns at once. */
   end(): void
   readonly alive: boolean
 }
@@ -65,7 +65,7 @@ export async function startInterpreter(options: InterpreterOptions): Promise<Int
 
   child.once('exit', (code, signal) => {
     groups.leaderExited(pid)
-    // What it has left running has nobody to read it.
+    // Processes that it has left running have no reader.
     groups.end(pid)
     const why = new InterpreterEnded(
       `the interpreter ended (${signal ?? `exit status ${code}`}); its variables are lost`,
@@ -141,6 +141,6 @@ function interruptGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGINT')
   } catch {
-    // ESRCH: it has just ended.
+    // ESRCH: the group has just ended.
   }
 }

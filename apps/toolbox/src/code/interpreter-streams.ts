@@ -4,24 +4,24 @@ import { createEventLines } from './event-lines.ts'
 import type { OutputSource } from './marked-output.ts'
 import { createMarkedOutput } from './marked-output.ts'
 
-/** Turns of the event loop in which what an ended interpreter has written is read. */
+/** The most turns of the event loop in which the output of an ended interpreter is read. */
 const MAX_DRAIN_TURNS = 32
 
 export interface ExecutionListener {
   onText(stream: 'stdout' | 'stderr', text: string): void
-  /** Comes after all that was printed before it. */
+  /** Called after all text that was printed before the event. */
   onEvent(event: InterpreterEvent): void
 }
 
-/** What comes from an interpreter, in the order in which it happened there. */
+/** The output and events of an interpreter, in the order in which it wrote them. */
 export interface InterpreterStreams {
-  /** Who is told; without one all is dropped. */
+  /** Sets the listener; without one everything is dropped. */
   listen(listener: ExecutionListener | undefined): void
-  /** What the interpreter writes to both outputs before each event from now on. */
+  /** Sets the mark that the interpreter writes to both outputs before each event from now on. */
   expect(mark: Buffer): void
   pause(): void
   resume(): void
-  /** Resolves when an interpreter that has ended has nothing more to be read, or nobody to read it. */
+  /** Resolves when all output of an ended interpreter was read, or after the most turns. */
   drain(): Promise<void>
   close(): void
 }
@@ -29,9 +29,9 @@ export interface InterpreterStreams {
 export function createInterpreterStreams(options: {
   outputs: readonly [OutputSource, OutputSource]
   events: Readable
-  /** The event that ends an execution. */
+  /** Called at the event that ends an execution. */
   onDone(): void
-  /** What came is no event: the interpreter cannot be talked to any more. */
+  /** Called for bytes that are not an event: the interpreter cannot be used any more. */
   onFault(): void
 }): InterpreterStreams {
   const { outputs, events, onDone, onFault } = options
@@ -39,7 +39,7 @@ export function createInterpreterStreams(options: {
   let pending: InterpreterEvent | undefined
   let marks = 0
 
-  /** An event's turn comes when both outputs are where they were when it happened. */
+  /** Passes an event on when both outputs have been read as far as its mark. */
   function meet(): void {
     if (pending === undefined || marks < outputs.length) return
     const event = pending
@@ -68,7 +68,7 @@ export function createInterpreterStreams(options: {
     },
     onFault,
   })
-  // An error ends a stream like its end does.
+  // An error ends a stream as its end does.
   for (const stream of [...outputs.map((output) => output.stream), events]) stream.on('error', () => {})
 
   return {

@@ -7,7 +7,7 @@ import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 import { MAX_WAITING } from './interpreter-context.ts'
 import { MAX_CONTEXTS } from './interpreter-contexts.ts'
 
-/** The start of many interpreters at once, beside other tests. */
+/** The time for many interpreters to start at once, beside other tests. */
 const SLOW_MS = 150_000
 const CONTEXTS = '/process/interpreter/context'
 
@@ -31,7 +31,7 @@ interface Frame {
 interface Outcome {
   stdout: string
   stderr: string
-  /** All but output. */
+  /** All frames but output. */
   frames: Frame[]
   closed: { code: number; reason: string }
 }
@@ -58,7 +58,7 @@ async function createContext(): Promise<string> {
   return String(bodyOf(await toolbox.call('POST', CONTEXTS, { json: {} }))['id'])
 }
 
-/** Takes frames until output holds the words. */
+/** Takes frames until the output contains the words. */
 async function printed(client: ChannelClient, words: string): Promise<void> {
   let text = ''
   while (!text.includes(words)) text += (JSON.parse((await client.next()).toString()) as Frame).text ?? ''
@@ -173,7 +173,7 @@ describe('an execution', () => {
       'threading.Thread(target=talk, daemon=True).start()',
     ]
     expect((await execute(code.join('\n'), { contextId })).frames).toEqual([COMPLETED])
-    // The second line that it has told by then was begun after this code was.
+    // The second line printed by then was begun after this code was.
     const wait = 'before = told\nwhile told < before + 2: time.sleep(0.01)\nsum([1, 2])'
     const next = await execute(wait, { contextId })
     expect(next.frames).toEqual([{ type: 'result', text: '3' }, COMPLETED])
@@ -241,7 +241,7 @@ describe('code that does not end', () => {
     const interrupted = { frames: [{ type: 'control', text: 'interrupted' }], closed: { code: 1000 } }
     expect(await outcome(running)).toMatchObject(interrupted)
     const second = await outcome(await waiting)
-    // It may have asked only after the context was gone.
+    // The second client may have asked only after the context was gone.
     if (second.closed.code !== 1008) expect(second).toMatchObject(interrupted)
     expect((await execute('1', { contextId })).closed.code).toBe(1008)
   })

@@ -1,33 +1,33 @@
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 
-/** A stream of text in which a mark, written by its writer, says how far it had come when something else happened. */
+/** A stream of text in which its writer puts a mark, which tells how far the text had come when an event happened. */
 export interface MarkedOutput {
-  /** What to look for from now on. */
+  /** Sets the mark to look for from now on. */
   expect(mark: Buffer): void
-  /** Goes on behind a mark that was found. */
+  /** Continues behind a mark that was found. */
   pass(): void
   pause(): void
   resume(): void
-  /** Chunks read so far. */
+  /** The number of chunks read so far. */
   readonly arrivals: number
 }
 
-/** Where text comes from. */
+/** The source of a text. */
 export interface OutputSource {
   readonly stream: Readable
-  /** Takes what is read from now on; a chunk is valid until the function returns. */
+  /** Passes on every chunk that is read from now on; a chunk is valid until `take` returns. */
   listen(take: (chunk: Buffer) => void): void
 }
 
 export interface MarkedOutputOptions {
   source: OutputSource
   onText(text: string): void
-  /** All text before the mark has been given; what follows waits for `pass`. */
+  /** Called when all text before the mark was passed on; later text waits for `pass`. */
   onMark(): void
 }
 
-/** Reads `source`, which holds at most what was read at once while it waits. */
+/** Reads `source`. While it waits, it holds at most the bytes of one read. */
 export function createMarkedOutput({ source, onText, onMark }: MarkedOutputOptions): MarkedOutput {
   const { stream } = source
   const decoder = new StringDecoder('utf8')
@@ -42,7 +42,7 @@ export function createMarkedOutput({ source, onText, onMark }: MarkedOutputOptio
     if (text !== '') onText(text)
   }
 
-  /** Gives what is certain to be before the next mark. */
+  /** Passes on the text that is certain to be before the next mark. */
   function advance(): void {
     if (marked || pending.length === 0) return
     const found = mark.length === 0 ? -1 : pending.indexOf(mark)
@@ -85,7 +85,7 @@ export function createMarkedOutput({ source, onText, onMark }: MarkedOutputOptio
   }
 }
 
-/** How many of the last bytes may be the beginning of a mark. */
+/** Returns how many of the last bytes may be the beginning of a mark. */
 function lengthOfBeginning(bytes: Buffer, mark: Buffer): number {
   for (let length = Math.min(mark.length - 1, bytes.length); length > 0; length -= 1) {
     if (bytes.subarray(bytes.length - length).equals(mark.subarray(0, length))) return length

@@ -8,12 +8,12 @@ import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
 const TOOLS = join(import.meta.dirname, '../../../sandbox-tools/dist/bin')
 const PATH = `${process.env['PATH']}:${TOOLS}`
-/** A compiler's start, beside other tests. */
+/** The time for a compiler to start, beside other tests. */
 const SLOW_MS = 150_000
 
 let toolbox: TestToolbox
 beforeAll(async () => {
-  // The system's Python first: one that a user has put before it need not have matplotlib.
+  // The system's Python comes first: one that a user has put before it need not have matplotlib.
   toolbox = await createTestToolbox({ PATH: `/usr/bin:${PATH}`, INHERITED: 'yes' })
 })
 afterAll(() => toolbox[Symbol.asyncDispose]())
@@ -75,12 +75,12 @@ describe('python', () => {
   })
 
   it('is ended with all it has started at its timeout', async () => {
-    // A time of its own, by which no other run's is found.
+    // A duration that no other run uses, so that only this process is found.
     const seconds = 900_000 + Math.floor(Math.random() * 90_000)
     const code = `import subprocess, time\nsubprocess.Popen(["sleep", "${seconds}"])\nwhile True: time.sleep(1)`
     expect((await python(code, { timeout: 1 })).status).toBe(408)
     await toolbox.groups[Symbol.asyncDispose]()
-    // The kernel takes a moment.
+    // The kernel takes a moment to end the process.
     const left = () => spawnSync('pgrep', ['-f', `sleep ${seconds}`], { encoding: 'utf8' }).stdout
     await expect.poll(left).toBe('')
   })

@@ -6,13 +6,13 @@ import { createRunToEnd, MAX_TIMEOUT_SECONDS } from '../process/run-to-end.ts'
 import { splitCharts } from './chart-lines.ts'
 import { codeLine, howToInstall } from './code-line.ts'
 
-/** The shell's status for a program that is not there. */
+/** The shell's exit code for a missing program. */
 const NOT_FOUND_STATUS = 127
 const PROGRAM_MISSING = /^(?:cannot run the command: spawn (?:python3|ts-node) ENOENT|sh: .*\bnode: not found)\s*$/
 
 /**
- * Runs code in a new process of its language. Throws what running a command throws, and PAYLOAD_TOO_LARGE; a language
- * whose program is missing is an answer with 127.
+ * Runs code in a new process of its language. Throws the errors of running a command, and PAYLOAD_TOO_LARGE; returns exit
+ * code 127 for a language whose program is missing.
  */
 export function createRunCode(parts: RunToEndParts): Handler<ToolboxOperations['runCode']> {
   const runToEnd = createRunToEnd(parts)

@@ -3,10 +3,10 @@ import type { Feature } from '../feature.ts'
 
 type ComputerOperations = typeof computerOperations
 
-/** The desktop of a sandbox. There is none yet: every operation says so, whatever the image holds. */
+/** The operations of a sandbox's desktop. There is none yet: every operation says so, whatever the image contains. */
 export function createComputerFeature(): Feature<ComputerOperations> {
   const entries = Object.keys(computerOperations).map((name) => [name, refuse] as const)
-  // Every name has one, which Object.fromEntries cannot tell.
+  // Every operation has a handler, which the type of Object.fromEntries does not tell.
   return { handlers: Object.fromEntries(entries) as Record<keyof ComputerOperations, typeof refuse> }
 }
 

@@ -27,7 +27,7 @@ interface Part {
   content: Buffer
 }
 
-/** The parts of the answer, as a parser of forms reads them. */
+/** Returns the parts of the answer, as a parser of forms reads them. */
 async function download(paths: string[]): Promise<Part[]> {
   const response = await call(paths)
   expect(response.status).toBe(200)

@@ -8,7 +8,7 @@ import { partDisposition } from './content-disposition.ts'
 import type { RegularFile } from './read-regular-file.ts'
 import { openRegularFile, readExactly, readToEnd } from './read-regular-file.ts'
 
-/** Where the parts say they are from. */
+/** The path that the errors in parts name. */
 const PATH = '/files/bulk-download'
 
 interface Parts {
@@ -19,9 +19,9 @@ interface Parts {
 }
 
 /**
- * Streams regular files one after the other as parts of a form, in the order asked for; links are followed. A file
- * that cannot be read is a part named `error`, with the body that a call for it alone would have got. One that fails
- * in the middle breaks the answer off: its part has begun.
+ * Streams regular files one after the other as parts of a form, in the order asked for; links are followed. A file that
+ * cannot be read is a part named `error`, with the body that a call for it alone would have got. A failure in the middle
+ * of a file breaks the answer off, because its part has begun.
  */
 export function createBulkDownload(work: WorkDirectory): Handler<ToolboxOperations['downloadFiles']> {
   return async ({ body: { paths }, signal }) => {
@@ -39,7 +39,7 @@ async function* writeParts({ work, paths, boundary, signal }: Parts): AsyncGener
   let before = ''
   for (const path of paths) {
     signal.throwIfAborted()
-    // Some readers look for the headers of a part in one piece of the answer: they are sent as one.
+    // The headers of a part go out as one piece, because some readers look for them in one piece of the answer.
     yield* writePart(work, path, (field, headers) =>
       Buffer.from(
         [`${before}--${boundary}`, `Content-Disposition: ${partDisposition(field, path)}`, ...headers, '\r\n'].join(

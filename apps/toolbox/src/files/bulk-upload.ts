@@ -15,7 +15,7 @@ import { beginReplacement } from './replace-file.ts'
 const PATH = '/files/bulk-upload'
 const SLASH = 0x2f
 const MAX_FILES = 1_000
-/** Failures told in one message; more than these are counted. */
+/** Failures named in one message; more than these are only counted. */
 const MAX_FAILURES_TOLD = 8
 const FILE_FIELD = /^files\[(\d{1,6})\]\.file$/
 const PATH_FIELD = /^files\[(\d{1,6})\]\.path$/
@@ -27,13 +27,12 @@ const FORM: FormShape = {
   maxFieldBytes: MAX_PATH_BYTES,
 }
 
-/** What became of one file. */
+/** The result of one file. */
 type Outcome = { path: string; bytes: number } | { failure: string }
 
 /**
- * Streams the files of a form to disk, one after the other. Each takes the place of its target when it is whole;
- * one that fails keeps none of the others. The answer is then a BAD_REQUEST whose `errors` name those that failed,
- * each with its reason.
+ * Streams the files of a form to disk, one after the other. Each replaces its target when it is whole; a file that fails
+ * does not stop the others. The answer is then a BAD_REQUEST whose `errors` name the failed files, each with its reason.
  */
 export function createBulkUpload(work: WorkDirectory, leftovers: Leftovers): Handler<ToolboxOperations['uploadFiles']> {
   return async ({ headers, stream }) => {
@@ -69,13 +68,13 @@ interface Save {
   path: string
 }
 
-/** Writes one file and tells how that went. Rejects when the form itself breaks off. */
+/** Writes one file and returns its result. Rejects when the form itself breaks off. */
 async function save({ work, leftovers, content, path }: Save): Promise<Outcome> {
   const file = await begin(work, path)
   let failure = file instanceof Error ? file : undefined
   let bytes = 0
   try {
-    // To the end even when the file cannot be written: the ones after it in the form can.
+    // Reads to the end even when the file cannot be written, so that the next files of the form can be.
     for await (const piece of content) {
       if (file instanceof Error || failure) continue
       failure = await write(file.sink, piece)
@@ -110,13 +109,13 @@ function write(sink: Writable, piece: Buffer): Promise<Error | undefined> {
 }
 
 function reasonOf(error: unknown, path: string): string {
-  // What the disk refuses is told with its path; our own refusals are not.
+  // An error of the disk already names the path; our own errors do not.
   if (error instanceof AppError) return path === '' ? error.message : `${path}: ${error.message}`
   const translated = fsError(error, Buffer.from(path), 'FILE_WRITE_FAILED')
   return translated instanceof AppError ? translated.message : `${path}: could not be written`
 }
 
-/** The body of every error, and the failures one by one as the contract has them. */
+/** Returns the body of every error, with the failures one by one as the contract has them. */
 function refusal(failures: readonly string[]): StreamReply {
   const more = failures.length > MAX_FAILURES_TOLD ? `; and ${failures.length - MAX_FAILURES_TOLD} more` : ''
   const error = new AppError('BAD_REQUEST', `not written: ${failures.slice(0, MAX_FAILURES_TOLD).join('; ')}${more}`)

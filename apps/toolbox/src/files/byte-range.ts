@@ -1,4 +1,4 @@
-/** Both ends inclusive, within the file. */
+/** A range within the file; both ends are inclusive. */
 export interface ByteRange {
   start: number
   end: number
@@ -7,8 +7,8 @@ export interface ByteRange {
 const SINGLE_RANGE = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i
 
 /**
- * Reads a Range header against a file of `size` bytes. undefined: to be ignored, as RFC 9110 has it for what is
- * malformed or asks for several ranges.
+ * Reads a Range header against a file of `size` bytes. Returns undefined for a header to ignore, as RFC 9110 has it for
+ * a malformed one or one that asks for several ranges.
  */
 export function parseRange(header: string, size: number): ByteRange | 'unsatisfiable' | undefined {
   const [, first, last] = SINGLE_RANGE.exec(header) ?? []

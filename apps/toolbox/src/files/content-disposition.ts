@@ -1,6 +1,6 @@
 /**
- * The header that names a download: the whole name percent-encoded (RFC 8187), and before it, for old clients, a plain
- * one in which everything outside printable ASCII, quotes and backslashes is `_`.
+ * Returns the header that names a download: the whole name percent-encoded (RFC 8187), and before it, for old clients, a
+ * plain name in which `_` replaces quotes, backslashes, percent signs and everything outside printable ASCII.
  */
 export function contentDisposition(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/gu, '_')
@@ -8,8 +8,8 @@ export function contentDisposition(name: string): string {
 }
 
 /**
- * The same for a part of a form. Clients tell parts by their file name, so the plain one is verbatim too, in UTF-8,
- * with quotes and backslashes escaped; only control characters, which no header can hold, are `_`.
+ * Returns the header of a part of a form. Clients tell parts by their file name, so the plain name is verbatim too, in
+ * UTF-8, with quotes and backslashes escaped; `_` replaces only control characters, which no header can contain.
  */
 export function partDisposition(field: string, filename: string): string {
   const plain = wellFormed(filename)
@@ -26,7 +26,7 @@ function extendedFilename(name: string): string {
   return `filename*=UTF-8''${encoded}`
 }
 
-/** JSON can hold half a surrogate pair, which UTF-8 cannot. */
+/** Replaces half surrogate pairs, which JSON can contain but UTF-8 cannot. */
 function wellFormed(text: string): string {
   return Buffer.from(text).toString()
 }

@@ -8,7 +8,7 @@ import { parseMode } from './octal-mode.ts'
 
 const DEFAULT_MODE = 0o755
 
-/** Creates a directory and its parents. `mode` is the new directory's own, whatever the umask; one that exists keeps its. */
+/** Creates a directory and its parents. `mode` is set on a new directory, whatever the umask; an existing one keeps its own. */
 export function createCreateFolder(work: WorkDirectory): Handler<ToolboxOperations['createFolder']> {
   return async ({ query, queryBytes }) => {
     const mode = parseMode(query.mode) ?? DEFAULT_MODE

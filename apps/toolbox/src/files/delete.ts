@@ -5,7 +5,7 @@ import type { Handler } from '../call.ts'
 import type { WorkDirectory } from '../work-directory.ts'
 import { fsError } from './fs-error.ts'
 
-/** Deletes a file, or a whole directory when `recursive`. A link is deleted, not what it points to. */
+/** Deletes a file, or a whole directory when `recursive`. A link is deleted, not its target. */
 export function createDelete(work: WorkDirectory): Handler<ToolboxOperations['deleteFile']> {
   return async ({ query, queryBytes }) => {
     const given = queryBytes('path')

@@ -153,7 +153,7 @@ describe('a reader', () => {
       )
       stream.end()
     })
-    // Other calls go on beside it, and none of it piles up.
+    // The toolbox answers other calls meanwhile, and does not pile up the file in memory.
     expect((await toolbox.call('GET', '/project-dir')).status).toBe(200)
     expect(process.memoryUsage().arrayBuffers - held).toBeLessThan(BIG / 2)
     started.reset()

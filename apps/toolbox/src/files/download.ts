@@ -13,7 +13,7 @@ import { fsError } from './fs-error.ts'
 import type { RegularFile } from './read-regular-file.ts'
 import { openRegularFile, readExactly, readToEnd } from './read-regular-file.ts'
 
-/** Streams one regular file, links followed; one `Range` is honoured. */
+/** Streams one regular file; links are followed, and one `Range` is honoured. */
 export function createDownload(work: WorkDirectory): Handler<ToolboxOperations['downloadFile']> {
   return async ({ queryBytes, headers }) => {
     const given = queryBytes('path')

@@ -5,7 +5,7 @@ import type { FileInfo } from '@atoll/protocol'
 const PERMISSION_BITS = 0o7777
 const RWX = ['---', '--x', '-w-', '-wx', 'r--', 'r-x', 'rw-', 'rwx']
 
-/** What the contract says of one file. owner and group are numeric ids; bytes of the path that are no UTF-8 are lost. */
+/** Returns the contract's view of one file. owner and group are numeric ids; bytes of the path that are not UTF-8 are lost. */
 export function describeStats(name: string, path: Buffer, stats: Stats): FileInfo {
   const modified = stats.mtime.toISOString()
   return {
@@ -22,7 +22,7 @@ export function describeStats(name: string, path: Buffer, stats: Stats): FileInf
   }
 }
 
-/** The base name of an existing path; `/` for the root. Bytes that are no UTF-8 become U+FFFD. */
+/** Returns the base name of an existing path; `/` for the root. Bytes that are not UTF-8 become U+FFFD. */
 export async function baseName(path: Buffer): Promise<string> {
   const name = lastComponent(path.toString('latin1'))
   if (name !== '' && name !== '.' && name !== '..') return Buffer.from(name, 'latin1').toString()
@@ -35,7 +35,7 @@ function lastComponent(path: string): string {
   return trimmed.slice(trimmed.lastIndexOf('/') + 1)
 }
 
-/** As Go prints a mode: one letter for each special property, then three permission triads. */
+/** Returns a mode as Go prints it: one letter for each special property, then three permission triads. */
 function modeString(stats: Stats): string {
   const triads = [6, 3, 0].map((shift) => RWX[(stats.mode >> shift) & 7]).join('')
   return `${typeLetters(stats) || '-'}${triads}`

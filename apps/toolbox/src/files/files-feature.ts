@@ -9,7 +9,7 @@ import { createList } from './list.ts'
 import { createMove } from './move.ts'
 import { createSearchLife } from './search-life.ts'
 
-/** Files and folders. */
+/** Reads, writes, moves, searches and deletes files and folders. */
 export function createFilesFeature(parts: FeatureParts): Feature<typeof fileOperations> {
   const { work } = parts
   const leftovers = createLeftovers()
@@ -32,7 +32,7 @@ export function createFilesFeature(parts: FeatureParts): Feature<typeof fileOper
       replaceInFiles: onFirstUse(async () => (await import('./replace-text.ts')).createReplaceText(work, leftovers)),
       setFilePermissions: onFirstUse(async () => (await import('./set-permissions.ts')).createSetPermissions(work)),
     },
-    // Answered after their last byte; a stalled sender has a deadline of its own.
+    // Uploads are answered after their last byte; a stalled sender has a deadline of its own.
     ownDeadline: ['uploadFile', 'uploadFiles', 'uploadFileV2'],
     async [Symbol.asyncDispose]() {
       life[Symbol.dispose]()

@@ -23,7 +23,7 @@ const at = (name: string | Buffer) => Buffer.concat([Buffer.from(`${toolbox.fold
 const call = (path: string | Buffer, pattern: string | Buffer) =>
   toolbox.call('GET', '/files/find', { query: { path, pattern } })
 
-/** Matches with paths below the work directory, sorted. */
+/** Returns matches with paths below the work directory, sorted. */
 async function find(path: string | Buffer, pattern: string | Buffer) {
   const response = await call(path, pattern)
   expect(`${response.status} ${response.body.subarray(0, 200)}`).toMatch(/^200/)
@@ -33,7 +33,7 @@ async function find(path: string | Buffer, pattern: string | Buffer) {
     .sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1]))
 }
 
-/** A folder with GNU grep alone. */
+/** A folder with GNU grep only. */
 const grepOnly = mkdtempSync(join(tmpdir(), 'atoll-grep-'))
 symlinkSync('/usr/bin/grep', join(grepOnly, 'grep'))
 afterAll(() => rmSync(grepOnly, { recursive: true }))
@@ -329,7 +329,7 @@ describe('a program named rg', () => {
     const faked = await createTestToolbox({ PATH: at('bin').toString() })
     const stop = new AbortController()
     const answered = faked.call('GET', '/files/find', { query: { path: '.', pattern: 'x' }, signal: stop.signal })
-    // Both endings below make it fail.
+    // Both endings below make the call fail.
     answered.catch(() => {})
     const readPid = () => readFile(pidFile, 'utf8').catch(() => '')
     await expect.poll(readPid).not.toBe('')

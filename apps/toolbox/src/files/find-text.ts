@@ -25,19 +25,19 @@ const NEWLINE = 0x0a
 const SEVERAL_CORES = 2
 
 interface TextSearch {
-  /** Latin1, one character a byte. */
+  /** A path in Latin1, one character a byte. */
   start: string
   isFolder: boolean
-  /** What is looked for. */
+  /** The text to find. */
   text: Buffer
   env: Readonly<Record<string, string>>
   signal: AbortSignal
 }
 
 /**
- * Finds a literal text in a file, or in all regular files below a folder, and streams the lines that hold it as they
- * are found. Binary and unreadable files are left out. Links below the folder are not followed; one that `path` names
- * is. Ripgrep or GNU grep searches where the PATH of commands has them, else Node does.
+ * Finds a literal text in a file, or in all regular files below a folder, and streams the lines that contain it as they
+ * are found. Binary and unreadable files are left out. Links below the folder are not followed, but `path` may be a link.
+ * Ripgrep or GNU grep searches where the PATH of commands has them, else Node does.
  */
 export function createFindText(
   { work, commandEnv }: Pick<FeatureParts, 'work' | 'commandEnv'>,
@@ -57,7 +57,7 @@ export function createFindText(
   }
 }
 
-/** Refuses what cannot be searched before the answer begins. */
+/** Throws, before the answer begins, if the path cannot be searched. */
 async function look(start: Buffer, given: Buffer): Promise<{ start: string; isFolder: boolean }> {
   try {
     await using file = await open(start, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -85,7 +85,7 @@ async function* asAnswered(found: AsyncIterable<LineMatch[]>, given: Buffer): As
 
 async function* find(search: TextSearch): AsyncGenerator<LineMatch[]> {
   const { start, text, signal } = search
-  // No line holds one.
+  // No line contains a newline.
   if (text.includes(NEWLINE)) return
   const finder = createFinder(text)
   if (!search.isFolder) {
@@ -99,22 +99,22 @@ async function* find(search: TextSearch): AsyncGenerator<LineMatch[]> {
       return
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
-      // A line too long for its memory, a program of that name that is another, no shell: the next does the rest.
+      // The engine met a line too long for its memory, is another program of that name, or has no shell: the next goes on.
     }
   }
   yield* scanTree({ start, finder, signal, told })
 }
 
-/** Finds all but the lines that are told already. Throws EngineError after what it has found. */
+/** Finds all lines but those reported already. Throws EngineError after the lines it has found. */
 type Engine = (told: Map<string, number>) => AsyncGenerator<LineMatch[]>
 
 /**
- * What there is, the quickest first. On one core GNU grep is: it needs fewer calls to the kernel for a small file. On
- * several ripgrep is, which uses them all.
+ * Returns the available engines, the quickest first. On one core that is GNU grep, which needs fewer calls to the kernel
+ * for a small file; on several it is ripgrep, which uses them all.
  */
 async function enginesFor(search: TextSearch): Promise<Engine[]> {
   const { start, env } = search
-  // grep cannot be kept out of /proc alone.
+  // grep cannot leave out /proc alone, so it does not search `/`.
   const grep = start === '/' ? undefined : await findGrep(env['PATH'])
   const ripgrep = await findRipgrep(env['PATH'])
   const engines = [
@@ -150,7 +150,7 @@ async function* withRipgrep(
         matches.push({ path, line: event.line, content: showLine(event.start) })
         continue
       }
-      // Ripgrep takes it for binary; here only a NUL near the beginning makes it so.
+      // Ripgrep takes the file for binary; here only a NUL near the beginning makes it binary.
       const after = told.get(path) ?? 0
       told.set(path, Number.POSITIVE_INFINITY)
       yield* scanUnlessGone({ path, finder, buffer, signal, after })
@@ -159,7 +159,7 @@ async function* withRipgrep(
   }
 }
 
-/** grep tells which files hold the text; their lines, and which of the files are binary, are found as Node alone does. */
+/** Finds the files with grep; their lines, and which of the files are binary, are found as by Node alone. */
 async function* withGrep(
   { start, text, env, signal }: TextSearch,
   { program, told }: { program: string; told: Map<string, number> },
@@ -171,7 +171,7 @@ async function* withGrep(
       for await (const names of runGrep(search)) yield names.map((name) => prefixOf(start) + name)
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
-      // Only when what it had found is told.
+      // The error is thrown only after the lines of the files found until then.
       failure = error
     }
   }

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 
-/** What each errno means to the caller. The contract: ENOENT is 404, EACCES and EPERM 403, the rest 400. */
+/** The error for each errno. The contract: ENOENT is 404, EACCES and EPERM 403, an existing destination 409, the rest 400. */
 const byErrno: Readonly<Record<string, { code: ErrorCode; message: string }>> = {
   ENOENT: { code: 'FILE_NOT_FOUND', message: 'no such file or directory' },
   EACCES: { code: 'FILE_ACCESS_DENIED', message: 'permission denied' },
@@ -21,8 +21,8 @@ const byErrno: Readonly<Record<string, { code: ErrorCode; message: string }>> = 
 const OUR_FAULT = new Set(['EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE'])
 
 /**
- * The AppError for something a file operation threw; AppErrors pass through, and what is no errno is returned as it
- * came, to become a 500. `path` is what the caller named.
+ * Returns the AppError for something a file operation threw. An AppError is returned as it is, and so is an error without
+ * an errno, which becomes a 500. `path` is the one that the caller named.
  */
 export function fsError(error: unknown, path: Buffer, fault: 'FILE_READ_FAILED' | 'FILE_WRITE_FAILED'): unknown {
   if (error instanceof AppError) return error
@@ -35,7 +35,7 @@ export function fsError(error: unknown, path: Buffer, fault: 'FILE_READ_FAILED' 
   return new AppError(known.code, `${known.message}: ${path.toString()}`, { cause: error })
 }
 
-/** The errno of something caught, such as `ENOENT`. */
+/** Returns the errno of a caught error, such as `ENOENT`. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined

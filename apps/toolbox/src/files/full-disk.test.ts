@@ -10,7 +10,7 @@ import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 const isRoot = process.getuid?.() === 0
 let disk: string
 
-/** Room for two files: the root folder and one more. */
+/** Mounts a disk with room for two files: the root folder and one more. */
 beforeEach(() => {
   disk = mkdtempSync(join(tmpdir(), 'atoll-full-'))
   if (isRoot) execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=2', 'none', disk])

@@ -1,12 +1,12 @@
 import { AppError } from '@atoll/protocol'
 
-/** One element of a pattern: any run of characters, or one character of some kind. */
+/** One element of a pattern: any run of characters, or one character that passes a test. */
 type Element = 'any-run' | ((character: string) => boolean)
 
 /**
- * Compiles a pattern for base names: `*`, `?`, `[a-z]`, `[^a-z]` (also `[!a-z]`), and `\` before what is meant
- * literally. Matching takes time in proportion to pattern times name. Throws VALIDATION_FAILED for a class that does
- * not end, an empty one, or a pattern that ends in `\`.
+ * Compiles a pattern for base names: `*`, `?`, `[a-z]`, `[^a-z]` (also `[!a-z]`), and `\` before a literal character.
+ * Matching takes time in proportion to pattern times name. Throws VALIDATION_FAILED for a class that does not end, an
+ * empty one, or a pattern that ends in `\`.
  */
 export function compileGlob(pattern: string): (name: string) => boolean {
   const elements = parse([...pattern])
@@ -38,7 +38,7 @@ function literal(character: string | undefined): Element {
   return (given) => given === character
 }
 
-/** `start` is behind the opening bracket, `end` the place of the closing one. */
+/** Parses a class; `start` is behind the opening bracket, `end` the place of the closing one. */
 function parseClass(characters: readonly string[], start: number) {
   let index = start
   const negated = characters[index] === '^' || characters[index] === '!'
@@ -72,7 +72,7 @@ function bad(what: string): AppError {
   return new AppError('VALIDATION_FAILED', `query: pattern ${what}`)
 }
 
-/** On a mismatch only the latest run is made longer: an earlier one would find nothing more. */
+/** Returns whether the name matches. On a mismatch only the latest run grows: growing an earlier one would find nothing more. */
 function matches(elements: readonly Element[], name: readonly string[]): boolean {
   let element = 0
   let at = 0

@@ -1,12 +1,12 @@
-/** Results held for a reader who is slower than the work. */
+/** Results held for a reader that is slower than the work. */
 const MAX_HELD_BATCHES = 32
 
-/** Hands on results; resolves when there is room for more. */
+/** Passes results on; resolves when there is room for more. */
 export type Emit<Result> = (results: Result) => Promise<void>
 
 /**
- * Works on items several at a time, one in each lane, and yields what the work emits, as it comes. Held results and
- * items are bounded: work waits for the reader. A failure of the work ends it all; leaving the loop ends it too.
+ * Works on items several at a time, one in each lane, and yields results as the work emits them. Held results and items
+ * are bounded: work waits for the reader. A failure of the work ends the loop, and leaving the loop ends the work.
  */
 export async function* inLanes<Lane, Item, Result>(options: {
   items: AsyncIterable<readonly Item[]>
@@ -32,7 +32,7 @@ export async function* inLanes<Lane, Item, Result>(options: {
     over = true
     news.fire()
   })
-  // Thrown below, where it is awaited; the reader may have left by then.
+  // `await running` below throws the failure, unless the reader has left by then.
   running.catch(() => {})
   try {
     while (!over || held.length > 0) {
@@ -51,7 +51,7 @@ export async function* inLanes<Lane, Item, Result>(options: {
   }
 }
 
-/** Gives one item at a time of batches that are fetched one after the other; undefined at the end. */
+/** Returns one item at a time from batches that are fetched one after the other; undefined at the end. */
 function createPuller<Item>(batches: AsyncIterable<readonly Item[]>) {
   const source = batches[Symbol.asyncIterator]()
   let batch: readonly Item[] = []
@@ -77,7 +77,7 @@ function createPuller<Item>(batches: AsyncIterable<readonly Item[]>) {
   return { next, close: async () => void (await source.return?.()) }
 }
 
-/** Wakes all who wait, once; who waits later waits for the next time. */
+/** Wakes all callers that wait, once; a caller that waits later waits for the next time. */
 function createSignal() {
   let wake = () => {}
   let fired = new Promise<void>((resolve) => {

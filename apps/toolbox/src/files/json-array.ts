@@ -1,9 +1,9 @@
-/** Answers streamed as JSON say so. */
+/** The headers of answers that are streamed as JSON. */
 export const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' }
 
 /**
- * A JSON array written batch by batch as it comes, between `before` and `after`, such as `{"files":` and `}`. Nothing
- * is written before the first item, so that a failure until then can still be answered as one.
+ * Writes a JSON array batch by batch as it comes, between `before` and `after`, such as `{"files":` and `}`. Writes
+ * nothing before the first item, so that a failure until then can still be answered as an error.
  */
 export async function* jsonArray(
   batches: AsyncIterable<readonly unknown[]>,

@@ -1,16 +1,16 @@
 import { lstat, opendir, unlink } from 'node:fs/promises'
 import { TEMPORARY_NAME } from './temporary-name.ts'
 
-/** A file still written to is touched more often than this: a sender that stalls is given up before. */
+/** The age from which a temporary file is deleted: a file under way is written more often, or its stalled sender cut off. */
 const MIN_AGE_MS = 15 * 60_000
-/** Entries looked through in one folder. */
+/** Entries looked at in one folder. */
 const MAX_ENTRIES = 20_000
-/** Folders remembered as looked through. */
+/** Folders remembered as swept. */
 const MAX_FOLDERS = 1_000
 
-/** Clears away what uploads have left whose toolbox was killed in the middle of them. */
+/** Deletes temporary files of uploads that were under way when their toolbox was killed. */
 export interface Leftovers {
-  /** Looks through a folder, at the first write into it, for old temporary files. Never rejects. */
+  /** Deletes old temporary files in a folder, at the first write into it. Never rejects. */
   sweep(folder: Buffer): Promise<void>
 }
 
@@ -25,7 +25,7 @@ export function createLeftovers(now: () => number = Date.now): Leftovers {
       try {
         await sweepFolder(key, now() - MIN_AGE_MS)
       } catch {
-        // Not readable: then it stays as it is.
+        // The folder is not readable, so its files stay.
       }
     },
   }

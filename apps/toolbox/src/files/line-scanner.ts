@@ -4,7 +4,7 @@ import { MAX_SHOWN_BYTES, showLine } from './text-match.ts'
 const NEWLINE = 0x0a
 const NOTHING = Buffer.alloc(0)
 
-/** A line that holds the text, and its number from 1. */
+/** A line that contains the text, and its number from 1. */
 export interface FoundLine {
   line: number
   content: string
@@ -12,16 +12,16 @@ export interface FoundLine {
 
 /** Finds the lines of a text that arrives in pieces. Lines may be of any length: only their beginning is kept. */
 export interface LineScanner {
-  /** Yields lazily: run it to its end before the next piece. The piece may be reused then. */
+  /** Yields lazily: iterate to the end before the next piece. The piece may be reused then. */
   push(piece: Buffer): Iterable<FoundLine>
-  /** For a last line without a newline. */
+  /** Yields a last line without a newline. */
   end(): Iterable<FoundLine>
 }
 
-/** The text looked for must not hold a newline. */
+/** Makes a scanner for a text, which must not contain a newline. */
 export function createLineScanner(finder: Finder): LineScanner {
   let line = 1
-  /** Of the line that has begun and not ended: its beginning, its last bytes, and whether it holds the text. */
+  /** State of the line that has begun and not ended: its beginning, its last bytes, and whether it contains the text. */
   let head = NOTHING
   let tail = NOTHING
   let found = false
@@ -49,7 +49,7 @@ export function createLineScanner(finder: Finder): LineScanner {
     return lines
   }
 
-  /** From the beginning of a line on: goes from one occurrence to the next, and only counts what lies between. */
+  /** Scans from the beginning of a line on: goes from one occurrence to the next, and only counts the lines between. */
   function* wholeLines(piece: Buffer, start: number): Iterable<FoundLine> {
     let position = start
     for (let at = finder.indexIn(piece, position); at >= 0; at = finder.indexIn(piece, position)) {

@@ -9,23 +9,23 @@ import { errnoOf, fsError } from './fs-error.ts'
 import { JSON_HEADERS, jsonArray } from './json-array.ts'
 import { tidyPath } from './walk-tree.ts'
 
-/** Most entries of one directory that are listed; their names are held in memory to be sorted. */
+/** The most entries of one directory that are listed; their names are held in memory to be sorted. */
 const MAX_ENTRIES = 1_000_000
-/** Entries looked at side by side, and sent as one piece. */
+/** Entries examined at the same time, and sent as one piece. */
 const BATCH_SIZE = 128
 
-/** Latin1 throughout, one character a byte, so that any name survives and order is by bytes. */
+/** The entries of a folder, in Latin1, one character a byte, so that any name survives and order is by bytes. */
 interface Folder {
   path: string
-  /** Sorted. */
+  /** The names of all entries, sorted. */
   names: string[]
-  /** Those of them that are links. */
+  /** The names of the entries that are links. */
   links: Set<string>
 }
 
 /**
  * Lists a directory sorted by name, hidden entries included and dangling links left out; with `depth`, each folder's
- * own entries behind it. Entries that are links are described by what they lead to, and not entered.
+ * own entries follow it. A link is described by its target, and not entered.
  */
 export function createList(work: WorkDirectory): Handler<ToolboxOperations['listFiles']> {
   return async ({ query, queryBytes, signal }) => {
@@ -90,7 +90,7 @@ async function* listFolder(folder: Folder, depth: number, signal: AbortSignal): 
   }
 }
 
-/** undefined when this user may not look into it, or it has gone since it was found. */
+/** Returns undefined for a folder that this user may not read, or that is gone by now. */
 async function readFolderBelow(path: string): Promise<Folder | undefined> {
   try {
     return await readFolder(path)
@@ -112,9 +112,9 @@ async function describeEntry(folder: string, name: string): Promise<FileInfo | u
     return describeStats(shownName, path, await stat(path))
   } catch (error) {
     const errno = errnoOf(error)
-    // A dangling link, a link to itself, gone since the directory was read, or too deep to be named.
+    // The entry is a dangling link, a link to itself, gone since the directory was read, or too deep to be named.
     if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENAMETOOLONG'].includes(errno ?? '')) return undefined
-    // A link to where this user may not look is shown as the link it is.
+    // A link whose target this user may not see is shown as the link it is.
     if (errno === 'EACCES') return describeStats(shownName, path, await lstat(path))
     throw error
   }

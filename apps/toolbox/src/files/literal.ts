@@ -1,15 +1,15 @@
-/** Node's own search compares the whole of a long needle at every place of a hostile text; of a short one it is fastest. */
+/** The longest needle for Node's own search, which is fastest for it; a longer one it would compare whole at each place. */
 const MAX_NATIVE_LENGTH = 256
 
 /** Finds one literal sequence of bytes, in time linear in the text. */
 export interface Finder {
-  /** Bytes looked for. */
+  /** Bytes of the needle. */
   readonly length: number
-  /** Where it stands first at or after `from`; -1 when it does not. */
+  /** Returns the first occurrence at or after `from`, or -1. */
   indexIn(text: Buffer, from: number): number
 }
 
-/** `needle` must not be empty. */
+/** Makes a finder; `needle` must not be empty. */
 export function createFinder(needle: Buffer): Finder {
   if (needle.length <= MAX_NATIVE_LENGTH) {
     return { length: needle.length, indexIn: (text, from) => text.indexOf(needle, from) }
@@ -18,7 +18,7 @@ export function createFinder(needle: Buffer): Finder {
   return { length: needle.length, indexIn: (text, from) => search({ needle, borders, text, from }) }
 }
 
-/** For each prefix of the needle: how long its longest proper prefix is that is also its suffix. */
+/** Returns, for each prefix of the needle, the length of its longest proper prefix that is also its suffix. */
 function bordersOf(needle: Buffer): Int32Array {
   const borders = new Int32Array(needle.length)
   let border = 0
@@ -30,7 +30,7 @@ function bordersOf(needle: Buffer): Int32Array {
   return borders
 }
 
-/** Knuth, Morris and Pratt's: never goes back in the text. */
+/** Searches as Knuth, Morris and Pratt do, never going back in the text. */
 function search(options: { needle: Buffer; borders: Int32Array; text: Buffer; from: number }): number {
   const { needle, borders, text, from } = options
   let matched = 0

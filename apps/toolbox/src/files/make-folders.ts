@@ -2,12 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import { errnoOf } from './fs-error.ts'
 import { parentOf } from './temporary-name.ts'
 
-/** Makes a folder and the parents that it lacks; answers whether it was missing. Throws what the file system says. */
+/** Makes a folder and the parents that it lacks; returns whether it was missing. Throws the file system's error. */
 export async function makeFolders(path: Buffer): Promise<boolean> {
   try {
     return (await mkdir(path, { recursive: true })) !== undefined
   } catch (error) {
-    // Node's words for a full disk as well; without it, each step says why it fails.
+    // Node reports a full disk as ENOENT too; without `recursive`, each step says why it fails.
     if (errnoOf(error) !== 'ENOENT') throw error
     await makeOneByOne(path)
     return true

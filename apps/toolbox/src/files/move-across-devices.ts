@@ -60,7 +60,7 @@ async function copyFolder({ source, destination, signal }: Copy): Promise<void> 
 }
 
 async function copyAttributes(path: Buffer, stats: Stats): Promise<void> {
-  // Giving files away needs root; without it the copy is simply the mover's.
+  // Giving files away needs root; without it the copy belongs to the mover.
   await lchown(path, stats.uid, stats.gid).catch(() => {})
   if (!stats.isSymbolicLink()) await chmod(path, stats.mode & PERMISSION_BITS)
   await lutimes(path, stats.atime, stats.mtime)

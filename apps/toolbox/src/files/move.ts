@@ -5,9 +5,9 @@ import type { Handler } from '../call.ts'
 import type { WorkDirectory } from '../work-directory.ts'
 import { errnoOf, fsError } from './fs-error.ts'
 
-/** Moves or renames; never over something that exists. A link is moved itself. Works across devices, by a copy. */
+/** Moves or renames, but never over an existing file. A link is moved itself. Works across devices, by a copy. */
 export function createMove(work: WorkDirectory): Handler<ToolboxOperations['moveFile']> {
-  // rename(2) replaces silently, so two moves to one place must not both find it free.
+  // rename(2) replaces silently, so two moves to one path must not both find it free.
   const underWay = new Set<string>()
 
   return async ({ queryBytes, signal }) => {

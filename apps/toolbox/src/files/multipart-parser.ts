@@ -2,13 +2,13 @@ import type { Readable, Writable } from 'node:stream'
 import { AppError } from '@atoll/protocol'
 import Busboy from '@fastify/busboy'
 
-/** Header lines of one part, and bytes of all of them together. */
+/** Header lines of one part; the next number bounds the bytes of all of them together. */
 const MAX_PART_HEADERS = 32
 const MAX_PART_HEADER_BYTES = 16 * 1024
 /** Bytes of the file held between parser and disk. */
 const FILE_BUFFER_BYTES = 256 * 1024
 
-/** What a form may hold; a field that is no file is text. */
+/** The limits of a form; a field that is not a file is text. */
 export interface FormShape {
   isFile(fieldName: string): boolean
   readonly maxFiles: number
@@ -23,17 +23,17 @@ export interface MultipartParser {
   onFile(listener: (content: Readable, fieldName: string) => void): void
   /** Called for each text field, before the files that follow it. */
   onField(listener: (fieldName: string, text: string, isWhole: boolean) => void): void
-  /** What an error of `sink` means to the caller. */
+  /** Returns the error to show the caller for an error of `sink`. */
   translate(error: unknown): unknown
 }
 
-/** Throws BAD_REQUEST when the content type is not multipart/form-data with a boundary. */
+/** Makes a parser. Throws BAD_REQUEST when the content type is not multipart/form-data with a boundary. */
 export function createMultipartParser(contentType: string | string[] | undefined, shape: FormShape): MultipartParser {
   if (typeof contentType !== 'string' || !/^\s*multipart\/form-data\s*;/i.test(contentType)) {
     throw new AppError('BAD_REQUEST', 'the body must be multipart/form-data')
   }
   const parser = open(contentType.trim(), shape)
-  // Failures of the form itself; anything else that ends the pipeline comes from the connection.
+  // Failures of the form itself; any other error that ends the pipeline comes from the connection.
   const formErrors = new Set<unknown>()
   parser.on('error', (error: unknown) => formErrors.add(error))
   return {

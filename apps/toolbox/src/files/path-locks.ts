@@ -1,6 +1,6 @@
-/** One turn at a time for each path. */
+/** Lets only one piece of work run at a time for each path. */
 export interface PathLocks {
-  /** Runs `work` when all earlier work on the path has ended, well or not. */
+  /** Runs `work` when all earlier work on the path has ended, failed or not. */
   inTurn<Result>(path: string, work: () => Promise<Result>): Promise<Result>
 }
 

@@ -3,9 +3,9 @@ import { pipeline } from 'node:stream/promises'
 import type { MultipartParser } from './multipart-parser.ts'
 
 /**
- * Feeds a form to the parser and each of its files to `save`. Rejects with what failed first; files that were whole
- * by then are saved. Reads on only when all files but the latest are saved: small ones, which the parser takes
- * whole, would pile up otherwise.
+ * Feeds a form to the parser and each of its files to `save`. Rejects with the first failure; files that were whole by
+ * then are saved. Reads on only when all files but the latest are saved: small files, which the parser takes whole,
+ * would pile up otherwise.
  */
 export async function readForm(
   stream: Readable,
@@ -25,7 +25,7 @@ export async function readForm(
     let saved = 0
     for await (const piece of pieces) {
       yield piece
-      // One that fails aborts the form.
+      // A file that fails aborts the form.
       for (; saved < saving.length - 1; saved += 1) await saving[saved]?.catch(() => undefined)
     }
   }
@@ -34,7 +34,7 @@ export async function readForm(
     await Promise.all(saving)
   } catch (error) {
     const cause = stop.signal.aborted ? stop.signal.reason : parser.translate(error)
-    // The parser does not end the part it was in the middle of; those before it are whole.
+    // The parser does not end the part it was in the middle of; the parts before it are whole.
     latest?.destroy(error instanceof Error ? error : undefined)
     await Promise.allSettled(saving)
     throw cause

@@ -5,25 +5,25 @@ import { open } from 'node:fs/promises'
 import { AppError } from '@atoll/protocol'
 import { fsError } from './fs-error.ts'
 
-/** Read at a time; with the tunnel's window, all that a download holds in memory. */
+/** Bytes read at a time; with the tunnel's window, all that a download holds in memory. */
 const READ_BYTES = 64 * 1024
 
-/** An open regular file. Whoever opened it closes it. */
+/** An open regular file. The caller that opened it closes it. */
 export interface RegularFile {
   readonly handle: FileHandle
   readonly stats: BigIntStats
-  /** What the caller named. */
+  /** The path as the caller named it. */
   readonly given: Buffer
 }
 
 /**
- * Opens a regular file; links are followed. Folders, pipes, sockets and devices are refused with INVALID_FILE_PATH,
- * never waited on; else throws what the file system says.
+ * Opens a regular file; links are followed. Throws INVALID_FILE_PATH for folders, pipes, sockets and devices, without
+ * waiting for them, and else the file system's error.
  */
 export async function openRegularFile(path: Buffer, given: Buffer): Promise<RegularFile> {
   let handle: FileHandle | undefined
   try {
-    // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+    // O_NONBLOCK: opening a pipe without a writer would wait for ever.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const stats = await handle.stat({ bigint: true })
     if (stats.isDirectory()) throw new AppError('INVALID_FILE_PATH', `is a directory: ${given}`)
@@ -35,7 +35,7 @@ export async function openRegularFile(path: Buffer, given: Buffer): Promise<Regu
   }
 }
 
-/** The bytes from `start` on. Throws FILE_READ_FAILED when the file ends before there were `length`. */
+/** Yields `length` bytes from `start` on. Throws FILE_READ_FAILED when the file ends before. */
 export async function* readExactly(
   file: RegularFile,
   { start, length }: { start: number; length: number },
@@ -44,14 +44,14 @@ export async function* readExactly(
   const end = start + length
   while (position < end) {
     const chunk = await readChunk(file, position, Math.min(READ_BYTES, end - position))
-    // The length is announced already: breaking off is the only way to say that the file shrank.
+    // The length is announced already, so only breaking off can say that the file shrank.
     if (chunk.length === 0) throw new AppError('FILE_READ_FAILED', `the file shrank while it was read: ${file.given}`)
     position += chunk.length
     yield chunk
   }
 }
 
-/** All there is, whatever the size says: files under /proc say 0 and hold something. */
+/** Yields the whole content, whatever the size says: files under /proc have size 0 and some content. */
 export async function* readToEnd(file: RegularFile): AsyncGenerator<Buffer> {
   for (let position = 0; ; ) {
     const chunk = await readChunk(file, position, READ_BYTES)

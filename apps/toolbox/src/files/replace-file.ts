@@ -9,31 +9,31 @@ import { makeFolders } from './make-folders.ts'
 import { parentOf, temporaryBeside } from './temporary-name.ts'
 
 const PERMISSION_BITS = 0o7777
-/** A new file's mode, less the umask. */
+/** The mode of a new file, less the umask. */
 const NEW_FILE_MODE = 0o666
-/** Until it has its final mode, a copy of a file that exists may be read by nobody else. */
+/** The mode of a copy of an existing file until it has its final mode: no other user may read it. */
 const PRIVATE_MODE = 0o600
 /** Bytes gathered for one write. */
 const WRITE_BUFFER_BYTES = 256 * 1024
-/** As many links as Linux follows. */
+/** The longest chain of links, as Linux follows it. */
 const MAX_LINKS = 40
 
 /** A file being written beside the one it will replace. End it with exactly one of `commit` and `discard`. */
 export interface Replacement {
   readonly sink: Writable
   /**
-   * Gives it the mode and, where allowed, the owner of the file it replaces, and puts it in its place. Resolves when it
-   * is on disk: what is only in memory is lost when the disk of the host turns out to be full.
+   * Gives the file the mode and, where allowed, the owner of the file it replaces, and renames it into place. Resolves
+   * when it is on disk: bytes only in memory would be lost if the disk of the host turned out to be full.
    */
   commit(): Promise<void>
-  /** The folder it is written in; absolute. */
+  /** The folder in which the file is written, as an absolute path. */
   readonly folder: Buffer
   discard(): Promise<void>
 }
 
 /**
- * Opens a hidden file in the folder of `target`, whose parents are created. A link is followed, so that it stays one.
- * Throws INVALID_FILE_PATH when the target is there and no regular file, and what the file system says otherwise.
+ * Opens a hidden file in the folder of `target`, whose parents are created. A link is followed, so that it stays a link.
+ * Throws INVALID_FILE_PATH for an existing target that is not a regular file, and else the file system's error.
  */
 export async function beginReplacement(target: Buffer): Promise<Replacement> {
   const { path, existing } = await follow(target)
@@ -41,16 +41,16 @@ export async function beginReplacement(target: Buffer): Promise<Replacement> {
   if (existing !== undefined && !existing.isFile()) {
     throw new AppError('INVALID_FILE_PATH', 'the target is not a regular file')
   }
-  // Replacing needs only the folder's permission; a file marked read-only is refused all the same.
+  // Replacing needs only the folder's permission; a read-only file is refused all the same.
   if (existing !== undefined) await access(path, constants.W_OK)
   const temporary = temporaryBeside(path)
   const file = await openNew(temporary, existing === undefined ? NEW_FILE_MODE : PRIVATE_MODE)
   const { sink, idle } = writeTo(file)
   const discard = async () => {
-    // A write under way when the number of its file is closed could land in the next file that gets the number.
+    // Waits, because a write under way could land in another file that gets the number of the closed one.
     await idle()
     await file.close()
-    // It is gone where it took its place and only then could not be written down.
+    // The temporary file is gone already if only the sync after its rename has failed.
     await rm(temporary, { force: true })
   }
   return {
@@ -58,10 +58,10 @@ export async function beginReplacement(target: Buffer): Promise<Replacement> {
     folder: parentOf(path),
     async commit() {
       if (existing !== undefined) await adopt(file, existing)
-      // Before it takes the place of what is whole.
+      // The bytes must be on disk before the file replaces a whole one.
       await file.datasync()
       await rename(temporary, path)
-      // With its new name, which a file system with a journal writes down with the file.
+      // Syncs the new name too, which a file system with a journal writes with the file.
       await file.sync()
       await file.close()
     },
@@ -122,7 +122,7 @@ async function openNew(path: Buffer, mode: number): Promise<FileHandle> {
 async function adopt(file: FileHandle, existing: Stats): Promise<void> {
   const own = await file.stat()
   if (own.uid !== existing.uid || own.gid !== existing.gid) {
-    // Only root may give a file away; for others the new one is simply theirs.
+    // Only root may give a file away; for other users the new file stays theirs.
     await file.chown(existing.uid, existing.gid).catch(() => {})
   }
   await file.chmod(existing.mode & PERMISSION_BITS)

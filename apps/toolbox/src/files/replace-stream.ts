@@ -6,10 +6,10 @@ interface Search {
 }
 
 const NOTHING = Buffer.alloc(0)
-/** Written at a time, about. */
+/** Bytes written at a time, about. */
 const WRITE_BYTES = 64 * 1024
 
-/** Whether the text stands anywhere in a content that arrives in pieces. */
+/** Returns whether a content that arrives in pieces contains the text. */
 export async function holdsPiece(pieces: AsyncIterable<Buffer>, { finder, signal }: Search): Promise<boolean> {
   let rest: Buffer = NOTHING
   for await (const piece of gathered(pieces, finder.length)) {
@@ -21,7 +21,7 @@ export async function holdsPiece(pieces: AsyncIterable<Buffer>, { finder, signal
   return false
 }
 
-/** The content with every occurrence replaced, from left to right, those that overlap an earlier one left out. */
+/** Yields the content with every occurrence replaced, from left to right; one that overlaps an earlier one stays. */
 export async function* replacePieces(
   pieces: AsyncIterable<Buffer>,
   { finder, newValue }: Search & { newValue: Buffer },
@@ -44,12 +44,12 @@ export async function* replacePieces(
   yield ready.take()
 }
 
-/** Joins what is written into fewer pieces: a text may stand in every other byte. */
+/** Joins output into fewer pieces, because the text may occur at every other byte. */
 function createGatherer() {
   let held: Buffer[] = []
   let length = 0
   return {
-    /** Whether there is enough to be taken. */
+    /** Adds pieces, and returns whether there are enough bytes to take. */
     add(...pieces: Buffer[]): boolean {
       held.push(...pieces)
       for (const piece of pieces) length += piece.length
@@ -64,7 +64,7 @@ function createGatherer() {
   }
 }
 
-/** Pieces at least as long as the text, but the last: each byte is then copied a few times at most. */
+/** Yields pieces at least as long as the text, except the last, so that each byte is copied a few times at most. */
 async function* gathered(pieces: AsyncIterable<Buffer>, minBytes: number): AsyncGenerator<Buffer> {
   let held: Buffer[] = []
   let length = 0

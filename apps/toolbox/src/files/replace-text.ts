@@ -17,7 +17,7 @@ import { openRegularFile, readExactly, readToEnd } from './read-regular-file.ts'
 import { beginReplacement } from './replace-file.ts'
 import { holdsPiece, replacePieces } from './replace-stream.ts'
 
-/** Longest pattern; a table four times its size is held. */
+/** The longest pattern; a table four times its size is held. */
 const MAX_PATTERN_BYTES = 1024 * 1024
 
 interface Change {
@@ -27,11 +27,11 @@ interface Change {
 }
 
 /**
- * Replaces a literal text wherever it stands in each file, one file after the other, and streams how each went. A
- * file is read twice in pieces, and its replacement is written beside it and put in its place when whole, with the
- * mode and, where allowed, the owner of the old one: whoever reads it sees the old or the new. A link stays one and
- * what it leads to is replaced; hard links part. A file without the text is not touched. Replacements of one file
- * take turns, and one that anybody else changes meanwhile fails.
+ * Replaces a literal text everywhere in each file, one file after the other, and streams the result of each. A file is
+ * read twice in pieces, and its replacement is written beside it and renamed into place when whole, with the mode and,
+ * where allowed, the owner of the old file: a reader sees the old file or the new one. A link stays a link and its target
+ * is replaced; hard links part. A file without the text is not touched. Replacements of one file take turns, and a
+ * replacement fails if the file is changed otherwise meanwhile.
  */
 export function createReplaceText(
   work: WorkDirectory,
@@ -88,13 +88,13 @@ async function replaceInFile(options: { path: Buffer; given: Buffer; change: Cha
   }
 }
 
-/** As long as it was when it was opened: a log that grows as fast as it is read would have no end. */
+/** Yields the content as long as it was at the opening: a log that grows as fast as it is read would have no end. */
 function contentOf(file: RegularFile): AsyncGenerator<Buffer> {
   const length = Number(file.stats.size)
   return length === 0 ? readToEnd(file) : readExactly(file, { start: 0, length })
 }
 
-/** Somebody's newer content must not be lost under what was made of the older. */
+/** Throws CONFLICT if the file has changed, so that its newer content is not lost. */
 async function checkUnchanged(path: Buffer, { stats }: RegularFile): Promise<void> {
   const now = await stat(path, { bigint: true })
   const fields: (keyof BigIntStats & ('dev' | 'ino' | 'size' | 'mtimeNs'))[] = ['dev', 'ino', 'size', 'mtimeNs']

@@ -7,19 +7,19 @@ const DOT = 0x2e
 const ZERO = 0x30
 const NINE = 0x39
 const COLON = 0x3a
-/** A path below the folder, and the words that may follow it. */
+/** The longest heading: a path below the folder, and the words that may follow it. */
 const MAX_HEADING_BYTES = 8 * 1024
 const LINE_NUMBER = /^\d{1,15}$/
 const BINARY = /^(.*): binary file matches \(found "\\0" byte around offset \d+\)$/is
 
-/** Paths are latin1, relative to the folder that is searched. */
+/** An event of ripgrep's output. Paths are Latin1, relative to the folder that is searched. */
 export type RipgrepEvent =
   | { path: string; line: number /** At most MAX_SHOWN_BYTES + 1. */; start: Buffer }
-  /** A file with NUL bytes that holds the text somewhere: from the first of them on its lines are not told. */
+  /** A file with NUL bytes that contains the text somewhere: its lines from the first NUL on are not reported. */
   | { path: string; line: undefined }
 
 /**
- * How ripgrep must write what `createRipgrepParser` reads: `path NUL number:line LF number:line LF LF path NUL …`.
+ * Makes ripgrep write what `createRipgrepParser` reads: `path NUL number:line LF number:line LF LF path NUL …`.
  * NOTE: its JSON would be easier to read, but has every occurrence in every line, and lines of any length.
  */
 export const RIPGREP_OUTPUT_ARGS = [
@@ -42,7 +42,7 @@ export function createRipgrepParser(): { push(chunk: Buffer): RipgrepEvent[]; re
   let kept = 0
   let events: RipgrepEvent[] = []
 
-  /** Each takes what it can from `position` on and returns where it stopped. */
+  /** Each step reads as far as it can from `position` on and returns where it stopped. */
   const steps = {
     between(chunk: Buffer, position: number) {
       const byte = chunk[position] ?? 0

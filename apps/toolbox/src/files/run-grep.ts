@@ -3,25 +3,25 @@ import type { EngineSearch } from './search-engine.ts'
 import { EngineError, runEngine } from './search-engine.ts'
 
 const NUL = 0
-/** A path below the folder. */
+/** The longest path below the folder. */
 const MAX_NAME_BYTES = 8 * 1024
-/** Others of that name have other options, or lack those below. */
+/** Runs only GNU grep: other programs of that name have other options, or lack those below. */
 const IF_GNU = 'case "$("$0" --version 2>/dev/null)" in *"(GNU grep)"*) exec "$0" "$@";; esac; exit 127'
 
-/** Where `grep` lies along a PATH; undefined where it does not. */
+/** Returns the path of `grep` along a PATH, or undefined. */
 export function findGrep(path = ''): Promise<string | undefined> {
   return findProgram('grep', path)
 }
 
 /**
- * Runs GNU grep over all regular files below a folder and gives the names of those that hold the text, binary ones too:
- * latin1, relative to the folder. Throws EngineError when it is not GNU's, could not start or did not end well, after
- * what it had found until then, and the signal's reason.
+ * Runs GNU grep over all regular files below a folder and yields the names of the files that contain the text, binary
+ * ones too: Latin1, relative to the folder. Throws EngineError, after the names found until then, when the program is not
+ * GNU's, could not start or did not end well. Throws the signal's reason.
  */
 export async function* runGrep(search: EngineSearch): AsyncGenerator<string[]> {
-  // Bytes are bytes; and older ones complain of the variable.
+  // LC_ALL=C makes grep compare bytes; older versions complain about GREP_OPTIONS unless it is empty.
   const env = { ...search.env, LC_ALL: 'C', GREP_OPTIONS: '' }
-  // Each name as it is found: its lines are looked for meanwhile.
+  // Each name is written as soon as it is found, so that its lines are looked for meanwhile.
   const args = ['-rlZaFs', '--line-buffered', '-e', search.text, '.']
   let rest: Buffer = Buffer.alloc(0)
   for await (const chunk of runEngine({ ...search, env }, { script: IF_GNU, args })) {

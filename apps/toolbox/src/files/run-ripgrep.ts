@@ -8,14 +8,14 @@ import { MAX_MATCHES } from './text-match.ts'
 
 const MAX_THREADS = 4
 
-/** Where `rg` lies along a PATH; undefined where it does not. */
+/** Returns the path of `rg` along a PATH, or undefined. */
 export function findRipgrep(path = ''): Promise<string | undefined> {
   return findProgram('rg', path)
 }
 
 /**
- * Runs ripgrep over all regular files below a folder, hidden and ignored ones included. Throws EngineError when it
- * could not start or did not end well, after what it had found until then, and the signal's reason.
+ * Runs ripgrep over all regular files below a folder, hidden and ignored ones included. Throws EngineError, after the
+ * events found until then, when it could not start or did not end well. Throws the signal's reason.
  */
 export async function* runRipgrep(search: EngineSearch): AsyncGenerator<RipgrepEvent[]> {
   const { folder, text } = search

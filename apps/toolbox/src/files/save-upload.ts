@@ -16,7 +16,7 @@ const SLASH = 0x2f
 const FORM: FormShape = { isFile: (fieldName) => fieldName === 'file', maxFiles: 1, maxParts: 16, maxFieldBytes: 1024 }
 
 export interface Upload {
-  /** As the caller named it. */
+  /** The path as the caller named it. */
   given: Buffer
   headers: Headers
   stream: Readable | undefined
@@ -25,9 +25,9 @@ export interface Upload {
 }
 
 /**
- * Streams an uploaded file to disk and returns its absolute path. The bytes go to a hidden file beside the target,
- * which takes its place when the upload is complete: one that fails or is cut leaves the target as it was and nothing
- * beside it. What a killed toolbox left there earlier is cleared away.
+ * Streams an uploaded file to disk and returns its absolute path. The bytes go to a hidden file beside the target, which
+ * replaces the target when the upload is complete: an upload that fails or is cut leaves the target as it was and nothing
+ * beside it. Deletes temporary files that a killed toolbox left there earlier.
  */
 export async function saveUpload(work: WorkDirectory, leftovers: Leftovers, upload: Upload): Promise<Buffer> {
   const { given, stream } = upload
@@ -48,7 +48,7 @@ export async function saveUpload(work: WorkDirectory, leftovers: Leftovers, uplo
     await leftovers.sweep(folder)
     return target
   } catch (error) {
-    // When it could not even begin there is nothing to discard, and its failure is the one reported.
+    // If the replacement could not begin there is nothing to discard, and that failure is the one reported.
     await replacement?.then(({ discard }) => discard()).catch(() => {})
     throw fsError(error, given, 'FILE_WRITE_FAILED')
   }

@@ -6,32 +6,32 @@ import type { Finder } from './literal.ts'
 import type { LineMatch } from './text-match.ts'
 import { isBinary } from './text-match.ts'
 
-/** Read at a time: most source files are whole in it. */
+/** Bytes read at a time: most source files fit. */
 export const SCAN_BYTES = 64 * 1024
-/** Matches handed over at a time. */
+/** Matches passed on at a time. */
 const BATCH_SIZE = 256
 
 const KERNEL_MADE = /^\/(proc|sys)\//
 
-// A FileHandle costs as much as all three together.
+// A FileHandle costs as much as these three together.
 const openFile = promisify(open)
 const readFile = promisify(read)
 const statFile = promisify(fstat)
 
 export interface Scan {
-  /** Latin1, one character a byte. */
+  /** The path in Latin1, one character a byte. */
   path: string
   finder: Finder
-  /** At least SCAN_BYTES; the scan's own until it has ended. */
+  /** Holds at least SCAN_BYTES; no other scan may use it until this one has ended. */
   buffer: Buffer
   signal: AbortSignal
-  /** Lines up to this one are not told. */
+  /** Lines up to this one are not reported. */
   after?: number
 }
 
 /**
- * The lines of one regular file that hold the text, as they are read; none of a binary one. Throws what the file
- * system says.
+ * Yields the lines of one regular file that contain the text, as they are read; none of a binary file. Throws the file
+ * system's error.
  */
 export async function* scanFile(scan: Scan): AsyncGenerator<LineMatch[]> {
   const lines = await findLines(scan)
@@ -39,7 +39,7 @@ export async function* scanFile(scan: Scan): AsyncGenerator<LineMatch[]> {
 }
 
 /**
- * The same, given to `emit`, for a file that was found: one that cannot be read, or is gone by now, holds nothing.
+ * Passes the same lines to `emit`, for a file found in a folder: one that cannot be read, or is gone by now, has none.
  * NOTE: a generator would cost as much as reading a small file.
  */
 export async function scanFoundFile(scan: Scan, emit: (matches: LineMatch[]) => Promise<void>): Promise<void> {
@@ -52,9 +52,9 @@ export async function scanFoundFile(scan: Scan, emit: (matches: LineMatch[]) => 
   }
 }
 
-/** undefined when no line holds the text. What is returned has to be iterated: that closes the file. */
+/** Returns undefined when no line contains the text. The caller has to iterate the result, which closes the file. */
 async function findLines(scan: Scan): Promise<AsyncGenerator<LineMatch[]> | undefined> {
-  // O_NONBLOCK and O_NOFOLLOW: for what was a file when its folder was read and is a pipe or a link by now.
+  // O_NONBLOCK and O_NOFOLLOW: the file may have become a pipe or a link since its folder was read.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW
   const fd = await openFile(Buffer.from(scan.path, 'latin1'), flags)
   let found: Found | undefined
@@ -68,16 +68,16 @@ async function findLines(scan: Scan): Promise<AsyncGenerator<LineMatch[]> | unde
 }
 
 function closeQuietly(fd: number): void {
-  // Only an invalid number could fail, and this one is ours.
+  // Closing fails only for an invalid number, and this number is ours.
   close(fd, () => {})
 }
 
-/** The text is in the file, which is all in the buffer where it is given. */
+/** The result for a file with the text; `whole` is its content if all of it is in the buffer. */
 interface Found {
   whole: Buffer | undefined
 }
 
-/** Most files do not hold it: they are read once, as fast as memory is searched, and their lines are not looked at. */
+/** Returns undefined for a file without the text. Most are: they are read once, as fast as memory is searched, without lines. */
 async function lookForText(fd: number, scan: Scan): Promise<Found | undefined> {
   const { path, finder, buffer, signal } = scan
   const { bytesRead } = await readFile(fd, buffer, 0, buffer.length, 0)
@@ -85,18 +85,18 @@ async function lookForText(fd: number, scan: Scan): Promise<Found | undefined> {
   if (bytesRead === 0 || isBinary(start)) return undefined
   signal.throwIfAborted()
   const holds = finder.indexIn(start, 0) >= 0
-  // On a disk a short read is the end. What the kernel makes up comes in pieces.
+  // On a disk a short read is the end of the file. Files that the kernel makes up come in pieces.
   if (bytesRead < buffer.length && !KERNEL_MADE.test(path)) return holds ? { whole: start } : undefined
   return holds || (await laterHolds(fd, scan, bytesRead)) ? { whole: undefined } : undefined
 }
 
-/** Whether the text lies behind the first `searched` bytes, which the buffer holds, or on their edge. */
+/** Returns whether the text lies behind the first `searched` bytes, which the buffer holds, or across their edge. */
 async function laterHolds(fd: number, { finder, buffer, signal }: Scan, searched: number): Promise<boolean> {
-  // Only a device, put where a file was, could go on for ever.
+  // Only a device that has replaced the file could go on for ever.
   if (!(await statFile(fd)).isFile()) return false
   let end = searched
   for (let position = searched; ; ) {
-    // What could be the beginning of the text goes before what is read next.
+    // Bytes that could be the beginning of the text go before the next read.
     const kept = Math.min(finder.length - 1, end)
     buffer.copy(buffer, 0, end - kept, end)
     const { bytesRead } = await readFile(fd, buffer, kept, buffer.length - kept, position)

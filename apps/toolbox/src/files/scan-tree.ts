@@ -8,20 +8,20 @@ import { walkTree } from './walk-tree.ts'
 const LANES = 16
 
 export interface FilesScan {
-  /** Latin1, one character a byte. */
+  /** Paths in Latin1, one character a byte. */
   files: AsyncIterable<readonly string[]>
   finder: Finder
   signal: AbortSignal
-  /** Path → last line that is told: what it has is left out, and it learns what is told. */
+  /** Path → the last line reported: lines up to it are left out, and each line found is recorded. */
   told: Map<string, number>
 }
 
-/** The matching lines of all regular files below a folder, by Node alone. What cannot be read is left out. */
+/** Yields the matching lines of all regular files below a folder, by Node alone. Unreadable files are left out. */
 export function scanTree(scan: Omit<FilesScan, 'files'> & { start: string }): AsyncGenerator<LineMatch[]> {
   return scanFiles({ ...scan, files: filesBelow(scan.start, scan.signal) })
 }
 
-/** The same of files that were found. */
+/** Yields the matching lines of the given files. */
 export async function* scanFiles({ files, finder, signal, told }: FilesScan): AsyncGenerator<LineMatch[]> {
   const lanes = Array.from({ length: LANES }, () => scanBuffer(finder))
   yield* inLanes<Buffer, string, LineMatch[]>({
@@ -44,7 +44,7 @@ async function* filesBelow(start: string, signal: AbortSignal): AsyncGenerator<s
   }
 }
 
-/** For one scan at a time: the text looked for may straddle two reads. */
+/** Returns a buffer for one scan at a time; it has room for a text that straddles two reads. */
 export function scanBuffer(finder: Finder): Buffer {
   return Buffer.allocUnsafeSlow(SCAN_BYTES + finder.length)
 }

@@ -4,14 +4,14 @@ import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 
-/** A line is held whole, whatever its length; more than this ends the engine, and not the sandbox. */
+/** An engine holds a line whole, whatever its length; at this limit the engine ends, and not the sandbox. */
 const MAX_MEMORY_KIB = 512 * 1024
-/** Kept of what an engine complains of. */
+/** Bytes kept of an engine's complaints. */
 const MAX_COMPLAINT_BYTES = 1024
-/** 1: nothing found. 2: something could not be read, which it is told not to speak of. */
+/** Exit codes. 1: nothing found. 2: something could not be read, which the engine is told not to report. */
 const GOOD_ENDS = [0, 1, 2]
 
-/** An engine could not start, did not end well, or is not what it is taken for. */
+/** Tells that an engine could not start, did not end well, or is another program than expected. */
 export class EngineError extends Error {
   override readonly name = 'EngineError'
 }
@@ -20,20 +20,20 @@ export class EngineError extends Error {
 export interface EngineSearch {
   program: string
   env: Readonly<Record<string, string>>
-  /** Latin1, absolute. */
+  /** An absolute path in Latin1. */
   folder: string
   text: string
   signal: AbortSignal
 }
 
-/** Whether the text can be given to a program as an argument, which has to be UTF-8 without NUL. */
+/** Returns whether the text can be given to a program as an argument, which has to be UTF-8 without NUL. */
 export function canLookFor(text: Buffer): boolean {
   return !text.includes(0) && Buffer.from(text.toString()).equals(text)
 }
 
 /**
- * What the program prints in the folder, as it comes. `script` starts it from a shell, where `$0` is the program and
- * `$@` are `args`. Throws EngineError, after what it had printed until then, and the signal's reason.
+ * Yields the output of the program, run in the folder, as it comes. `script` starts it from a shell, where `$0` is the
+ * program and `$@` are `args`. Throws EngineError, after the output until then, and the signal's reason.
  */
 export async function* runEngine(
   search: EngineSearch,
@@ -46,7 +46,7 @@ export async function* runEngine(
   try {
     signal.throwIfAborted()
     const limited = `ulimit -v ${MAX_MEMORY_KIB}; ${script}`
-    // The folder's name need not be UTF-8, as arguments have to be: the child enters it by the number of its file.
+    // The child enters the folder by its descriptor: the folder's name need not be UTF-8, as arguments have to be.
     const cwd = `/proc/self/fd/${folder.fd}`
     child = spawn('/bin/sh', ['-c', limited, program, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     signal.addEventListener('abort', kill)
@@ -64,7 +64,7 @@ export async function* runEngine(
 async function* follow(child: ChildProcess): AsyncGenerator<Buffer> {
   const { stdout, stderr } = child
   if (stdout === null || stderr === null) throw new EngineError('no output')
-  // 'error' says that it could not start, and comes instead of 'close'.
+  // 'error' says that the program could not start, and comes instead of 'close'.
   const ended = once(child, 'close').catch((cause: unknown) => {
     throw new EngineError('could not start', { cause })
   })

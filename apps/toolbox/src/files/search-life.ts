@@ -1,11 +1,11 @@
 import { AppError } from '@atoll/protocol'
 
-/** A search that has not ended by then is broken off: it stands before files that never end. */
+/** The longest time of a search: a search that runs longer has met files that never end. */
 const SEARCH_DEADLINE_MS = 600_000
 
-/** Ends every search with its caller, its deadline or the toolbox. */
+/** Ends every search when its caller goes away, at its deadline, or with the toolbox. */
 export interface SearchLife extends Disposable {
-  /** The results of `search`, whose signal aborts on all three. A deadline that passes throws REQUEST_TIMEOUT. */
+  /** Yields the results of `search`, whose signal aborts on all three. Throws REQUEST_TIMEOUT at the deadline. */
   run<Result>(
     caller: AbortSignal,
     search: (stop: AbortSignal) => AsyncIterable<Result>,

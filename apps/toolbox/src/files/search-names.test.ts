@@ -15,7 +15,7 @@ const at = (name: string | Buffer) => Buffer.concat([Buffer.from(`${toolbox.fold
 const call = (path: string | Buffer, pattern: string) =>
   toolbox.call('GET', '/files/search', { query: { path, pattern } })
 
-/** Paths below the work directory, sorted. */
+/** Returns paths below the work directory, sorted. */
 async function search(path: string | Buffer, pattern: string): Promise<string[]> {
   const response = await call(path, pattern)
   expect(`${response.status} ${response.body.subarray(0, 200)}`).toMatch(/^200/)

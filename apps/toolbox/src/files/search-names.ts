@@ -9,12 +9,12 @@ import { JSON_HEADERS, jsonArray } from './json-array.ts'
 import type { SearchLife } from './search-life.ts'
 import { shown, tidyPath, walkTree } from './walk-tree.ts'
 
-/** Most paths in one answer; the header `x-result-limit` tells it, and the answer ends there. */
+/** The most paths in one answer; the header `x-result-limit` tells it, and the answer ends there. */
 export const MAX_FOUND_PATHS = 1_000_000
 
 /**
- * Finds files, folders, links and whatever else lies below a folder by the pattern of its base name, as it walks, in
- * no set order. A link is matched by its own name and not entered, unless the walk starts at it.
+ * Finds files, folders, links and all other entries below a folder by the pattern of their base name, as it walks, in no
+ * set order. A link is matched by its own name and not entered, unless the walk starts at it.
  */
 export function createSearchNames(work: WorkDirectory, life: SearchLife): Handler<ToolboxOperations['searchFiles']> {
   return async ({ query, queryBytes, signal }) => {

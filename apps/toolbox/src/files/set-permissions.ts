@@ -6,12 +6,12 @@ import { fsError } from './fs-error.ts'
 import { parseMode } from './octal-mode.ts'
 import { readId } from './user-ids.ts'
 
-/** chown's own way to say so. */
+/** The id that tells chown to change nothing. */
 const UNCHANGED = -1
 
 /**
- * Sets mode, owner and group of a file, folder, pipe or device; a link is followed. Everything is checked before
- * anything is changed, and the owner goes first: a change of it clears the set-user-id bit that the mode may give.
+ * Sets mode, owner and group of a file, folder, pipe or device; a link is followed. Everything is checked before anything
+ * is changed. The owner is set first, because that clears the set-user-id bit that the mode may set.
  */
 export function createSetPermissions(work: WorkDirectory): Handler<ToolboxOperations['setFilePermissions']> {
   return async ({ query, queryBytes }) => {

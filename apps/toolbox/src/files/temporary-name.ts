@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 
-/** What the names look like. */
+/** Matches the names of temporary files. */
 export const TEMPORARY_NAME = /^\.atoll-[0-9a-f]{16}\.part$/
 
-/** A free name in the folder that holds `path`, so that renaming it into place stays on one device. */
+/** Returns a free name in the folder of `path`, so that renaming it into place stays on one device. */
 export function temporaryBeside(path: Buffer): Buffer {
   return Buffer.concat([parentOf(path), Buffer.from(`/.atoll-${randomBytes(8).toString('hex')}.part`)])
 }
 
-/** The path without its last component; `/` and what lies in it give the empty path. */
+/** Returns the path without its last component; the empty path for `/` and for entries of `/`. */
 export function parentOf(path: Buffer): Buffer {
   let end = path.length
   while (end > 1 && path[end - 1] === SLASH) end -= 1

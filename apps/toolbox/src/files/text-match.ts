@@ -1,6 +1,6 @@
-/** Most matches in one answer; the header `x-result-limit` tells it, and the answer ends there. */
+/** The most matches in one answer; the header `x-result-limit` tells it, and the answer ends there. */
 export const MAX_MATCHES = 100_000
-/** Bytes of a line that are shown. */
+/** The most bytes of a line that are shown. */
 export const MAX_SHOWN_BYTES = 1024
 /** A file with a NUL byte within these first bytes is binary. */
 export const BINARY_PROBE_BYTES = 512
@@ -8,11 +8,11 @@ export const BINARY_PROBE_BYTES = 512
 const CARRIAGE_RETURN = 0x0d
 const NUL = 0
 
-/** One line that holds the text looked for. */
+/** One line that contains the text. */
 export interface LineMatch {
-  /** Latin1, one character a byte. */
+  /** The path in Latin1, one character a byte. */
   path: string
-  /** From 1. */
+  /** The number of the line, from 1. */
   line: number
   content: string
 }
@@ -21,13 +21,13 @@ export function isBinary(start: Buffer): boolean {
   return start.subarray(0, BINARY_PROBE_BYTES).includes(NUL)
 }
 
-/** The text of a line of which at least MAX_SHOWN_BYTES + 1 are given where it has as many. */
+/** Returns the shown text of a line, given its first MAX_SHOWN_BYTES + 1 bytes, or the whole of a shorter line. */
 export function showLine(start: Buffer): string {
   if (start.length > MAX_SHOWN_BYTES) return start.subarray(0, wholeCharacters(start, MAX_SHOWN_BYTES)).toString()
   return start.subarray(0, start.at(-1) === CARRIAGE_RETURN ? -1 : undefined).toString()
 }
 
-/** `end`, or less where it would cut a character of UTF-8. */
+/** Returns `end`, or less where it would cut a UTF-8 character. */
 function wholeCharacters(bytes: Buffer, end: number): number {
   for (let start = end; start > end - 4; start -= 1) {
     if (((bytes[start] ?? 0) & 0xc0) !== 0x80) return start

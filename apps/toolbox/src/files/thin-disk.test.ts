@@ -13,7 +13,7 @@ const isRoot = process.getuid?.() === 0
 let folder: string
 let disk: string
 
-/** A disk of 64 MiB on a host that has room for 8: what is written beyond those is taken, and then lost. */
+/** Mounts a disk of 64 MiB on a host that has room for 8: bytes written beyond those are accepted, and then lost. */
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'atoll-thin-'))
   disk = join(folder, 'disk')
@@ -25,11 +25,11 @@ beforeEach(() => {
   truncateSync(image, 64 * MIB)
   execFileSync('mkfs.ext4', ['-q', '-F', '-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', image])
   mkdirSync(disk)
-  // Nothing is committed but what is asked for: a journal that finds no room ends the file system.
+  // The long commit interval commits only on request: a journal that finds no room ends the file system.
   execFileSync('mount', ['-o', 'loop,noinit_itable,commit=600', image, disk])
 })
 afterEach(() => {
-  // Lazily: the kernel lets go of the image in its own time.
+  // Unmounts lazily, because the kernel releases the image some time later.
   if (isRoot) for (const path of [disk, join(folder, 'host')]) execFileSync('umount', ['--lazy', path])
   rmSync(folder, { recursive: true, force: true })
 })

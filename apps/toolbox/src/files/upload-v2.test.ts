@@ -15,7 +15,7 @@ const at = (name: string) => join(toolbox.folder, name)
 const upload = (path: string | Buffer, body: Buffer | string, headers: Record<string, string> = {}) =>
   toolbox.call('POST', '/files/upload-v2', { query: { path }, headers, body: Buffer.from(body) })
 
-/** Sends `bytes` of a body that does not end, until something of it lies on disk. */
+/** Sends `bytes` of a body that does not end, and waits until a part of it is on disk. */
 async function beginUpload(path: string, bytes: number) {
   const stream = toolbox.peer.request(
     { method: 'POST', path: target('/files/upload-v2', { path }), headers: {} },

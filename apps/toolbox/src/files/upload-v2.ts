@@ -5,7 +5,7 @@ import { baseName } from './file-info.ts'
 import type { Leftovers } from './leftovers.ts'
 import { saveUpload } from './save-upload.ts'
 
-/** Saves the multipart field `file`, or the bare body where it is no form; a link at the target is written through. */
+/** Saves the multipart field `file`, or the bare body if it is not a form; a link at the target is written through. */
 export function createUploadV2(work: WorkDirectory, leftovers: Leftovers): Handler<ToolboxOperations['uploadFileV2']> {
   return async ({ queryBytes, headers, stream }) => {
     const type = headers['content-type']

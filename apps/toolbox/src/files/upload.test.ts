@@ -144,7 +144,7 @@ describe('a form', () => {
   it('cut short at any point is a 400 that leaves the old file and nothing else', async () => {
     await writeFile(at('target'), 'old')
     const whole = form('content')
-    // After the closing boundary only the final line break is missing, which is no loss.
+    // After the closing boundary only the final line break is missing, and its loss does not matter.
     for (let length = 0; length < whole.length - 2; length += 1) {
       const response = await upload('target', whole.subarray(0, length))
       expect(`${length}: ${response.status}`).toBe(`${length}: 400`)
@@ -166,7 +166,7 @@ describe('an upload whose sender goes away', () => {
     stream.write(body.subarray(0, length))
     await toolbox.call('GET', '/project-dir')
     stream.reset()
-    // Answered after the reset has arrived.
+    // This call is answered after the reset has arrived.
     await toolbox.call('GET', '/project-dir')
     await toolbox.uploadsEnded()
     expect(await readdir(toolbox.folder)).toEqual(['target'])

@@ -1,14 +1,14 @@
 import { open } from 'node:fs/promises'
 import { AppError } from '@atoll/protocol'
 
-/** Linux keeps the highest one for "unchanged". */
+/** The highest id: Linux reserves the next one for "unchanged". */
 const MAX_ID = 0xff_ff_ff_fe
-/** Of /etc/passwd or /etc/group; what comes later is not looked at. */
+/** Bytes read of /etc/passwd or /etc/group; later entries are not looked at. */
 const MAX_DATABASE_BYTES = 4 * 1024 * 1024
 
 /**
- * The id of a user or group that is named, by /etc/passwd or /etc/group, or numbered. A name of digits that stands in
- * the file wins, as chown has it. Throws BAD_REQUEST for one that is unknown.
+ * Returns the id of a user or group, given by its name in /etc/passwd or /etc/group, or by its number. A name of digits
+ * in the file wins, as with chown. Throws BAD_REQUEST for an unknown one.
  */
 export async function readId(kind: 'user' | 'group', nameOrId: string): Promise<number> {
   const listed = await lookUp(kind === 'user' ? '/etc/passwd' : '/etc/group', nameOrId)
@@ -24,7 +24,7 @@ async function lookUp(database: string, name: string): Promise<number | undefine
   return id !== undefined && /^\d{1,10}$/.test(id) && Number(id) <= MAX_ID ? Number(id) : undefined
 }
 
-/** Empty where there is none, as in an image of one program. */
+/** Returns an empty text where there is no such file, as in an image of one program. */
 async function readStart(path: string): Promise<string> {
   try {
     await using file = await open(path, 'r')

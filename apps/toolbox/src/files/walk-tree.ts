@@ -3,23 +3,23 @@ import { opendir } from 'node:fs/promises'
 import { AppError } from '@atoll/protocol'
 import { errnoOf } from './fs-error.ts'
 
-/** Entries read, and given on, at a time. */
+/** Entries read, and passed on, at a time. */
 const BATCH_SIZE = 1024
 /** Folders found and not yet entered; their paths are held in memory. */
 const MAX_WAITING_FOLDERS = 1_000_000
-/** Endless files and ones that wait for ever live here: never entered from above. */
+/** Folders with endless files and files that block for ever: a walk does not enter them from above. */
 const KERNEL_FOLDERS = new Set(['/proc', '/sys', '/dev'])
 
-/** Paths and names are latin1, one character a byte, so that any name survives. */
+/** An entry of a walk. Path and name are Latin1, one character a byte, so that any name survives. */
 export interface TreeEntry {
   path: string
   entry: Dirent
 }
 
 /**
- * Everything below a folder, a batch at a time. Links are given and not followed, so a loop of them ends. Folders
- * below that cannot be read are left out, as are /proc, /sys and /dev below `/`. Throws what the file system says of
- * `start`, INVALID_FILE_PATH when a million folders wait, and the signal's reason.
+ * Yields everything below a folder, a batch at a time. Links are yielded and not followed, so a loop of them ends. Folders
+ * below that cannot be read are left out, as are /proc, /sys and /dev below `/`. Throws the file system's error for
+ * `start`, INVALID_FILE_PATH when more than a million folders wait, and the signal's reason.
  */
 export async function* walkTree(start: string, signal: AbortSignal): AsyncGenerator<TreeEntry[]> {
   const waiting = [start]
@@ -31,7 +31,7 @@ export async function* walkTree(start: string, signal: AbortSignal): AsyncGenera
         yield batch
       }
     } catch (error) {
-      // One below that is not readable, or gone since it was found.
+      // A folder below `start` is not readable, or is gone since it was found.
       if (folder === start || errnoOf(error) === undefined) throw error
     }
   }
@@ -44,7 +44,7 @@ function addFolders(batch: readonly TreeEntry[], waiting: string[]): void {
   }
 }
 
-/** Whether a walk goes on into what it has found. */
+/** Returns whether a walk enters the entry. */
 export function isEntered({ path, entry }: TreeEntry): boolean {
   return entry.isDirectory() && !KERNEL_FOLDERS.has(path)
 }
@@ -62,13 +62,13 @@ async function* readFolder(path: string): AsyncGenerator<TreeEntry[]> {
   if (batch.length > 0) yield batch
 }
 
-/** A latin1 path without the slashes and dots that change nothing, so that what is joined to it reads well. */
+/** Returns a Latin1 path without the slashes and dots that change nothing, so that longer paths made of it read well. */
 export function tidyPath(path: Buffer): string {
   const parts = path.toString('latin1').split('/')
   return `/${parts.filter((part) => part !== '' && part !== '.').join('/')}`
 }
 
-/** A latin1 path or name as JSON shows it: bytes that are no UTF-8 become U+FFFD. */
+/** Returns a Latin1 path or name as JSON shows it: bytes that are not UTF-8 become U+FFFD. */
 export function shown(latin1: string): string {
   return Buffer.from(latin1, 'latin1').toString()
 }

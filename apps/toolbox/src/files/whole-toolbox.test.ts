@@ -22,7 +22,7 @@ import type { CallOptions } from '../testing/test-toolbox.ts'
 import { bodyOf, callPeer, target } from '../testing/test-toolbox.ts'
 
 const GIB = 1024 ** 3
-/** What the process may hold at most, however large the file; it starts with about 60 MB. */
+/** The most memory the process may hold, however large the file; it starts with about 60 MB. */
 const MAX_RESIDENT_KB = 160_000
 const USER_ID = 54_321
 const isRoot = process.getuid?.() === 0
@@ -74,7 +74,7 @@ async function mostResidentKb({ child }: ToolboxProcess): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1])
 }
 
-/** Reads an answer without keeping it. */
+/** Reads an answer and counts its bytes without keeping them. */
 function countBytes(peer: TunnelPeer, path: string, headers: Record<string, string> = {}) {
   return new Promise<{ status: number; bytes: number; last: string }>((resolve, reject) => {
     const seen = { status: 0, bytes: 0, last: '' }

@@ -3,7 +3,7 @@ import type { Handler } from '../call.ts'
 import type { Git } from './git.ts'
 import { FROM_STDIN, pathList } from './path-list.ts'
 
-/** Stages files, also those that are gone; `.` is everything. */
+/** Stages files, also deleted ones; `.` is everything. */
 export function createAddFiles(git: Git): Handler<ToolboxOperations['addGitFiles']> {
   return async ({ body, signal }) => {
     const input = pathList(body.files)

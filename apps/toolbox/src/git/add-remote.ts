@@ -4,7 +4,7 @@ import type { Git } from './git.ts'
 import { checkReference, checkUrl } from './git-names.ts'
 import { remoteUrls } from './list-remotes.ts'
 
-/** Adds a remote, or gives it another URL. It stays when fetching from it then fails. */
+/** Adds a remote, or gives it another URL. The remote stays when fetching from it then fails. */
 export function createAddRemote(git: Git): Handler<ToolboxOperations['addRemote']> {
   return async ({ body, signal }) => {
     const { name, url } = body

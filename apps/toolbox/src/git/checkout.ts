@@ -3,7 +3,7 @@ import type { Handler } from '../call.ts'
 import type { Git } from './git.ts'
 import { checkRevision } from './git-names.ts'
 
-/** Checks out a branch; a tag or commit is checked out detached. Never a path of that name. */
+/** Checks out a branch; a tag or commit is checked out detached. Never checks out a path of that name. */
 export function createCheckout(git: Git): Handler<ToolboxOperations['checkoutBranch']> {
   return async ({ body, signal }) => {
     checkRevision(body.branch, 'branch')

@@ -14,7 +14,7 @@ const ada = { username: 'ada', password: 'p@ss:/?#"word' }
 
 let remote: GitRemote
 let locked: GitRemote
-/** Of `project`, oldest first. */
+/** The commits of `project`, oldest first. */
 let commits: string[]
 beforeAll(async () => {
   remote = await startGitRemote()
@@ -228,7 +228,7 @@ describe('credentials', () => {
     expect(await calls.post('credentials', { ...ada, host, protocol: 'http' })).toMatchObject({ status: 200 })
     expect(await clone(secluded())).toMatchObject({ status: 200 })
     expect(calls.inside('.')('config', '--file', '.gitconfig', '--get-all', 'credential.helper')).toBe('store\n')
-    // Those of a call go before them, and are still not stored.
+    // The credentials of a call take precedence over the stored ones, and are still not stored.
     const wrong = { username: 'eve', password: 'guess-7f3a' }
     expect(await clone({ ...secluded(), ...wrong, path: 'other' })).toMatchObject({ status: 401 })
     expect(await readFile(calls.at('.git-credentials'), 'utf8')).not.toContain('eve')
@@ -270,7 +270,7 @@ describe('what would be read as something else', () => {
   })
 })
 
-/** Made anew each time; openssl comes with the ca-certificates that git needs for HTTPS. */
+/** Makes a new certificate each time; openssl comes with the ca-certificates that git needs for HTTPS. */
 function selfSigned(): { key: string; cert: string } {
   const folder = calls.at('certificate')
   const [key, cert] = ['key', 'cert'].map((name) => join(folder, name)) as [string, string]
@@ -280,7 +280,7 @@ function selfSigned(): { key: string; cert: string } {
   return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
 }
 
-/** Command lines of live processes that hold the text. */
+/** Returns the command lines of live processes that contain the text. */
 async function processesWith(text: string): Promise<string[]> {
   const lines: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {

@@ -15,8 +15,8 @@ const FULL_HASH = /^[0-9a-f]{40}([0-9a-f]{24})?$/i
 type CloneRequest = BodyOf<ToolboxOperations['cloneRepository']>
 
 /**
- * Clones one branch, and checks out a commit when one is asked for. What a failed or abandoned clone has written is
- * deleted. Credentials, also those in the URL, are used for this call and not kept.
+ * Clones one branch, and checks out a commit when one is asked for. The files of a failed or abandoned clone are deleted.
+ * Credentials, also those in the URL, are used for this call and not kept.
  */
 export function createClone({
   git,
@@ -25,7 +25,7 @@ export function createClone({
   git: Git
   work: WorkDirectory
 }): Handler<ToolboxOperations['cloneRepository']> {
-  /** Into which a clone is on its way. */
+  /** Folders into which a clone is under way. */
   const targets = new Set<string>()
 
   return async ({ body, signal }) => {
@@ -71,17 +71,17 @@ async function clone({ git, work, body, target, signal }: CloneJob): Promise<voi
     '--progress',
     '--single-branch',
     ...(branch ? [`--branch=${branch}`] : []),
-    // A plain path would be copied whole.
+    // Without --no-local, a plain path would be copied whole.
     ...(depth ? [`--depth=${depth}`, '--no-local'] : []),
     ...(commit ? ['--no-checkout'] : []),
   ]
-  // Where a relative path to clone from starts.
+  // A relative path to clone from starts at the work directory.
   const here = await git.open(work.dir, signal)
   await here.run(['clone', ...how, '--', withoutUserInfo(body.url), target], remote)
   if (!commit) return
   const repository = await git.open(target, signal)
   if ((await findCommit(repository, commit)) === undefined && FULL_HASH.test(commit)) {
-    // Not on the branch, or before its depth; many servers give out any commit that is asked for by name.
+    // The commit is not on the branch, or before its depth; many servers give out any commit that is asked for by name.
     await repository.attempt(['fetch', ...(depth ? [`--depth=${depth}`] : []), 'origin', commit], remote)
   }
   const found = await findCommit(repository, commit)
@@ -89,7 +89,7 @@ async function clone({ git, work, body, target, signal }: CloneJob): Promise<voi
   await repository.run(['checkout', '--detach', found, '--'])
 }
 
-/** Throws GIT_TARGET_NOT_EMPTY for a folder with something in it and for what is no folder. */
+/** Throws GIT_TARGET_NOT_EMPTY for a folder with entries and for a path that is not a folder. */
 async function look(target: string, path: string): Promise<'absent' | 'empty'> {
   const entries = await readdir(target).catch((error: unknown) => {
     const errno = errnoOf(error)
@@ -103,12 +103,12 @@ async function look(target: string, path: string): Promise<'absent' | 'empty'> {
   throw new AppError('GIT_TARGET_NOT_EMPTY', `the folder to clone into is not empty: ${path}`)
 }
 
-/** git clears up after itself, unless it is killed, or the clone succeeded and what came after did not. */
+/** Deletes the files of a failed clone: git leaves them if it is killed, or if a step after its clone has failed. */
 async function clear(target: string, before: 'absent' | 'empty', error: unknown): Promise<void> {
-  // Somebody else put something there.
+  // These files are not of this clone.
   if (error instanceof AppError && error.code === 'GIT_TARGET_NOT_EMPTY') return
   if (before === 'absent') return rm(target, { recursive: true, force: true })
-  // As bytes: a repository may hold names that are no UTF-8.
+  // Names are read as bytes, because those in a repository need not be UTF-8.
   for (const entry of await readdir(target, { encoding: 'buffer' })) {
     await rm(Buffer.concat([Buffer.from(`${target}/`), entry]), { recursive: true, force: true })
   }

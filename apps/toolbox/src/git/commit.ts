@@ -5,10 +5,10 @@ import type { Git } from './git.ts'
 import { gist, gitError } from './git-error.ts'
 import { checkArgument } from './git-names.ts'
 
-/** How git reports a commit: `[main (root-commit) 0123…] message`. */
+/** Matches git's report of a commit: `[main (root-commit) 0123…] message`. */
 const COMMITTED = /^\[.*?([0-9a-f]{40})\] /m
 
-/** Commits what is staged; hooks of the repository run. */
+/** Commits the staged changes; hooks of the repository run. */
 export function createCommit(git: Git): Handler<ToolboxOperations['commitChanges']> {
   return async ({ body, signal }) => {
     const { path, message, author, email, allow_empty: allowEmpty } = body
@@ -20,7 +20,7 @@ export function createCommit(git: Git): Handler<ToolboxOperations['commitChanges
     const args = ['commit', '--file=-', '--cleanup=whitespace', ...(allowEmpty ? ['--allow-empty'] : [])]
     const result = await repository.attempt(args, {
       input: message,
-      // In full: a look at HEAD could find the commit of somebody who came after.
+      // The whole hash, because HEAD could already be a later commit of another process.
       settings: ['core.abbrev=40'],
       env: {
         GIT_AUTHOR_NAME: author,
@@ -31,7 +31,7 @@ export function createCommit(git: Git): Handler<ToolboxOperations['commitChanges
     })
     if (result.exitCode !== 0) {
       const error = gitError(result, 'commit')
-      // A hook that says no ends git with 1, in words of its own.
+      // A hook that refuses the commit ends git with 1, with a message of its own.
       throw error.code === 'GIT_FAILED' && result.exitCode === 1
         ? new AppError('CONFLICT', `the commit was refused: ${gist(result.stderr)}`)
         : error

@@ -3,7 +3,7 @@ import type { Handler } from '../call.ts'
 import type { Git } from './git.ts'
 import { checkReference } from './git-names.ts'
 
-/** Makes a branch at HEAD and checks it out; before the first commit, that commit will be on it. */
+/** Makes a branch at HEAD and checks it out; in a repository without commits, the first one will be on it. */
 export function createCreateBranch(git: Git): Handler<ToolboxOperations['createBranch']> {
   return async ({ body, signal }) => {
     checkReference(body.name, 'name')

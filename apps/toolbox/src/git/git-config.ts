@@ -12,20 +12,20 @@ interface Place {
   readonly path?: string
 }
 
-/** Reads a value, the last of several; null when the key is not set. */
+/** Reads a value, the last one of several; null when the key is not set. */
 export function createGetConfig(git: Git): Handler<ToolboxOperations['getGitConfig']> {
   return async ({ query, queryBytes, signal }) => {
     checkArgument(query.key, 'query: key')
     const { repository, scope } = await placeOf(git, { ...query, path: queryBytes('path') }, signal)
     const result = await repository.attempt(['config', scope, '--null', '--get', '--', query.key])
     if (result.exitCode === 0) return { value: result.stdout.replace(/\0$/, '') }
-    // 1 without a word says that it is not set.
+    // Exit code 1 without output says that the key is not set.
     if (result.exitCode === 1 && result.stderr === '') return { value: null }
     throw gitError(result, 'config')
   }
 }
 
-/** Sets a value, in place of all there are for the key. */
+/** Sets a value, in place of all values of the key. */
 export function createSetConfig(git: Git): Handler<ToolboxOperations['setGitConfig']> {
   return async ({ body, signal }) => {
     checkArgument(body.key, 'body: key')
@@ -36,7 +36,7 @@ export function createSetConfig(git: Git): Handler<ToolboxOperations['setGitConf
   }
 }
 
-/** Sets who commits. */
+/** Sets the name and email of the committer. */
 export function createConfigureUser(git: Git): Handler<ToolboxOperations['configureGitUser']> {
   return async ({ body, signal }) => {
     checkArgument(body.name, 'body: name')
@@ -62,6 +62,6 @@ async function placeOf(
   if (local && (path === undefined || path.length === 0)) {
     throw new AppError('VALIDATION_FAILED', 'path is required when scope is local')
   }
-  // Other scopes need no repository, and none that is broken may be in the way.
+  // Other scopes need no repository, and a broken one must not be in the way.
   return { repository: await git.open(local && path !== undefined ? path : '/', signal), scope: `--${chosen}` }
 }

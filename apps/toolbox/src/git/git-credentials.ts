@@ -1,39 +1,39 @@
 import { AppError } from '@atoll/protocol'
 
-/** What one call may answer a server with. */
+/** The username and password that one call may give to a server. */
 export interface GitCredentials {
   readonly username: string
   readonly password: string
-  /** The only server that is told them, such as `https://example.com:8443`. */
+  /** The only server that gets them, such as `https://example.com:8443`. */
   readonly origin: string
 }
 
-/** A process asks once for each connection it makes; far fewer than this. */
+/** The most answers a git process can read: it asks once for each connection, far fewer times than this. */
 const MAX_ANSWERS = 16
 
-/** Reads one answer, up to its empty line, from descriptor 3. Keeps nothing it is told to store. */
+/** A credential helper that reads one answer, up to its empty line, from descriptor 3, and stores nothing. */
 const HELPER =
   '!f() { test "$1" = get || exit 0; while IFS= read -r line <&3 && test -n "$line"; do printf "%s\\n" "$line"; done; }; f'
 
-/** The host part in front of which an HTTP URL may hold a name and password. */
+/** Matches the user info of an HTTP URL, the name and password before its host. */
 const HTTP_USER_INFO = /^(https?:\/\/)([^/?#]*)@/i
 
 /**
- * The options that make git ask descriptor 3, and no helper of the sandbox, for `origin`'s credentials. The secret is
- * in no argument and no variable, which every process of the user can read, and in no file.
+ * Returns options that make git ask descriptor 3, and no helper of the sandbox, for `origin`'s credentials. So the secret
+ * is in no file, and in no argument or variable, which every process of the user can read.
  */
 export function credentialOptions({ origin }: GitCredentials): string[] {
   return ['-c', 'credential.helper=', '-c', `credential.${origin}.helper=${HELPER}`]
 }
 
-/** What descriptor 3 has to say. */
+/** Returns the answers to write to descriptor 3. */
 export function credentialAnswers({ username, password }: GitCredentials): string {
   return `username=${username}\npassword=${password}\n\n`.repeat(MAX_ANSWERS)
 }
 
 /**
- * The credentials for an URL: those given, if both are, else those the URL holds; undefined for what is not HTTP.
- * Throws VALIDATION_FAILED for what the protocol between git and its helpers cannot carry.
+ * Returns the credentials for a URL: the given ones, if both are, else those in the URL; undefined for a URL other than
+ * HTTP. Throws VALIDATION_FAILED for characters that the protocol between git and its helpers cannot carry.
  */
 export function credentialsFor(
   url: string,
@@ -49,12 +49,12 @@ export function credentialsFor(
   return { username, password, origin }
 }
 
-/** An HTTP URL without the name and password it may hold: git would write them into the repository's configuration. */
+/** Returns an HTTP URL without its name and password, which git would write into the repository's configuration. */
 export function withoutUserInfo(url: string): string {
   return url.replace(HTTP_USER_INFO, '$1')
 }
 
-/** Takes secrets out of something that is shown: those of any URL in it, and those of the call. */
+/** Removes secrets from a text that is shown: those of any URL in it, and those of the call. */
 export function withoutSecrets(text: string, credentials: GitCredentials | undefined): string {
   const shown = text.replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/?#'"]*@/gi, '$1')
   const secret = credentials?.password

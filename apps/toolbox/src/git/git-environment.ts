@@ -1,8 +1,8 @@
 import { dirname } from 'node:path'
 
 /**
- * Variables of the sandbox that git is not given: what says where a repository lies, since the caller says that; what
- * would ask or show somebody something; and traces, which can hold credentials.
+ * Variables of the sandbox that git does not inherit: those that say where a repository lies, since the caller says that;
+ * those that would ask or show a person something; and traces, which can contain credentials.
  */
 const NOT_INHERITED = new RegExp(
   `^(${[
@@ -13,10 +13,10 @@ const NOT_INHERITED = new RegExp(
   ].join('|')})$`,
 )
 
-/** Transports that only carry data. Others, such as ext::, run a command that the URL names. */
+/** Transports that only carry data. Other transports, such as ext::, run a command that the URL names. */
 const ALLOWED_PROTOCOLS = 'file:git:http:https:ssh'
 
-/** The environment of one git process that runs in `cwd`, a real path. */
+/** Returns the environment of one git process that runs in `cwd`, a real path. */
 export function gitEnvironment(
   inherited: Readonly<Record<string, string>>,
   cwd: string,
@@ -25,7 +25,7 @@ export function gitEnvironment(
   const kept = Object.entries(inherited).filter(([name]) => !NOT_INHERITED.test(name))
   return {
     ...Object.fromEntries(kept),
-    // Errors are read, in English.
+    // The toolbox parses git's errors in English.
     LC_ALL: 'C',
     // A folder inside a repository is not that repository.
     GIT_CEILING_DIRECTORIES: dirname(cwd),
@@ -40,8 +40,8 @@ export function gitEnvironment(
 }
 
 /**
- * simple-git's guards against options and variables that run programs. The sandbox's own variables are its user's to
- * choose, and pass; so does the credential helper, which is ours.
+ * simple-git's guards against options and variables that run programs, as far as they are off: the sandbox's user may
+ * choose the variables, and the credential helper is ours.
  */
 export const PERMITTED = {
   allowUnsafeCustomBinary: true,
@@ -57,7 +57,7 @@ export const PERMITTED = {
   allowUnsafeTemplateDir: true,
 } as const
 
-/** For configuration set on purpose: the rest of them. */
+/** All guards, off for a call that sets configuration on purpose. */
 export const PERMITTED_CONFIG = {
   ...PERMITTED,
   allowUnsafeAlias: true,
@@ -77,7 +77,7 @@ export const PERMITTED_CONFIG = {
   allowUnsafeUrlRewrite: true,
 } as const
 
-/** Each for one process: no work left behind in the background, no submodules, no colours in what is read. */
+/** Settings of every git process: no work left behind in the background, no submodules, no colours in the output. */
 export const ALWAYS = [
   'gc.auto=0',
   'maintenance.auto=false',

@@ -5,15 +5,15 @@ import { withoutSecrets } from './git-credentials.ts'
 import { NOT_FOUND_EXIT_CODE } from './git-launcher.ts'
 import type { GitResult } from './git-process.ts'
 
-/** Longest text of git's that an error carries, in characters. */
+/** The longest text of git that an error carries, in characters. */
 const MAX_MESSAGE_LENGTH = 2_000
-/** Most of its output that is read for what it means, from the end, in characters. */
+/** The most characters of git's output, from its end, that are searched for a meaning. */
 const MAX_READ_LENGTH = 64 * 1024
 
-/** Another process has the repository in hand, for a moment or since it died. */
+/** Matches when another process holds a lock of the repository, for a moment, or has left it behind when it died. */
 const LOCKED = /\.lock'?: File exists|could not lock config file .*: File exists/
 
-/** What git's words mean, in English; the first that matches. */
+/** Error codes by git's English words; the first match counts. */
 const meanings: readonly (readonly [RegExp, ErrorCode])[] = [
   [LOCKED, 'GIT_LOCKED'],
   [/detected dubious ownership/, 'FILE_ACCESS_DENIED'],
@@ -59,16 +59,16 @@ const meanings: readonly (readonly [RegExp, ErrorCode])[] = [
   [/Permission denied|Read-only file system|Operation not permitted|insufficient permission/, 'FILE_ACCESS_DENIED'],
 ]
 
-/** What git says on its way, and advice for somebody at a terminal. */
+/** Matches git's progress, and advice for a person at a terminal. */
 const NO_NEWS =
   /^(hint: ?.*|warning: .*|Cloning into .*|(From|To) \S+| [ *+=t-] .* -> .*|(remote: )?(Enumerating|Counting|Compressing|Receiving|Writing|Total|Resolving|Delta|Updating files).*|remote: *|\s*)$/
 
-/** Whether trying again in a moment may help. */
+/** Returns whether trying again in a moment may help. */
 export function isLocked({ exitCode, stderr }: GitResult): boolean {
   return exitCode !== 0 && LOCKED.test(stderr)
 }
 
-/** The AppError for a git that failed; `doing` says at what, such as `clone`. */
+/** Returns the AppError for a failed git; `doing` is what it was to do, such as `clone`. */
 export function gitError(result: GitResult, doing: string, credentials?: GitCredentials): AppError {
   if (result.exitCode === NOT_FOUND_EXIT_CODE || (result.exitCode ?? 0) < 0) return notInstalled()
   const said = `${result.stderr.slice(-MAX_READ_LENGTH)}\n${result.stdout.slice(-MAX_READ_LENGTH)}`
@@ -80,7 +80,7 @@ export function gitError(result: GitResult, doing: string, credentials?: GitCred
   )
 }
 
-/** What a server said to whom pushed, on lines that begin with `remote:`. */
+/** Returns the lines that tell why git failed, without progress and advice. Lines of a server begin with `remote:`. */
 export function gist(output: string): string {
   const lines = output
     .slice(-MAX_READ_LENGTH)
@@ -90,7 +90,7 @@ export function gist(output: string): string {
   return lines.join('\n').replace(/^(fatal|error): /, '')
 }
 
-/** What the caller can do about it. */
+/** Added to an error: how the caller can resolve it. */
 const advice: Partial<Record<ErrorCode, string>> = {
   GIT_LOCKED: '\nAnother git works here, or one died here and left the lock behind.',
 }

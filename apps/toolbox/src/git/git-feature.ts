@@ -2,10 +2,10 @@ import type { gitOperations } from '@atoll/protocol'
 import type { Feature, FeatureParts } from '../feature.ts'
 import type { GitVerbs } from './git-verbs.ts'
 
-/** Repositories, through the sandbox's own git. */
+/** Works on repositories through the sandbox's own git. */
 export function createGitFeature(parts: FeatureParts): Feature<typeof gitOperations> {
   let loading: Promise<GitVerbs> | undefined
-  // Loaded on first use: most sandboxes never ask for it, and simple-git weighs as much as the rest of the toolbox.
+  // Loaded on first use: most sandboxes never use git, and simple-git weighs as much as the rest of the toolbox.
   const verbs = () => {
     loading ??= import('./git-verbs.ts').then(({ createGitVerbs }) => createGitVerbs(parts))
     return loading
@@ -33,7 +33,7 @@ export function createGitFeature(parts: FeatureParts): Feature<typeof gitOperati
       configureGitUser: async (call) => (await verbs()).configureGitUser(call),
       storeGitCredentials: async (call) => (await verbs()).storeGitCredentials(call),
     },
-    // These may move data for long, and end when nothing moves any more.
+    // These operations may move data for long, and end when no data moves any more.
     ownDeadline: ['cloneRepository', 'pullChanges', 'pushChanges', 'addRemote'],
     async [Symbol.asyncDispose]() {
       const loaded = await loading?.catch(() => undefined)

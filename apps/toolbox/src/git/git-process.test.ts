@@ -23,7 +23,7 @@ const generous: GitLimits = {
 let remote: GitRemote
 let folder: string
 let groups: ProcessGroups
-/** Where the launcher keeps its script. */
+/** The folder in which the launcher keeps its script. */
 let scripts: string
 let launcher: GitLauncher
 beforeAll(async () => {
@@ -56,7 +56,7 @@ function run(args: string[], more: Partial<GitCommand> & { limits?: Partial<GitL
   return runGit({ args, cwd: folder, signal: new AbortController().signal, ...command }, parts)
 }
 
-/** An alias that runs a shell command, as a child of git. */
+/** Returns a command that runs a shell command through an alias, as a child of git. */
 const alias = (command: string) => ({ args: ['odd'], settings: [`alias.odd=!${command}`], setsConfig: true })
 
 async function numberIn(name: string): Promise<number> {
@@ -145,7 +145,7 @@ describe('the end of a git process', () => {
   it('comes at its deadline', async () => {
     const { args, ...odd } = alias(stubborn)
     await expect(run(args, { ...odd, limits: { localMs: 500 } })).rejects.toMatchObject({ code: 'REQUEST_TIMEOUT' })
-    // Whatever it had come to by then.
+    // No process is left, however far the command had come.
     await expect.poll(() => processesIn(folder)).toEqual([])
   })
 

@@ -9,38 +9,38 @@ import { INPUT_ON_DESCRIPTOR_3 } from './git-launcher.ts'
 import { watchProcess } from './watch-process.ts'
 
 export interface GitCommand {
-  /** Without what comes before the command, such as `-c`. */
+  /** The arguments, without options that stand before the command, such as `-c`. */
   readonly args: readonly string[]
   /** More settings for this process alone: `name=value`. */
   readonly settings?: readonly string[]
   /** An existing folder, as a real path. */
   readonly cwd: string
   readonly signal: AbortSignal
-  /** For git's stdin; with credentials there is none. */
+  /** Written to git's stdin; not available with credentials. */
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly credentials?: GitCredentials | undefined
-  /** May take long, as long as it moves. */
+  /** Whether the command may take long, as long as data moves. */
   readonly talksToRemote?: boolean
-  /** Sets configuration, so that any may be named. */
+  /** Whether the command sets configuration, and so may name any setting. */
   readonly setsConfig?: boolean
 }
 
 export interface GitResult {
-  /** Negative when it could not be started, null when a signal ended it. */
+  /** Negative when git could not be started, null when a signal ended it. */
   readonly exitCode: number | null
   readonly stdout: string
   /** Empty when the exit code is 0. */
   readonly stderr: string
 }
 
-/** How long git may take and how much it may say. */
+/** Limits of a git process: its time and its output. */
 export interface GitLimits {
-  /** Of a command that stays in the sandbox. */
+  /** The time of a command that stays in the sandbox. */
   readonly localMs: number
-  /** Of a command that talks to a remote. */
+  /** The time of a command that talks to a remote. */
   readonly remoteMs: number
-  /** A command that talks to a remote may say nothing for this long; git reports its progress every second. */
+  /** How long a command that talks to a remote may write nothing; git reports its progress every second. */
   readonly silenceMs: number
   readonly maxStdoutBytes: number
   readonly maxStderrBytes: number
@@ -54,8 +54,8 @@ export interface GitProcessParts {
 }
 
 /**
- * Runs git to its end, whatever that is. When the caller goes away or a limit is reached, its whole process group is
- * ended and this throws: REQUEST_TIMEOUT, GIT_TRANSPORT_FAILED, PAYLOAD_TOO_LARGE, or the caller's own reason.
+ * Runs git to its end, successful or not. When the caller goes away or a limit is reached, ends its whole process group
+ * and throws REQUEST_TIMEOUT, GIT_TRANSPORT_FAILED, PAYLOAD_TOO_LARGE, or the caller's own reason.
  */
 export async function runGit(command: GitCommand, parts: GitProcessParts): Promise<GitResult> {
   command.signal.throwIfAborted()
@@ -75,7 +75,7 @@ export async function runGit(command: GitCommand, parts: GitProcessParts): Promi
       maxConcurrentProcesses: 1,
       allowEnvironment: Object.keys(env),
       unsafe: command.setsConfig ? PERMITTED_CONFIG : PERMITTED,
-      // Without input of its own a command reads an end of file.
+      // A command without input reads an end of file.
       input: () => Buffer.from(inputOf(command)),
       ...(ownGroup ? {} : { abort: watch.stopped }),
       errors(error, { exitCode, stdOut, stdErr }) {
@@ -114,12 +114,12 @@ function text(chunks: readonly Buffer[]): string {
   return Buffer.concat(chunks).toString()
 }
 
-/** The launcher's, with the number of the process. */
+/** Removes the launcher's line, with the number of the process. */
 function withoutFirstLine(stderr: string): string {
   return stderr.slice(stderr.indexOf('\n') + 1)
 }
 
-/** What simple-git will not pass on, before anything is started. */
+/** Returns VALIDATION_FAILED for options that simple-git refuses before it starts anything. */
 function refusedByGuard(error: unknown): unknown {
   const guarded = error instanceof Error && 'plugin' in error && error.plugin === 'unsafe'
   return guarded ? new AppError('VALIDATION_FAILED', error.message, { cause: error }) : error

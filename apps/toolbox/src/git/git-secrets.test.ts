@@ -8,7 +8,7 @@ import { gitCalls } from '../testing/call-git.ts'
 import { startGitRemote } from '../testing/git-remote.ts'
 import { createTestToolbox } from '../testing/test-toolbox.ts'
 
-/** Its own: another run beside this one looks for its secret, too. */
+/** A secret of this run, because another run beside it looks for its own secret, too. */
 const SECRET = `sesame-${randomUUID()}`
 const credentials = { username: 'ada', password: SECRET }
 
@@ -20,7 +20,7 @@ it('a password is in no file, no command line and no environment while git uses 
     git('commit', '--quiet', '--allow-empty', '-m', 'one')
     git('push', '--quiet', 'origin', 'main')
   })
-  // Let in with the password, git then waits for what it is to fetch.
+  // The server accepts the password, and git then waits for the data to fetch.
   remote.hangAt = /git-upload-pack$/
   const caller = new AbortController()
   const json = { url: remote.url('project'), path: 'slow', ...credentials }
@@ -38,7 +38,7 @@ it('a password is in no file, no command line and no environment while git uses 
   expect(toolbox.errors).toEqual([])
 })
 
-/** What anybody of the same user can read of each process but this one, which makes the call. */
+/** Returns what a process of the same user can read of each process but this one, which makes the call. */
 async function processes(): Promise<{ readable: string[]; seen: string[] }> {
   const readable: string[] = []
   const seen: string[] = []
@@ -57,7 +57,7 @@ function filesWith(...folders: string[]): string[] {
       .trim()
       .split('\n')
   } catch {
-    // grep found none.
+    // grep found no file.
     return []
   }
 }

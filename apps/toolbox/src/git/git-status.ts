@@ -3,7 +3,7 @@ import type { Handler } from '../call.ts'
 import type { Git } from './git.ts'
 import { parseStatus } from './parse-status.ts'
 
-/** The branch and what differs. Takes no lock, so that it is never in the way of a git the sandbox runs. */
+/** Returns the branch and the differences. Takes no lock, so that it never blocks another git in the sandbox. */
 export function createGitStatus(git: Git): Handler<ToolboxOperations['getGitStatus']> {
   return async ({ queryBytes, signal }) => {
     const repository = await git.open(queryBytes('path'), signal)

@@ -22,7 +22,7 @@ import { createResetChanges } from './reset-changes.ts'
 import { createRestoreFiles } from './restore-files.ts'
 import { createStoreCredentials } from './store-credentials.ts'
 
-/** Below the dispatcher's own deadline, so that the caller hears what it was that took so long. */
+/** Shorter than the dispatcher's own deadline, so that the caller learns which command took so long. */
 const LOCAL_DEADLINE_MS = 270_000
 const REMOTE_DEADLINE_MS = 2 * 3_600_000
 const REMOTE_SILENCE_MS = 120_000

@@ -7,18 +7,18 @@ import { gitError, isLocked } from './git-error.ts'
 import type { GitCommand, GitProcessParts, GitResult } from './git-process.ts'
 import { runGit } from './git-process.ts'
 
-/** Git processes at the same time. */
+/** Git processes that may run at the same time. */
 export const MAX_GIT_PROCESSES = 64
-/** Waits between attempts at what another git holds locked, in milliseconds: 3 seconds in all. */
+/** Waits between attempts while another git holds a lock, in milliseconds: 3 seconds in all. */
 const LOCK_WAITS_MS = [20, 50, 100, 200, 400, 800, 1_430]
 
-/** One folder of the sandbox to run git in, on behalf of one call. */
+/** One folder of the sandbox in which git runs for one call. */
 export interface Repository {
   /** A real path. */
   readonly dir: string
-  /** Runs git there and gives its stdout. Throws an AppError for what its failure means; waits a while for locks. */
+  /** Runs git there and returns its stdout. Throws an AppError that tells why it failed; waits a while for locks. */
   run(args: readonly string[], options?: RunOptions): Promise<string>
-  /** The same, but a failure is an answer too. */
+  /** Does the same, but also returns the result of a failed git. */
   attempt(args: readonly string[], options?: RunOptions): Promise<GitResult>
 }
 
@@ -27,13 +27,13 @@ export type RunOptions = Omit<GitCommand, 'args' | 'cwd' | 'signal'>
 /** The sandbox's git. */
 export interface Git {
   /**
-   * Throws GIT_REPO_NOT_FOUND when the folder is not there. Whether it is a repository is seen by git, which then must
-   * find one in the folder itself, not above it.
+   * Opens a folder. Throws GIT_REPO_NOT_FOUND when it does not exist. Only git itself finds out whether it is a repository;
+   * the repository must be in the folder itself, not above it.
    */
   open(path: string | Buffer, signal: AbortSignal): Promise<Repository>
 }
 
-/** Throws RATE_LIMITED when too many run. */
+/** Makes the sandbox's git; its commands throw RATE_LIMITED when too many run. */
 export function createGit(parts: GitProcessParts & { work: WorkDirectory }): Git {
   let running = 0
 
@@ -74,7 +74,7 @@ export function createGit(parts: GitProcessParts & { work: WorkDirectory }): Git
   }
 }
 
-/** An absolute path as the text git is given. Throws INVALID_FILE_PATH for bytes that are no UTF-8. */
+/** Returns an absolute path as the text that git gets. Throws INVALID_FILE_PATH for bytes that are not UTF-8. */
 export function textPath(work: WorkDirectory, path: string | Buffer): string {
   const bytes = work.resolve(path)
   const text = bytes.toString()

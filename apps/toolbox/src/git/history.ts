@@ -7,7 +7,7 @@ import { gitError } from './git-error.ts'
 const FIELDS = ['%H', '%an', '%ae', '%aI', '%B']
 const NO_COMMITS = /does not have any commits yet/
 
-/** The commits from HEAD, newest first; none before the first commit. */
+/** Returns the commits from HEAD, newest first; none before the first commit. */
 export function createHistory(git: Git): Handler<ToolboxOperations['getCommitHistory']> {
   return async ({ queryBytes, signal }) => {
     const repository = await git.open(queryBytes('path'), signal)
@@ -21,7 +21,7 @@ export function createHistory(git: Git): Handler<ToolboxOperations['getCommitHis
   }
 }
 
-/** Every field ends with NUL, which no commit can hold. */
+/** Parses the output: every field ends with NUL, which no commit can contain. */
 function parseHistory(output: string): GitCommitInfo[] {
   const fields = output.split('\0')
   const commits: GitCommitInfo[] = []

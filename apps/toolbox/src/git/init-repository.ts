@@ -7,7 +7,7 @@ import type { Git } from './git.ts'
 import { textPath } from './git.ts'
 import { checkReference } from './git-names.ts'
 
-/** Makes a repository, with its folder and that folder's parents. Throws GIT_REPO_EXISTS where there is one. */
+/** Makes a repository, with its folder and that folder's parents. Throws GIT_REPO_EXISTS where there is one already. */
 export function createInitRepository(parts: {
   git: Git
   work: WorkDirectory

@@ -3,7 +3,7 @@ import type { Handler } from '../call.ts'
 import type { Git } from './git.ts'
 import { currentBranch } from './head.ts'
 
-/** The local branches, sorted, and which is checked out. */
+/** Returns the local branches, sorted, and the one that is checked out. */
 export function createListBranches(git: Git): Handler<ToolboxOperations['listBranches']> {
   return async ({ queryBytes, signal }) => {
     const repository = await git.open(queryBytes('path'), signal)

@@ -2,7 +2,7 @@ import type { ToolboxOperations } from '@atoll/protocol'
 import type { Handler } from '../call.ts'
 import type { Git, Repository } from './git.ts'
 
-/** The remotes and where they are fetched from, in the order of the configuration. */
+/** Returns the remotes and their fetch URLs, in the order of the configuration. */
 export function createListRemotes(git: Git): Handler<ToolboxOperations['listRemotes']> {
   return async ({ queryBytes, signal }) => {
     const repository = await git.open(queryBytes('path'), signal)
@@ -11,11 +11,11 @@ export function createListRemotes(git: Git): Handler<ToolboxOperations['listRemo
   }
 }
 
-/** Name → URL, of this repository's own configuration. */
+/** Returns name → URL, from this repository's own configuration. */
 export async function remoteUrls(repository: Repository): Promise<ReadonlyMap<string, string>> {
   const args = ['config', '--local', '--null', '--get-regexp', '^remote\\..*\\.url$']
   const { exitCode, stdout } = await repository.attempt(args)
-  // 1 says that there is none, and so it does where there is no repository; this then says so.
+  // Exit code 1 says that there is no remote, or no repository; `rev-parse` then fails for the latter.
   if (exitCode !== 0) await repository.run(['rev-parse', '--git-dir'])
   const urls = new Map<string, string>()
   for (const entry of stdout.split('\0')) {

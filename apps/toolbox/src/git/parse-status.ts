@@ -1,10 +1,10 @@
 import type { FileState, FileStatus, GitStatus } from '@atoll/protocol'
 
-/** What the letters of git's short format mean. */
+/** States by the letters of git's short format. */
 const states: Readonly<Record<string, FileState>> = {
   '.': 'Unmodified',
   M: 'Modified',
-  // The type: a file that became a link.
+  // The type has changed: a file became a link.
   T: 'Modified',
   A: 'Added',
   D: 'Deleted',
@@ -12,7 +12,7 @@ const states: Readonly<Record<string, FileState>> = {
   C: 'Copied',
 }
 
-/** Fields before the path, by the kind of entry. */
+/** The number of fields before the path, by the kind of entry. */
 const FIELDS_BEFORE_PATH: Readonly<Record<string, number>> = { '1': 8, '2': 9, u: 10 }
 
 /** Reads `git status --porcelain=v2 --branch -z`: entries that end with NUL, and names as they are. */
@@ -57,7 +57,7 @@ function readHeader(header: string, status: GitStatus): void {
       status.upstream = value
       return
     case 'branch.ab': {
-      // Said of an upstream that exists.
+      // git writes this header only for an upstream that exists.
       const [ahead, behind] = value.split(' ').map((count) => Math.abs(Number(count)))
       status.branchPublished = true
       status.ahead = ahead ?? 0

@@ -40,7 +40,7 @@ async function commitHere(file: string, content: string, message = content): Pro
   expect(await calls.post('commit', { path: 'copy', message, ...author })).toMatchObject({ status: 200 })
 }
 
-/** As somebody else would. */
+/** Commits and pushes from another clone, as another person would. */
 async function commitThere(file: string, content: string): Promise<void> {
   const folder = join(remote.folder, 'project-work')
   await writeFile(join(folder, file), content)

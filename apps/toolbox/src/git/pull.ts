@@ -4,8 +4,8 @@ import type { Git, Repository } from './git.ts'
 import { remoteBranch } from './remote.ts'
 
 /**
- * Fetches a branch and merges it. A conflict is left in the working tree, to be resolved and committed or reset; it is
- * a GIT_MERGE_CONFLICT.
+ * Fetches a branch and merges it. A conflict throws GIT_MERGE_CONFLICT and stays in the working tree, to be resolved and
+ * committed, or reset.
  */
 export function createPull(git: Git): Handler<ToolboxOperations['pullChanges']> {
   return async ({ body, signal }) => {
@@ -18,7 +18,7 @@ export function createPull(git: Git): Handler<ToolboxOperations['pullChanges']> 
   }
 }
 
-/** What the branch follows, when that is at this remote. */
+/** Returns the branch that a branch follows, if it is at this remote. */
 async function upstreamOf(repository: Repository, branch: string, remote: string): Promise<string | undefined> {
   const read = async (key: string) => {
     const { exitCode, stdout } = await repository.attempt(['config', '--get', `branch.${branch}.${key}`])

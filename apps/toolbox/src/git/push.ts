@@ -8,7 +8,7 @@ import type { GitResult } from './git-process.ts'
 import { remoteBranch } from './remote.ts'
 import { findCommit } from './revision.ts'
 
-/** A reference that was not taken, as `push --porcelain` says it: `!<tab>from:to<tab>[remote rejected] (why)`. */
+/** Matches a refused reference in the output of `push --porcelain`: `!<tab>from:to<tab>[remote rejected] (why)`. */
 const REFUSED = /^!\t[^\t]*\t\[(remote )?(?:rejected|failure)\](?: \((.*)\))?$/m
 
 /** Pushes a branch to the one of the same name, never by force. */
@@ -29,8 +29,8 @@ export function createPush(git: Git): Handler<ToolboxOperations['pushChanges']> 
 }
 
 /**
- * A clone of one branch fetches no other, and git counts nothing against an upstream it does not fetch: the branch that
- * was pushed joins those that are fetched.
+ * Adds the pushed branch to those that are fetched: a clone of one branch fetches no other, and git does not compare a
+ * branch with an upstream that it does not fetch.
  */
 async function track(repository: Repository, remote: string, branch: string): Promise<void> {
   if ((await findCommit(repository, `${branch}@{upstream}`)) !== undefined) return

@@ -7,7 +7,7 @@ import { currentBranch } from './head.ts'
 
 const DEFAULT_REMOTE = 'origin'
 
-/** What pull and push are asked: who to talk to, about which branch, and as whom. */
+/** A request to pull or push: the remote, the branch and the credentials. */
 export interface RemoteRequest {
   readonly remote?: string
   readonly branch?: string
@@ -19,12 +19,12 @@ export interface RemoteBranch {
   readonly remote: string
   /** The local name of the branch. */
   readonly branch: string
-  /** Whether the caller named it. */
+  /** Whether the caller named the branch. */
   readonly named: boolean
   readonly credentials: GitCredentials | undefined
 }
 
-/** Throws GIT_REMOTE_NOT_FOUND, and VALIDATION_FAILED when HEAD is detached and no branch is named. */
+/** Finds remote and branch. Throws GIT_REMOTE_NOT_FOUND, and VALIDATION_FAILED if HEAD is detached and no branch is named. */
 export async function remoteBranch(
   repository: Repository,
   request: RemoteRequest,

@@ -8,7 +8,7 @@ import { resolveCommit } from './revision.ts'
 
 const MODES = ['mixed', 'soft', 'hard', 'merge', 'keep'] as const
 
-/** Moves HEAD and its branch; with files, only what is staged of those. */
+/** Moves HEAD and its branch; with files, resets only what is staged of them. */
 export function createResetChanges(git: Git): Handler<ToolboxOperations['resetChanges']> {
   return async ({ body, signal }) => {
     const { target, files = [] } = body

@@ -6,7 +6,7 @@ import type { Git } from './git.ts'
 const DEFAULT_HOST = 'github.com'
 const DEFAULT_PROTOCOL = 'https'
 
-/** Keeps credentials for a host, as plain text in the home folder, and has git look there from now on. */
+/** Stores credentials for a host, as plain text in the home folder, and makes git look there from now on. */
 export function createStoreCredentials(git: Git): Handler<ToolboxOperations['storeGitCredentials']> {
   return async ({ body, signal }) => {
     const { username, password } = body

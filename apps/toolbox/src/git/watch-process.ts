@@ -2,16 +2,16 @@ import type { Readable } from 'node:stream'
 import { AppError } from '@atoll/protocol'
 import type { GitCommand, GitProcessParts } from './git-process.ts'
 
-/** From the decision to end a process group to giving up on hearing of its end; more than the grace before SIGKILL. */
+/** The longest wait for the end of a process group that is being ended; longer than the grace before SIGKILL. */
 const END_WAIT_MS = 10_000
-/** Digits of a process number and a line break, with room. */
+/** The most bytes of the first line: the digits of a process number and a line break, with room. */
 const MAX_FIRST_LINE_BYTES = 32
 
 /** Holds one git process to its limits. */
 export interface ProcessWatch {
   /** Aborts with the reason why the process was ended. */
   readonly stopped: AbortSignal
-  /** Rejects when the process was ended and still nothing was heard of it. */
+  /** Rejects when the process was ended and its end is still not reported. */
   readonly given: Promise<never>
   attach(stdout: Readable, stderr: Readable): void
   close(): void

@@ -6,9 +6,9 @@ import { AppError } from '@atoll/protocol'
 const SCHEME = 'file://'
 
 /**
- * The path that a client's document URI means: SDKs put `file://` before a path that may be relative to the project
- * and is not percent-encoded; editors send proper URIs. What exists as it stands is that file. Throws
- * INVALID_FILE_PATH for another scheme.
+ * Returns the path of a client's document URI. SDKs put `file://` before a path that may be relative to the project and is
+ * not percent-encoded; editors send proper URIs. A file that exists under the name as it stands is used, else the name is
+ * decoded. Throws INVALID_FILE_PATH for another scheme.
  */
 export function documentPath(uri: string, projectDir: string): string {
   if (!uri.startsWith(SCHEME)) throw new AppError('INVALID_FILE_PATH', 'a document URI must start with file://')
@@ -25,7 +25,7 @@ export function documentPath(uri: string, projectDir: string): string {
   }
 }
 
-/** The one spelling of a path that language servers are given. */
+/** Returns the one spelling of a path that language servers are given. */
 export function canonicalUri(path: string): string {
   return pathToFileURL(path).href
 }

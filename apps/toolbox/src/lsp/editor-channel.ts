@@ -18,7 +18,7 @@ export function createEditorChannel(registry: ServerRegistry): ChannelHandler<ty
 
 function connect(socket: ChannelSocket, server: Awaited<ReturnType<ServerRegistry['start']>>['server']): void {
   const send = (message: object) => {
-    // An editor that does not read gets no further answers of its own making; what the server tells is bounded by the socket.
+    // Stops reading from an editor that does not read, so that it causes no more answers; the socket bounds notifications.
     if (!socket.send(JSON.stringify(message))) socket.pause()
   }
   const editor = createEditorConnection({ server, send, onExit: () => socket.close(CLOSE_NORMAL) })

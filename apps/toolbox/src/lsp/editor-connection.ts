@@ -3,20 +3,20 @@ import type { TextDocumentContentChangeEvent } from 'vscode-languageserver-textd
 import type { LanguageServer } from './language-server.ts'
 import type { Holder } from './open-documents.ts'
 
-/** Requests of one editor that may wait for their answers at the same time. */
+/** Requests of one editor that may wait for answers at the same time. */
 export const MAX_WAITING_REQUESTS = 256
 
 export interface EditorConnectionOptions {
   server: LanguageServer
   send: (message: object) => void
-  /** The editor has said `exit`. */
+  /** Called when the editor has sent `exit`. */
   onExit: () => void
 }
 
-/** One editor's JSON-RPC, over a server it shares with others. */
+/** One editor's JSON-RPC connection, over a server it shares with other editors. */
 export interface EditorConnection {
   readonly holder: Holder
-  /** One message as it came. What is no JSON-RPC is answered with its error; nothing is thrown. */
+  /** Takes one message as it came. A text that is not JSON-RPC gets its error as the answer; nothing is thrown. */
   take(text: string): void
   cancelAll(reason: Error): void
 }
@@ -50,7 +50,7 @@ class Editor implements EditorConnection {
       this.fail(null, { code: ErrorCodes.InvalidRequest, message: 'the message is no JSON-RPC 2.0' })
     } else {
       const { id, method, params } = message
-      // Without a method it answers a request, and none is ever sent to an editor.
+      // A message without a method answers a request, and editors are never sent requests.
       if (method === undefined) return
       if (id === undefined) this.notified(method, params)
       else this.requested(id, method, params)
@@ -165,7 +165,7 @@ function documentOf(params: unknown): { uri: string; languageId: string; text: s
   return { uri: text('uri'), languageId: text('languageId'), text: text('text') }
 }
 
-/** Only changes of the shape that LSP gives them. */
+/** Returns only those changes that have the shape that LSP requires. */
 function changesOf(params: unknown): TextDocumentContentChangeEvent[] {
   const changes = fieldOf(params, 'contentChanges')
   return Array.isArray(changes) ? changes.filter(isChange) : []

@@ -2,16 +2,16 @@ import type { Dirent } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Entries looked at before the search is given up. */
+/** Entries examined before the search is given up. */
 const MAX_ENTRIES = 20_000
 const SKIPPED: ReadonlySet<string> = new Set(['node_modules', 'dist', 'build', 'out', 'venv', '__pycache__'])
 
-/** The first file of a project with one of the endings, nearest to its root. Links are not followed. */
+/** Returns the first file of a project with one of the endings, nearest to its root. Links are not followed. */
 export async function findProjectFile(projectDir: string, endings: readonly string[]): Promise<string | undefined> {
   const folders = [projectDir]
   let entries = 0
   for (let folder = folders.shift(); folder !== undefined; folder = folders.shift()) {
-    // What may not be read holds nothing to be found.
+    // An unreadable folder is taken for empty.
     const listing = await opendir(folder).catch(() => undefined)
     if (listing === undefined) continue
     for await (const entry of listing) {

@@ -6,10 +6,10 @@ import { createOpenDocuments } from './open-documents.ts'
 import type { ServerProcess } from './server-process.ts'
 import { requestWithin } from './server-process.ts'
 
-/** A server that ends by itself is started again this often within the window; a further end is told to everybody. */
+/** How often a server that ends by itself is restarted within the window; its next end is reported to all editors. */
 export const MAX_RESTARTS = 3
 const RESTART_WINDOW_MS = 3 * 60_000
-/** A server that nobody asks, and no editor is connected to, is ended after this; the next call starts it again. */
+/** How long a server runs without requests and connected editors; the next call starts it again. */
 export const IDLE_MS = 15 * 60_000
 const REQUEST_DEADLINE_MS = 60_000
 /** MessageType.Warning of LSP. */
@@ -18,30 +18,30 @@ const WARNING = 2
 /** An editor's side of a shared server. */
 export interface ServerListener {
   notify(method: string, params: unknown): void
-  /** Nothing more comes. `crashed` when the server cannot be kept alive, else it was stopped. */
+  /** Called last. `crashed` when the server cannot be kept alive, else it was stopped. */
   end(reason: 'stopped' | 'crashed'): void
 }
 
 /** One language server of a project, shared by REST callers and editors, and kept alive within limits. */
 export interface LanguageServer extends AsyncDisposable {
   readonly documents: OpenDocuments
-  /** Starts it when it does not run. Throws LSP_SERVER_NOT_INSTALLED and LSP_SERVER_CRASHED. */
+  /** Starts the server when it does not run. Throws LSP_SERVER_NOT_INSTALLED and LSP_SERVER_CRASHED. */
   ready(): Promise<InitializeResult>
-  /** Throws what `ready` throws, LSP_REQUEST_FAILED and REQUEST_TIMEOUT. */
+  /** Throws the errors of `ready`, LSP_REQUEST_FAILED and REQUEST_TIMEOUT. */
   request<Result>(method: string, params: unknown): Promise<Result>
-  /** As the server answers: rejects with its own error. The signal cancels it. */
+  /** Returns the server's answer, or rejects with its own error. The signal cancels the request. */
   relay(method: string, params: unknown, signal?: AbortSignal): Promise<unknown>
   notify(method: string, params: unknown): void
-  /** Adds an editor; the function returned takes it away with the documents it has open. */
+  /** Adds an editor; returns a function that removes it and closes the documents it has open. */
   listen(holder: Holder, listener: ServerListener): () => void
-  /** Restarts used up before are forgotten. */
+  /** Forgets the restarts used so far. */
   forgive(): void
 }
 
 export interface LanguageServerOptions {
   start: (onNotification: (method: string, params: unknown) => void) => Promise<ServerProcess>
   log: Log
-  /** Milliseconds that never go back. */
+  /** Returns milliseconds that never go back. */
   now?: () => number
   idleMs?: number
 }
@@ -116,7 +116,7 @@ class SharedServer implements LanguageServer {
     await server?.stop()
   }
 
-  /** The running server, or a new one with every open document in it. */
+  /** Returns the running server, or a new one with every open document in it. */
   private process(): Promise<ServerProcess> {
     if (this.disposed) return Promise.reject(notInitialized())
     this.touch()
@@ -161,7 +161,7 @@ class SharedServer implements LanguageServer {
     this.crashes.push(this.now())
   }
 
-  /** A server that was not told to end is started again at once where somebody is connected, else by the next call. */
+  /** Restarts a server that was not told to end: at once if an editor is connected, else at the next call. */
   private ended(server: ServerProcess, last: string): void {
     if (this.running !== server) return
     this.running = undefined
@@ -206,7 +206,7 @@ class SharedServer implements LanguageServer {
   }
 }
 
-/** For a call to a server that was not started. §18 of the contract. */
+/** Returns the error for a call to a server that was not started. §18 of the contract. */
 export function notInitialized(): AppError {
   return new AppError('LSP_SERVER_NOT_INITIALIZED', 'server not initialized')
 }

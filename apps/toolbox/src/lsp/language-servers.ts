@@ -1,22 +1,22 @@
 import { AppError } from '@atoll/protocol'
 import { findProgram } from '../find-program.ts'
 
-/** A language server program and what it is called with. */
+/** A language server program and its arguments. */
 export interface ServerProgram {
   readonly name: string
   readonly args: readonly string[]
 }
 
-/** A kind of server: what may serve a language, best first. */
+/** A kind of server: the programs that may serve a language, best first. */
 export interface LanguageServerKind {
-  /** Servers of one kind and project are one server, whichever of its languages they were asked for. */
+  /** Two languages of one kind share one server in a project. */
   readonly kind: string
   readonly programs: readonly ServerProgram[]
-  /** Endings of the files it knows. */
+  /** The endings of the files that the server knows. */
   readonly endings: readonly string[]
-  /** What the servers are told at their start beside what LSP has. */
+  /** Options that the servers get at their start, beside the fields of LSP. */
   readonly initializationOptions: object
-  /** How to get one of the programs. */
+  /** A command that installs one of the programs. */
   readonly installHint: string
 }
 
@@ -24,7 +24,7 @@ const TYPESCRIPT: LanguageServerKind = {
   kind: 'typescript',
   programs: [{ name: 'typescript-language-server', args: ['--stdio'] }],
   endings: ['.ts', '.tsx', '.mts', '.cts', '.js', '.jsx', '.mjs', '.cjs'],
-  // Its second, syntax-only server would answer with nothing while the project is still being read.
+  // The program's second, syntax-only server would return nothing while the project is still being read.
   initializationOptions: { tsserver: { useSyntaxServer: 'never' } },
   installHint: 'npm install --global typescript-language-server typescript@5',
 }
@@ -46,7 +46,7 @@ const KINDS = new Map([
   ['python', PYTHON],
 ])
 
-/** Throws VALIDATION_FAILED for a language without a server. */
+/** Returns the kind of server. Throws VALIDATION_FAILED for a language without one. */
 export function serverKind(languageId: string): LanguageServerKind {
   const kind = KINDS.get(languageId)
   if (kind === undefined) {
@@ -55,7 +55,7 @@ export function serverKind(languageId: string): LanguageServerKind {
   return kind
 }
 
-/** The LSP's own name for the language of a file, which tells TypeScript and its variants apart. */
+/** Returns LSP's own name for the language of a file, which tells TypeScript and its variants apart. */
 export function documentLanguage(kind: LanguageServerKind, path: string): string {
   if (kind.kind === 'python') return 'python'
   if (path.endsWith('.tsx')) return 'typescriptreact'
@@ -63,7 +63,7 @@ export function documentLanguage(kind: LanguageServerKind, path: string): string
   return /\.[cm]?js$/.test(path) ? 'javascript' : 'typescript'
 }
 
-/** The first of the programs that is on the PATH. Throws LSP_SERVER_NOT_INSTALLED, which says how to get one. */
+/** Returns the first of the programs on the PATH. Throws LSP_SERVER_NOT_INSTALLED, which says how to install one. */
 export async function findServerProgram(
   kind: LanguageServerKind,
   path: string,

@@ -2,7 +2,7 @@ import type { lspChannels, lspOperations } from '@atoll/protocol'
 import type { Feature, FeatureParts, HandlersOf } from '../feature.ts'
 import type { ServerRegistry } from './server-registry.ts'
 
-/** Language servers. All of it is loaded when the first one is started. */
+/** Runs language servers. The modules are loaded when the first server is started. */
 export function createLspFeature(parts: FeatureParts): Feature<typeof lspOperations, typeof lspChannels> {
   let loading: Promise<{ registry: ServerRegistry; handlers: HandlersOf<typeof lspOperations> }> | undefined
 

@@ -10,10 +10,10 @@ import { MAX_DOCUMENT_LENGTH } from './open-documents.ts'
 import type { ProjectServer, ServerRegistry } from './server-registry.ts'
 import { toCompletionList, toSymbols } from './to-contract.ts'
 
-/** All REST callers together hold their documents open as one. */
+/** The holder of documents opened by REST callers, which count as one. */
 const REST = {}
 
-/** The operations of §18 over the registry's servers. */
+/** Returns the operations of §18 over the registry's servers. */
 export function createLspHandlers(
   registry: ServerRegistry,
   { work }: Pick<FeatureParts, 'work'>,
@@ -69,14 +69,14 @@ async function open({ server, kind }: ProjectServer, path: string): Promise<stri
   return uri
 }
 
-/** A document that nobody has told of is opened: a server knows nothing of what is not. */
+/** Opens a document that no REST caller has opened: a server knows only open documents. */
 async function ensureOpen(project: ProjectServer, path: string): Promise<string> {
   await project.server.ready()
   const uri = canonicalUri(path)
   return project.server.documents.isOpen(REST, uri) ? uri : open(project, path)
 }
 
-/** TypeScript's server knows of no project until one of its files is open. */
+/** Opens a file when none is open, because TypeScript's server knows of no project before. */
 async function openSomething(project: ProjectServer): Promise<void> {
   await project.server.ready()
   if (project.server.documents.size > 0) return

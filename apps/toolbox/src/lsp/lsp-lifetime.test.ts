@@ -11,7 +11,7 @@ import { MAX_LANGUAGE_SERVERS } from './server-registry.ts'
 let toolbox: TestToolbox
 let front: ChannelFront
 
-/** A toolbox on whose PATH stands a server that does what a test asks of it. */
+/** Starts a toolbox whose PATH has a server that does what a test asks of it. */
 async function start(env: Record<string, string> = {}): Promise<void> {
   toolbox = await createTestToolbox(env)
   front = await startChannelFront(toolbox.peer)

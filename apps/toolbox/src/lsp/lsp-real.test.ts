@@ -7,7 +7,7 @@ import { TOOLS_BIN } from '../testing/injected-tools.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
-/** Programs that start cold on a busy machine. */
+/** The time for programs that start cold on a busy machine. */
 const START_TIMEOUT_MS = 150_000
 
 let toolbox: TestToolbox
@@ -38,13 +38,13 @@ describe('typescript-language-server', () => {
     await file('ts/src/shape.ts', 'export class Shape {\n  corners = 4\n  turnAround() {}\n}\n')
     const path = await file('ts/src/a b.ts', "import { Shape } from './shape'\nconst box = new Shape()\nbox.\n")
     expect(await post('start', project)).toMatchObject({ status: 200 })
-    // As newer SDKs send it: relative, and not percent-encoded.
+    // Newer SDKs send a relative path that is not percent-encoded.
     const uri = 'file://src/a b.ts'
     expect(await post('did-open', { ...project, uri })).toMatchObject({ status: 200 })
     const completions = bodyOf(await post('completions', { ...project, uri, position: { line: 2, character: 4 } }))
     const items = completions['items'] as { label: string; kind: number }[]
     expect(items).toContainEqual(expect.objectContaining({ label: 'turnAround', kind: 2 }))
-    // As older ones do: absolute.
+    // Older SDKs send an absolute path.
     const query = { ...project, uri: `file://${path}` }
     const symbols = await toolbox.call('GET', '/lsp/document-symbols', { query, timeoutMs: START_TIMEOUT_MS })
     expect(JSON.parse(symbols.body.toString())).toContainEqual({

@@ -2,15 +2,15 @@ import { AppError } from '@atoll/protocol'
 import type { TextDocumentContentChangeEvent } from 'vscode-languageserver-textdocument'
 import { TextDocument } from 'vscode-languageserver-textdocument'
 
-/** Bounds for one language server; texts in UTF-16 code units. */
+/** Bounds for one language server; lengths of texts are in UTF-16 code units. */
 export const MAX_OPEN_DOCUMENTS = 1_000
 export const MAX_DOCUMENT_LENGTH = 8 * 1024 * 1024
 const MAX_TOTAL_LENGTH = 64 * 1024 * 1024
 
-/** Whoever has documents open: an editor, or all REST callers together. */
+/** The holder of open documents: an editor, or all REST callers together. */
 export type Holder = object
 
-/** What is told to a language server about a document. */
+/** A notification to a language server about a document. */
 export type DocumentNotice =
   | { method: 'textDocument/didOpen'; params: { textDocument: OpenedDocument } }
   | {
@@ -27,19 +27,19 @@ export interface OpenedDocument {
 }
 
 /**
- * The documents of one language server that its holders have open. The server sees each document once: the first
- * open opens it, the last close closes it, versions rise whoever changes it, and where several hold one the server is
- * given the whole text of whoever changed it last, since their incremental changes are against texts of their own.
+ * The documents of one language server that its holders have open. The server sees each document once: the first open
+ * opens it, the last close closes it, and every change raises its version. If several holders have a document open, each
+ * change sends the whole text, since incremental changes refer to the texts of their own holders.
  */
 export interface OpenDocuments {
   open(holder: Holder, document: { uri: string; languageId: string; text: string }): void
-  /** Ignores a document the holder has not open, and changes that make no sense. */
+  /** Changes a document; ignores one that the holder has not open, and changes that make no sense. */
   change(holder: Holder, uri: string, changes: TextDocumentContentChangeEvent[]): void
   close(holder: Holder, uri: string): void
   closeAll(holder: Holder): void
   isOpen(holder: Holder, uri: string): boolean
   readonly size: number
-  /** Every document as the server saw it last, to open it in a new one. */
+  /** Returns every document as the server saw it last, to open it in a new server. */
   all(): OpenedDocument[]
 }
 
@@ -47,11 +47,11 @@ interface Entry {
   languageId: string
   version: number
   text: string
-  /** What each holder has. */
+  /** The text of each holder. */
   readonly texts: Map<Holder, TextDocument>
 }
 
-/** Throws BAD_REQUEST from `open` when a bound is passed. */
+/** Makes an empty set of documents. Its `open` throws BAD_REQUEST when a bound is exceeded. */
 export function createOpenDocuments(tell: (notice: DocumentNotice) => void): OpenDocuments {
   const entries = new Map<string, Entry>()
 

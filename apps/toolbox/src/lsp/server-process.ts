@@ -13,9 +13,9 @@ import { dieFirst } from '../process/die-first.ts'
 import type { ProcessGroups } from '../process/process-groups.ts'
 
 const INITIALIZE_DEADLINE_MS = 60_000
-/** From the request to shut down to the signal. */
+/** The time from the request to shut down to the signal. */
 const SHUTDOWN_DEADLINE_MS = 2_000
-/** What is kept of a server's complaints, in characters. */
+/** The most characters kept of a server's stderr. */
 const MAX_COMPLAINT_LENGTH = 2_000
 
 export interface ServerProcessOptions {
@@ -24,7 +24,7 @@ export interface ServerProcessOptions {
   projectDir: string
   env: Readonly<Record<string, string>>
   groups: ProcessGroups
-  /** Of the server's own. */
+  /** Options of this server beside the fields of LSP. */
   initializationOptions: object
   onNotification: (method: string, params: unknown) => void
 }
@@ -33,9 +33,9 @@ export interface ServerProcessOptions {
 export interface ServerProcess {
   readonly connection: MessageConnection
   readonly initializeResult: InitializeResult
-  /** Resolves, never rejects, when the process is gone, with its last words on stderr. */
+  /** Resolves, never rejects, with the server's last words on stderr when the process is gone. */
   readonly ended: Promise<string>
-  /** Asks it to shut down, then ends its process group. */
+  /** Asks the server to shut down, then ends its process group. */
   stop(): Promise<void>
 }
 
@@ -49,7 +49,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     new StreamMessageReader(child.stdout),
     new StreamMessageWriter(child.stdin),
   )
-  // A server that breaks its stream is ended, and that is told by `ended`.
+  // A server that breaks its stream is ended; `ended` reports that.
   connection.onError(() => endGroup(child, groups))
   connection.onClose(() => endGroup(child, groups))
   child.stdin.on('error', () => {})
@@ -111,7 +111,7 @@ async function stop(
     await requestWithin(connection, { method: 'shutdown', params: undefined, deadlineMs: SHUTDOWN_DEADLINE_MS })
     await connection.sendNotification('exit')
   } catch {
-    // One that has ended, or does not listen, is ended all the same.
+    // A server that has ended, or does not answer, is ended all the same.
   }
   endGroup(child, groups)
   await over
@@ -121,11 +121,11 @@ export interface ServerRequest {
   method: string
   params: unknown
   deadlineMs: number
-  /** Cancels it; the server still answers, most likely that it was cancelled. */
+  /** Cancels the request; the server still answers, most likely that it was cancelled. */
   signal?: AbortSignal
 }
 
-/** A request that is cancelled at its deadline. Rejects with the server's error, or REQUEST_TIMEOUT. */
+/** Sends a request and cancels it at its deadline. Rejects with the server's error, or REQUEST_TIMEOUT. */
 export async function requestWithin<Result>(
   connection: MessageConnection,
   { method, params, deadlineMs, signal }: ServerRequest,
@@ -149,7 +149,7 @@ export async function requestWithin<Result>(
   }
 }
 
-/** What servers ask of their client: there is no one editor here to decide, so each gets the neutral answer. */
+/** Returns a neutral answer to a server's request to its client: no single editor could decide here. */
 function answerServer(method: string, params: unknown): unknown {
   if (method === 'workspace/configuration') return configurationItems(params).map(() => null)
   if (method === 'workspace/applyEdit') return { applied: false, failureReason: 'the client applies no edits' }

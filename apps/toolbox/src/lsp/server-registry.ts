@@ -10,30 +10,30 @@ import { startServerProcess } from './server-process.ts'
 /** Language servers that may be started at the same time; each can take hundreds of megabytes. */
 export const MAX_LANGUAGE_SERVERS = 8
 
-/** Which server a call speaks of. */
+/** The address of a language server, as calls give it. */
 export interface ServerAddress {
   languageId: string
   pathToProject: string
 }
 
-/** A server that was started, and what it serves. */
+/** A started server, with its kind and project. */
 export interface ProjectServer {
   readonly server: LanguageServer
   readonly kind: LanguageServerKind
-  /** Absolute. */
+  /** An absolute path. */
   readonly projectDir: string
 }
 
-/** The language servers of a sandbox: one for a kind and a project. */
+/** The language servers of a sandbox: one for each kind and project. */
 export interface ServerRegistry extends AsyncDisposable {
-  /** A started one. Throws LSP_SERVER_NOT_INITIALIZED and VALIDATION_FAILED. */
+  /** Returns a started server. Throws LSP_SERVER_NOT_INITIALIZED and VALIDATION_FAILED. */
   get(address: ServerAddress): ProjectServer
   /**
-   * Starts it when it is not. Throws VALIDATION_FAILED, FILE_NOT_FOUND for a project that is no folder, RATE_LIMITED,
-   * LSP_SERVER_NOT_INSTALLED and LSP_SERVER_CRASHED.
+   * Starts a server that is not started. Throws VALIDATION_FAILED, FILE_NOT_FOUND for a project that is not a folder,
+   * RATE_LIMITED, LSP_SERVER_NOT_INSTALLED and LSP_SERVER_CRASHED.
    */
   start(address: ServerAddress): Promise<ProjectServer>
-  /** Ends it. Throws NOT_FOUND when it was not started. */
+  /** Ends a server. Throws NOT_FOUND when it was not started. */
   stop(address: ServerAddress): Promise<void>
 }
 
@@ -88,7 +88,7 @@ export function createServerRegistry(parts: FeatureParts): ServerRegistry {
       try {
         await found.server.ready()
       } catch (error) {
-        // One that never ran is not kept.
+        // A server that never ran is not kept.
         if (known === undefined && servers.get(key) === found) servers.delete(key)
         throw error
       }

@@ -11,7 +11,7 @@ import type {
 const NOWHERE: Range = { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } }
 type FoundSymbol = DocumentSymbol | SymbolInformation | WorkspaceSymbol
 
-/** What a server answers to a completion request, as §18 has it. */
+/** Returns a server's answer to a completion request in the shape of §18. */
 export function toCompletionList(answer: unknown): LspCompletionList {
   const list = answer as CompletionList | CompletionItem[] | null
   const items = Array.isArray(list) ? list : (list?.items ?? [])
@@ -31,7 +31,7 @@ function toItem(item: CompletionItem): LspCompletionList['items'][number] {
   }
 }
 
-/** The three shapes of symbols in LSP as one flat list; `uri` is that of the document they were asked for. */
+/** Returns LSP's three shapes of symbols as one flat list; `uri` is that of the document they were asked for. */
 export function toSymbols(answer: unknown, uri = ''): LspSymbol[] {
   const found = (answer ?? []) as FoundSymbol[]
   return found.flatMap((symbol) => {

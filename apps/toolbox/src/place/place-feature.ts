@@ -3,7 +3,7 @@ import type { Feature, FeatureParts } from '../feature.ts'
 import { version } from '../version.ts'
 import { createSystemMetrics } from './system-metrics.ts'
 
-/** Where the toolbox works, and what it has to work with. */
+/** Returns the toolbox's folders, version and system metrics, and changes the environment of commands. */
 export function createPlaceFeature({ work, environment }: FeatureParts): Feature<typeof placeOperations> {
   const systemMetrics = createSystemMetrics()
   return {

@@ -3,10 +3,10 @@ import { totalmem } from 'node:os'
 import type { SystemMetrics } from '@atoll/protocol'
 import { cpuLimit, readCgroup } from '../cgroup.ts'
 
-/** The use of the cpu is what was used between two looks, this far apart at least and at most, in milliseconds. */
+/** Cpu use is measured between two readings, this far apart at least and at most, in milliseconds. */
 const MIN_SPAN_MS = 200
 const MAX_SPAN_MS = 60_000
-/** v1 says "no limit" with a number near 2⁶³. */
+/** Control groups v1 say "no limit" with a number near 2⁶³. */
 const NO_LIMIT_BYTES = 2 ** 60
 
 interface CpuLook {
@@ -19,7 +19,7 @@ export function createSystemMetrics(now: () => number = Date.now): () => Promise
   let last: CpuLook | undefined
   let looking: Promise<number> | undefined
 
-  /** In cores. Two callers at once share one look. */
+  /** Returns the cpu use in cores. Two calls at once share one measurement. */
   async function usedCores(): Promise<number> {
     let before = last
     if (before === undefined || performance.now() - before.atMs > MAX_SPAN_MS) before = await lookAtCpu()

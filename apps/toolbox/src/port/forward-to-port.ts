@@ -10,19 +10,19 @@ import type { Headers, IncomingExchange, ResponseHead } from '@atoll/tunnel'
 import { toDuplex } from '@atoll/tunnel'
 import { refuse } from '../refuse.ts'
 
-/** Both addresses of this sandbox's own loopback: a server may listen on one only. */
+/** Both loopback addresses of this sandbox: a server may listen on one only. */
 const LOOPBACK: LookupAddress[] = [
   { address: '127.0.0.1', family: 4 },
   { address: '::1', family: 6 },
 ]
 const CONNECT_DEADLINE_MS = 5_000
-/** A server may think this long before its answer begins. */
+/** The time within which a server's answer must begin. */
 const ANSWER_DEADLINE_MS = 300_000
 const SWITCHING_PROTOCOLS = 101
 const MAX_PORT = 65_535
 const METHODS_WITH_CHUNKED_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
 
-/** Below this prefix stands the port, then the path that its server is asked for: `/proxy/3000/index.html`. */
+/** The prefix of forwarded paths. The port follows, then the path on its server: `/proxy/3000/index.html`. */
 export const PROXY_PREFIX = '/proxy/'
 
 /**
@@ -31,7 +31,7 @@ export const PROXY_PREFIX = '/proxy/'
  */
 export function forwardToPort(exchange: IncomingExchange, now: () => number): void {
   const body = toDuplex(exchange)
-  // Its end, however it comes, is told by `close`.
+  // `close` reports the end in every case.
   body.on('error', () => {})
   const fail = (error: unknown) => {
     refuse({ exchange, error, now: now() })
@@ -72,7 +72,7 @@ class PortForward {
       path,
       method,
       headers: serverHeaders(headers, port),
-      // One connection a call: servers under development come and go.
+      // Each call has a connection of its own, because servers under development come and go.
       createConnection: () => connectToLoopback(port),
     })
     const deadlines = watch(call)
@@ -93,7 +93,7 @@ class PortForward {
 
   private answer(response: IncomingMessage): void {
     this.respond({ status: response.statusCode ?? 502, headers: answerHeaders(response) })
-    // Either side that breaks off ends the other.
+    // A side that breaks off ends the other one.
     pipeline(response, this.body, () => {})
   }
 
@@ -138,7 +138,7 @@ function watch(call: ClientRequest): { readonly late: AppError | undefined; end:
   }
 }
 
-/** A body without an announced length goes in chunks, and methods that seldom have one only when there is one. */
+/** Sends a body: in chunks if it has no announced length; for methods that seldom have a body, only when there is one. */
 function sendBody(body: Duplex, call: ClientRequest): void {
   if (call.hasHeader('content-length') || METHODS_WITH_CHUNKED_BODY.has(call.method)) {
     // The server may want to answer before the body is here.
@@ -156,8 +156,9 @@ function sendBody(body: Duplex, call: ClientRequest): void {
 }
 
 /**
- * Whatever the sandbox's files say of localhost. An address without a server refuses at once, and the other is tried; a
- * time after which it would be tried, too, passes by itself in a process that is kept from running, connected or not.
+ * Connects to either loopback address, whatever the sandbox's files say of localhost. An address without a server refuses
+ * at once, and the other is tried. The time before the other is tried as well is as long as the whole deadline: a short
+ * one passes in a process that is kept from running, connected or not.
  */
 function connectToLoopback(port: number): Socket {
   return connect({
@@ -169,7 +170,7 @@ function connectToLoopback(port: number): Socket {
   })
 }
 
-/** Servers under development answer to localhost only; the name asked for is in X-Forwarded-Host. */
+/** Returns the headers for a server. Servers under development accept only localhost; X-Forwarded-Host has the real name. */
 function serverHeaders(headers: Headers, port: number): Headers {
   const { host, ...others } = headers
   return {
@@ -179,7 +180,7 @@ function serverHeaders(headers: Headers, port: number): Headers {
   }
 }
 
-/** What concerns one connection only, and what only the toolbox may say. */
+/** Headers that concern one connection only, and the header that only the toolbox may set. */
 const WITHHELD: ReadonlySet<string> = new Set([
   TOOLBOX_REFUSAL_HEADER,
   'connection',

@@ -3,7 +3,7 @@ import type { Feature } from '../feature.ts'
 import { forwardToPort, PROXY_PREFIX } from './forward-to-port.ts'
 import { readTcpListeners } from './tcp-listeners.ts'
 
-/** Ports that programs listen on, and the way to what they serve. */
+/** Lists the ports that programs listen on, and forwards exchanges to their servers. */
 export function createPortFeature(): Feature<typeof portOperations> {
   return {
     handlers: {

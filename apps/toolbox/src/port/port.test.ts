@@ -15,7 +15,7 @@ import { startChannelFront } from '../testing/channel-client.ts'
 import type { TestToolbox } from '../testing/test-toolbox.ts'
 import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
-/** Longer than a process that shares its processors may be kept from running. */
+/** Longer than the system may keep a process that shares its processors from running. */
 const BUSY_MS = 400
 
 let toolbox: TestToolbox
@@ -56,7 +56,7 @@ function withBody(answer: (req: IncomingMessage, res: ServerResponse, body: Buff
   }
 }
 
-/** A port that nothing listens on, and that nobody else is given meanwhile: a connection has it. */
+/** Returns a port without a listener that the system gives to no other program, because a connection holds it. */
 async function unheardPort(): Promise<number> {
   const { port } = await serve(() => {})
   const socket = connect(port, '127.0.0.1')
@@ -156,7 +156,7 @@ describe('a call to a port', () => {
       const until = performance.now() + BUSY_MS
       while (performance.now() < until);
     }
-    // Some ticks after the socket is made it connects, and a turn later it can be seen to be connected.
+    // The socket connects some ticks after it is made, and is seen to be connected a turn later.
     const soon = () => process.nextTick(() => process.nextTick(() => queueMicrotask(beBusy)))
     subscribe('net.client.socket', soon)
     onTestFinished(() => void unsubscribe('net.client.socket', soon))

@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import type { PortListener } from '@atoll/protocol'
 
 const LISTENING = '0A'
-/** Most listeners told of, and longest command line shown, in characters. */
+/** The most listeners reported; the next number is the longest command line shown, in characters. */
 const MAX_LISTENERS = 1024
 const MAX_COMMAND_LENGTH = 1024
 
@@ -12,7 +12,7 @@ interface Socket {
   inode: string
 }
 
-/** Every TCP port of this network namespace that something listens on, by port, with the process behind it. */
+/** Returns every TCP port of this network namespace with a listener, sorted by port, with the process behind it. */
 export async function readTcpListeners(): Promise<PortListener[]> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map(readTable))
   const sockets = tables.flat().slice(0, MAX_LISTENERS)
@@ -26,7 +26,7 @@ export async function readTcpListeners(): Promise<PortListener[]> {
   return listeners.sort((a, b) => a.port - b.port || a.address.localeCompare(b.address))
 }
 
-/** A kernel without IPv6 has no second table. */
+/** Reads the listeners of one table; a kernel without IPv6 has no second table. */
 async function readTable(path: string): Promise<Socket[]> {
   const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n').slice(1)
   return lines.flatMap((line) => {
@@ -36,7 +36,7 @@ async function readTable(path: string): Promise<Socket[]> {
   })
 }
 
-/** The kernel prints each four bytes as one number of this machine's byte order, which is little endian. */
+/** Parses an address. The kernel prints each four bytes as one number of this machine's byte order, which is little endian. */
 function parseAddress(hex: string): string {
   const words = hex.match(/.{8}/g) ?? []
   const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex').reverse()])
@@ -47,13 +47,13 @@ function parseAddress(hex: string): string {
   return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }
 
-/** Socket inode → process, for the processes whose descriptors we may look at. */
+/** Returns socket inode → process, for the processes whose descriptors this user may read. */
 async function findOwners(wanted: ReadonlySet<string>): Promise<Map<string, number>> {
   const owners = new Map<string, number>()
   if (wanted.size === 0) return owners
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   for (const pid of pids) {
-    // Processes end while they are looked at, and others are another user's.
+    // Processes may end meanwhile, and some are another user's.
     const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => [])
     for (const descriptor of descriptors) {
       const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '')

@@ -1,17 +1,17 @@
 import { writeFileSync } from 'node:fs'
 
-/** What the kernel adds to a process's share of memory, in thousandths. */
+/** Added to a process's share of memory when the kernel picks one to end, in thousandths. */
 const OOM_SCORE = '500'
 
 /**
- * When memory runs out, the kernel ends this process and what it starts from now on, and not the toolbox that would
- * tell of it. Call it in the turn in which the process was started.
+ * Makes the kernel end this process and those it starts from now on when memory runs out, and not the toolbox, which has
+ * to report it. Call it in the turn in which the process was started.
  */
 export function dieFirst(pid: number | undefined): void {
   if (pid === undefined) return
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, OOM_SCORE)
   } catch {
-    // It has ended, runs as another user, or has a higher one already.
+    // The process has ended, runs as another user, or has a higher score already.
   }
 }

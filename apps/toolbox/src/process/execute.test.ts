@@ -27,7 +27,7 @@ async function run(command: string, more: Record<string, unknown> = {}) {
   return { exitCode, result: String(result) }
 }
 
-/** Until the file has its first full line, written by a command on its way. */
+/** Waits until the file has its first full line, written by a running command, and returns it. */
 async function firstLine(name: string): Promise<string> {
   for (;;) {
     const text = await readFile(at(name), 'utf8').catch(() => '')
@@ -37,7 +37,7 @@ async function firstLine(name: string): Promise<string> {
   }
 }
 
-/** Until the process is gone, or dead and not yet collected; the test's own deadline bounds it. */
+/** Waits until the process is gone, or dead and not yet collected; the test's own deadline bounds it. */
 async function untilEnded(pid: number): Promise<void> {
   for (;;) {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
@@ -223,7 +223,7 @@ describe('the end of a command', () => {
       code: 'PROCESS_EXECUTION_TIMEOUT',
       message: 'command execution timeout',
     })
-    // Whatever it had come to by then.
+    // The processes are gone, however far the command had come.
     await expect.poll(() => processesIn(toolbox.folder)).toEqual([])
   })
 
@@ -257,7 +257,7 @@ describe('many commands at once', () => {
     await Promise.all(Array.from({ length: 30 }, () => run('echo x')))
     const before = open()
     for (let round = 0; round < 3; round += 1) await Promise.all(Array.from({ length: 30 }, () => run('echo x')))
-    // Some are still being closed, and up to 8 pipes are kept; a leak would be one or more for each of the 90.
+    // Some descriptors are still being closed, and up to 8 pipes are kept; a leak would be one or more for each of the 90.
     await expect.poll(() => open() - before).toBeLessThan(30)
   })
 
@@ -273,7 +273,7 @@ describe('many commands at once', () => {
 
 describe('without named pipes', () => {
   it('both streams still arrive', async () => {
-    // No mkfifo is found here.
+    // With this PATH no mkfifo is found.
     await using bare = await createTestToolbox({ PATH: toolbox.folder })
     const response = await bare.call('POST', '/process/execute', { json: { command: 'echo o; echo e >&2; exit 3' } })
     expect(bodyOf(response)).toMatchObject({ exitCode: 3 })

@@ -8,12 +8,12 @@ import { commandLine } from './command-line.ts'
 import type { RunToEndParts } from './run-to-end.ts'
 import { createRunToEnd, MAX_TIMEOUT_SECONDS } from './run-to-end.ts'
 
-/** The SDKs that reach the toolbox by its own URL; their commands run until they end, or the caller goes away. */
+/** The first SDK that reaches the toolbox by its own URL; its commands run until they end, or the caller goes away. */
 const FIRST_WITHOUT_TIMEOUT = [0, 113, 0] as const
 
 /**
  * Runs a command to its end. A timeout, or a caller that goes away, ends its whole process group. Throws
- * PROCESS_EXECUTION_TIMEOUT, RATE_LIMITED and VALIDATION_FAILED; a command that cannot start is an answer with -1.
+ * PROCESS_EXECUTION_TIMEOUT, RATE_LIMITED and VALIDATION_FAILED; returns exit code -1 for a command that cannot start.
  */
 export function createExecute(parts: RunToEndParts): Handler<ToolboxOperations['executeCommand']> {
   const runToEnd = createRunToEnd(parts)
@@ -31,7 +31,7 @@ function check({ command }: ExecuteRequest): void {
   if (command.includes('\0')) throw new AppError('VALIDATION_FAILED', 'body: command must not contain a NUL character')
 }
 
-/** Seconds, for clients that expect no timeout; the others get the common one. */
+/** Returns the longest timeout, in seconds, for SDKs that expect none; undefined, for the common one, for the others. */
 function ownDefault(headers: Headers): number | undefined {
   return isSince(sdkVersion(headers), FIRST_WITHOUT_TIMEOUT) ? MAX_TIMEOUT_SECONDS : undefined
 }

@@ -22,7 +22,7 @@ describe('the list of processes', () => {
     const child = spawn('sleep', ['1000', 'a b'], { stdio: 'ignore' })
     const own = spawn('sleep', ['1000'], { stdio: 'ignore' })
     const find = async () => (await list()).find(({ pid }) => pid === own.pid)
-    // By when its program runs, which is in its place a moment after it is started.
+    // The program replaces the started process a moment after the start.
     await expect.poll(async () => (await find())?.['state']).toBe('S')
     const found = await find()
     child.kill('SIGKILL')

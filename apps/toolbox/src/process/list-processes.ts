@@ -2,11 +2,11 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import type { ProcessInfo, ToolboxOperations } from '@atoll/protocol'
 import type { Handler } from '../call.ts'
 
-/** Processes that are listed; those that are newer are counted only. */
+/** Processes that are listed; newer ones are only counted. */
 export const MAX_LISTED = 4096
 /** Longest command line shown, in characters. */
 const MAX_COMMAND_CHARS = 4096
-/** Of the times in /proc: USER_HZ, 100 a second on every architecture Node runs on. */
+/** The unit of the times in /proc, USER_HZ: 100 a second on every architecture Node runs on. */
 const TICKS_PER_SECOND = 100
 const PAGE_BYTES = 4096
 const PASSWD_FILE = '/etc/passwd'
@@ -31,7 +31,7 @@ export const listProcesses: Handler<ToolboxOperations['listProcesses']> = async 
   return { processes, total: pids.length }
 }
 
-/** undefined for a process that has gone meanwhile. */
+/** Returns undefined for a process that is gone by now. */
 async function describeProcess(
   pid: number,
   about: { users: ReadonlyMap<string, string>; bootedAtMs: number },

@@ -10,37 +10,37 @@ import { promisify } from 'node:util'
 /** Pipes made at a time, and kept for reuse. */
 const BATCH_SIZE = 8
 const MAKE_DEADLINE_MS = 15_000
-/** Read at a time. */
+/** Bytes read at a time. */
 const READ_BYTES = 64 * 1024
-/** The most a pipe of an unprivileged user can hold is 1 MiB: more has come after draining began. */
+/** A pipe of an unprivileged user holds at most 1 MiB, 16 reads: any more was written after draining began. */
 const MAX_DRAINS = 16
 
 /** A real pipe for the output of one command. */
 export interface OutputPipe {
-  /** For the command's stdout and stderr alike; close it once the command has it. */
+  /** Used for the command's stdout and stderr alike; close it once the command has it. */
   readonly writeFd: number
-  /** Where this user's processes can open the writing end, while `writeFd` is open. */
+  /** The path where this user's processes can open the writing end, while `writeFd` is open. */
   readonly path: string
-  /** Reads until every holder of the writing end is gone, which gives the pipe back. Its `data` is not for use. */
+  /** Reads until every holder of the writing end is gone, and then gives the pipe back. Do not use its `data` events. */
   readonly reader: Socket
-  /** Takes what is read from now on; a chunk is valid until the function returns. */
+  /** Passes on every chunk that is read from now on; a chunk is valid until `take` returns. */
   listen(take: (chunk: Buffer) => void): void
-  /** Hands over at once all that is in the pipe, also while the reader is paused. Needs `writeFd` open. */
+  /** Passes on at once all that is in the pipe, also while the reader is paused. Needs `writeFd` open. */
   drain(): void
 }
 
-/** A real pipe for the input of one command. It never breaks: what nobody reads is dropped when it is disposed. */
+/** A real pipe for the input of one command. It never breaks: unread input is dropped when the pipe is disposed. */
 export interface InputPipe extends Disposable {
-  /** Where this user's processes can open the reading end. */
+  /** The path where this user's processes can open the reading end. */
   readonly path: string
   readonly writer: Socket
 }
 
-/** Makes pipes, and owns those that no command uses. */
+/** Makes pipes, and owns the pipes that no command uses. */
 export interface OutputPipes extends Disposable {
-  /** undefined where none can be made: no mkfifo, no room for temporary files, no /proc. */
+  /** Returns undefined where no pipe can be made: no mkfifo, no room for temporary files, no /proc. */
   take(): Promise<OutputPipe | undefined>
-  /** The same for an input. */
+  /** Returns a pipe for input, or undefined as `take` does. */
   takeInput(): Promise<InputPipe | undefined>
 }
 
@@ -51,7 +51,7 @@ export interface OutputPipes extends Disposable {
  */
 export function createOutputPipes(env: Readonly<Record<string, string>>): OutputPipes {
   const idle: number[] = []
-  // One for all: what is read into it is handed over before anything else is read.
+  // One buffer serves all pipes: each chunk is handed over before anything else is read.
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
   let making: Promise<void> | undefined
   let usable = true
@@ -60,7 +60,7 @@ export function createOutputPipes(env: Readonly<Record<string, string>>): Output
     try {
       idle.push(...(await makePipes(env)))
     } catch {
-      // Commands then run with sockets, which serve all but the uses above.
+      // Commands then run with sockets, which lack only what the comment above describes.
       usable = false
     } finally {
       making = undefined
@@ -97,7 +97,7 @@ export function createOutputPipes(env: Readonly<Record<string, string>>): Output
   }
 }
 
-/** `kept` is a reading end of its own, so that the pipe outlives its users; `buffer` may be shared between pipes. */
+/** Opens both ends. `kept` is a reading end of its own, so that the pipe outlives its users; pipes may share `buffer`. */
 function openPipe({ kept, buffer }: { kept: number; buffer: Buffer }, onClose: (empty: boolean) => void): OutputPipe {
   const readFd = openSync(`/proc/self/fd/${kept}`, constants.O_RDONLY | constants.O_NONBLOCK)
   let writeFd: number
@@ -112,7 +112,7 @@ function openPipe({ kept, buffer }: { kept: number; buffer: Buffer }, onClose: (
     take(Buffer.from(bytes.buffer, bytes.byteOffset, length))
     return !reader.isPaused()
   }
-  // `onread` is there since Node 10, and not in the types of the constructor.
+  // `onread` exists since Node 10, but is missing in the types of the constructor.
   const options = { fd: readFd, readable: true, writable: false, onread: { buffer, callback: onRead } }
   const reader = new Socket(options)
   let empty = false
@@ -137,11 +137,11 @@ function openPipe({ kept, buffer }: { kept: number; buffer: Buffer }, onClose: (
   }
 }
 
-/** Is not given back: what was not read would be the next command's. */
+/** Opens the writing end. The pipe is not reused: the next command would get the unread input. */
 function openInput(kept: number): InputPipe {
   const writeFd = openSync(`/proc/self/fd/${kept}`, constants.O_WRONLY | constants.O_NONBLOCK)
   const writer = new Socket({ fd: writeFd, readable: false, writable: true })
-  // The number may be another's once it is closed.
+  // Closes last: once closed, the number may be given to another file.
   writer.once('close', () => closeQuietly(kept))
   return { path: pathOf(kept), writer, [Symbol.dispose]: () => void writer.destroy() }
 }
@@ -150,7 +150,7 @@ function pathOf(fd: number): string {
   return `/proc/${process.pid}/fd/${fd}`
 }
 
-/** 0 when there is nothing. */
+/** Returns 0 when there is nothing to read. */
 function readNow(fd: number, buffer: Buffer): number {
   try {
     return readSync(fd, buffer)
@@ -172,6 +172,6 @@ async function makePipes(env: Readonly<Record<string, string>>): Promise<number[
 }
 
 function closeQuietly(fd: number): void {
-  // Only an invalid number could fail, and these are ours.
+  // Closing fails only for an invalid number, and these numbers are ours.
   close(fd, () => {})
 }

@@ -1,8 +1,8 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** Most output kept of one command, in bytes. */
+/** The most output kept of one command, in bytes. */
 export const MAX_OUTPUT_BYTES = 10 * 1024 * 1024
-/** Most output held for all commands that run at the same time, in bytes. */
+/** The most output held for all commands that run at the same time, in bytes. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 
 const FIRST_CAPACITY_BYTES = 4096
@@ -19,9 +19,9 @@ export function createOutputBudget(): OutputBudget {
 /** Keeps the first part of a command's output. */
 export interface OutputRecorder {
   take(chunk: Buffer): void
-  /** As UTF-8, other bytes replaced; ends with a notice when something was cut. */
+  /** Returns the output as UTF-8, other bytes replaced; it ends with a notice when something was cut. */
   text(): string
-  /** Gives the memory back to the budget; nothing is taken any more. */
+  /** Gives the memory back to the budget; later chunks are ignored. */
   release(): void
 }
 
@@ -31,7 +31,7 @@ export function createOutputRecorder(budget: OutputBudget): OutputRecorder {
   let dropped = 0
   let released = false
 
-  /** One growing buffer: a list of chunks would cost a hundred bytes for each byte of a command that writes singly. */
+  /** Appends to one growing buffer: a list of chunks would cost 100 bytes for each byte of a command that writes singly. */
   function append(part: Buffer): void {
     if (kept + part.length > bytes.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_CAPACITY_BYTES, 2 * (kept + part.length)))

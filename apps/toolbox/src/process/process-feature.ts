@@ -4,7 +4,7 @@ import { createExecute } from './execute.ts'
 import { listProcesses } from './list-processes.ts'
 import { signalProcess } from './signal-process.ts'
 
-/** Commands that run to their end, and the processes there are. */
+/** Runs commands to their end, lists processes and signals them. */
 export function createProcessFeature(parts: FeatureParts): Feature<typeof processOperations> {
   // A command has a timeout of its own, which for newer clients lies 24 days ahead, and ends when its caller goes away.
   return {

@@ -1,17 +1,17 @@
-/** From the polite signal to the one that cannot be ignored. */
+/** From SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 2_000
-/** How often a group that was signalled at shutdown is looked at. */
+/** The interval at which shutdown looks at the groups it has signalled. */
 const END_POLL_MS = 20
 /** How long shutdown waits after SIGKILL for the kernel, and for init to collect the dead. */
 const KILLED_DEADLINE_MS = 500
 
 /** The process groups of started commands, until the last process of each is gone. */
 export interface ProcessGroups extends AsyncDisposable {
-  /** `leader` was spawned as the leader of a new group. */
+  /** Adds the group of a process that was spawned as the leader of a new group. */
   add(leader: number): void
-  /** The leader has exited; what it left running in the background stays known. */
+  /** Records that the leader has exited; processes it left in the background stay known. */
   leaderExited(leader: number): void
-  /** Ends the whole group: SIGTERM now, SIGKILL after the grace to what is left. Returns at once. */
+  /** Ends the whole group: SIGTERM now, SIGKILL after the grace to processes that are left. Returns at once. */
   end(leader: number): void
 }
 
@@ -27,7 +27,7 @@ export function createProcessGroups(options: { graceMs?: number } = {}): Process
     groups.delete(group)
   }
 
-  /** The number of a group that is gone may be given to another, so it is not kept. */
+  /** Forgets groups that are gone, since the kernel may give their numbers to others. */
   function forgetEnded(): void {
     for (const group of groups.keys()) if (!running.has(group) && !signal(group, 0)) forget(group)
   }
@@ -75,12 +75,12 @@ async function untilEnded(groups: Map<number, unknown>, deadlineMs: number): Pro
   }
 }
 
-/** Whether the group has a process that could be signalled; signal 0 only asks. */
+/** Returns whether the group has a process that could be signalled; signal 0 only asks. */
 function signal(group: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-group, name)
   } catch (error) {
-    // EPERM: there, but another user's, such as a setuid program.
+    // EPERM: the process exists but is another user's, such as a setuid program.
     return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }

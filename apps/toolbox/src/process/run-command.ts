@@ -9,18 +9,18 @@ import type { OutputPipe } from './output-pipes.ts'
 import type { OutputRecorder } from './output-recorder.ts'
 import type { ProcessGroups } from './process-groups.ts'
 
-/** Answered for a command that could not start. */
+/** The exit code of a command that could not start. */
 export const SPAWN_FAILURE = -1
 /** Shells' convention: 128 and the number of the signal. */
 const SIGNAL_BASE = 128
-/** Turns in which at least 64 KiB each are read: more than the largest pipe holds. */
+/** Each turn reads at least 64 KiB, so that all of them read more than the largest pipe holds. */
 const MAX_DRAIN_TURNS = 32
 
 export interface RunOptions {
   line: CommandLine
   cwd: string
   env: Readonly<Record<string, string>>
-  /** Without it the two streams are read from Node's own sockets. */
+  /** Without a pipe the two streams are read from Node's own sockets. */
   pipe: OutputPipe | undefined
   recorder: OutputRecorder
   groups: ProcessGroups
@@ -28,7 +28,7 @@ export interface RunOptions {
 
 export interface RunningCommand {
   readonly pid: number
-  /** Resolves with the exit code once the shell has exited and all that it wrote is recorded. Never rejects. */
+  /** Resolves with the exit code once the shell has exited and all its output is recorded. Never rejects. */
   readonly done: Promise<number>
 }
 
@@ -48,7 +48,7 @@ export async function runCommand(options: RunOptions): Promise<RunningCommand> {
     pipe === undefined ? [child.stdout, child.stderr].filter((s) => s !== null) : [pipe.reader]
   pipe?.listen(take)
   for (const output of outputs) {
-    // An error ends that output like its end does.
+    // An error ends that output as its end does.
     output.on('error', () => {})
     if (pipe === undefined) output.on('data', take)
   }
@@ -81,7 +81,7 @@ function start({ line, cwd, env, pipe }: RunOptions): ChildProcess {
     dieFirst(child.pid)
     return child
   } finally {
-    // The command has its own by now; while ours is open the pipe does not end.
+    // The command has its own descriptor by now; the pipe does not end while ours is open.
     if (pipe !== undefined) closeSync(pipe.writeFd)
   }
 }
@@ -104,8 +104,8 @@ function feed(child: ChildProcess, script: string | undefined): void {
 }
 
 /**
- * Resolves when a whole turn of the event loop has brought no output: after the shell's exit everything it wrote is
- * readable, and what background processes write later is not waited for.
+ * Resolves when a whole turn of the event loop has brought no output: after the shell's exit all its output is readable,
+ * and later output of background processes is not waited for.
  */
 async function quiet(arrivals: () => number): Promise<void> {
   for (let turn = 0; turn < MAX_DRAIN_TURNS; turn += 1) {

@@ -12,7 +12,7 @@ import { runCommand, SPAWN_FAILURE } from './run-command.ts'
 /** Commands of one kind that may run at the same time. */
 export const MAX_COMMANDS = 256
 const DEFAULT_TIMEOUT_SECONDS = 360
-/** As far as a timer reaches: 24 days. */
+/** The longest delay of a timer: 24 days. */
 export const MAX_TIMEOUT_SECONDS = 2_147_483
 
 export interface RunToEndParts {
@@ -24,11 +24,11 @@ export interface RunToEndParts {
 
 export interface RunToEndOptions {
   line: CommandLine
-  /** As a caller gives it; absent: the work directory. */
+  /** The directory as the caller gave it; absent: the work directory. */
   cwd?: string | undefined
-  /** Beside and over what commands inherit. */
+  /** Variables added to those that commands inherit; they replace variables of the same name. */
   envs?: Readonly<Record<string, string>> | undefined
-  /** Seconds; 0 and absent: 360. */
+  /** Seconds; 0 or absent: 360. */
   timeout?: number | undefined
   signal: AbortSignal
 }
@@ -41,7 +41,7 @@ export interface RunResult {
 
 /**
  * Runs commands to their ends. A timeout, or a caller that goes away, ends the whole process group. Throws
- * PROCESS_EXECUTION_TIMEOUT, RATE_LIMITED and VALIDATION_FAILED; a command that cannot start is a result with -1.
+ * PROCESS_EXECUTION_TIMEOUT, RATE_LIMITED and VALIDATION_FAILED; returns exit code -1 for a command that cannot start.
  */
 export function createRunToEnd(parts: RunToEndParts): (options: RunToEndOptions) => Promise<RunResult> {
   const { work, groups, pipes, commandEnv } = parts
@@ -79,7 +79,7 @@ export function createRunToEnd(parts: RunToEndParts): (options: RunToEndOptions)
   }
 }
 
-/** The directory to run in. Throws a plain Error when it cannot be: a command that cannot start is no failed call. */
+/** Returns the directory to run in. Throws a plain Error if it is not usable: a command that cannot start fails no call. */
 export async function findDirectory(work: WorkDirectory, cwd: string | undefined): Promise<string> {
   const path = cwdPath(work, cwd ?? '')
   const problem = (what: string) => new Error(`working directory ${path}: ${what}`)

@@ -23,7 +23,7 @@ export const signalProcess: Handler<ToolboxOperations['signalProcess']> = async 
   }
 }
 
-/** `TERM`, `sigterm` and `15` alike. */
+/** Returns the signal's name for `TERM`, `sigterm` and `15` alike. */
 function signalName(text: string): NodeJS.Signals {
   const upper = text.toUpperCase()
   const entries = Object.entries(constants.signals) as [NodeJS.Signals, number][]

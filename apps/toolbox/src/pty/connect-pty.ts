@@ -6,7 +6,7 @@ import { refuseViewer } from './pty-messages.ts'
 import type { PtySession } from './pty-session.ts'
 import type { PtySessions } from './pty-sessions.ts'
 
-/** Attaches a client to a terminal, and starts one that waited for it. */
+/** Attaches a client to a terminal, and starts the terminal if it has waited for that. */
 export function createConnectPty(sessions: () => Promise<PtySessions>): ChannelHandler<ToolboxChannels['connectPty']> {
   return ({ params, offered }) =>
     open(offered, async () => {
@@ -29,7 +29,7 @@ export function createCreateAndConnectPty(
     })
 }
 
-/** Why there is no terminal is told by a message: a WebSocket client cannot read the answer to a refused upgrade. */
+/** Tells by a message why there is no terminal: a WebSocket client cannot read the answer to a refused upgrade. */
 async function open(offered: readonly string[], find: () => Promise<PtySession>): Promise<ChannelOpening> {
   const wishes = { exitControl: offered.includes(PTY_EXIT_CONTROL), sizeControl: offered.includes(PTY_SIZE_CONTROL) }
   const subprotocol = [PTY_EXIT_CONTROL, PTY_SIZE_CONTROL].find((name) => offered.includes(name))
@@ -46,7 +46,7 @@ async function open(offered: readonly string[], find: () => Promise<PtySession>)
   }
 }
 
-/** Throws VALIDATION_FAILED for what is no environment. */
+/** Returns the environment the client offers. Throws VALIDATION_FAILED if it is not a JSON object of strings. */
 function readEnvs(offered: readonly string[]): Record<string, string> {
   const encoded = offered.find((name) => name.startsWith(PTY_ENVS_PREFIX))?.slice(PTY_ENVS_PREFIX.length)
   if (encoded === undefined) return {}

@@ -3,13 +3,13 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { AppError } from '@atoll/protocol'
 
-/** Where the build puts the addon: beside the bundle, which is carried to where there is no node_modules. */
+/** The path of the addon in a build: beside the bundle, which also runs where there is no node_modules. */
 const BESIDE_BUNDLE = './pty.node'
 
-/** What we call of node-pty's addon. Not a public interface of that package: its version is pinned. */
+/** The functions of node-pty's addon that we call. Not a public interface of that package: its version is pinned. */
 export interface NativePty {
   /**
-   * Starts a program as the leader of a session whose terminal is new. `fd` is the terminal's other end: non-blocking,
+   * Starts a program as the leader of a session with a new terminal. `fd` is the other end of the terminal: non-blocking,
    * and ours to close. Throws an Error when there can be no terminal; a program that cannot be started exits with 1.
    */
   fork(...args: ForkArguments): { fd: number; pid: number; pty: string }

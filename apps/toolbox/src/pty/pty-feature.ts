@@ -3,10 +3,10 @@ import type { Feature, FeatureParts } from '../feature.ts'
 import { createConnectPty, createCreateAndConnectPty } from './connect-pty.ts'
 import type { PtySessions } from './pty-sessions.ts'
 
-/** Terminals. */
+/** Opens, lists, resizes and ends terminals. */
 export function createPtyFeature(parts: FeatureParts): Feature<typeof ptyOperations, typeof ptyChannels> {
   let loading: Promise<PtySessions> | undefined
-  // Loaded on first use: most sandboxes never open a terminal.
+  // The module is loaded on first use: most sandboxes never open a terminal.
   const sessions = () => {
     loading ??= import('./pty-sessions.ts').then(({ createPtySessions }) => createPtySessions(parts))
     return loading

@@ -4,7 +4,7 @@ import type { Viewer } from './pty-viewers.ts'
 import type { TerminalExit } from './terminal.ts'
 import type { TerminalSize } from './terminal-recorder.ts'
 
-/** Longest error in the reason of a close, which holds 123 bytes with what is around it. */
+/** The longest error in the reason of a close, in characters: the whole reason, with its JSON, holds 123 bytes. */
 const MAX_REASON_LENGTH = 80
 
 export const CONNECTED_MESSAGE = controlMessage({ status: 'connected' })

@@ -8,7 +8,7 @@ import type { Terminal, TerminalExit, TerminalOptions } from './terminal.ts'
 import type { TerminalRecorder, TerminalSize } from './terminal-recorder.ts'
 import { createTerminalRecorder } from './terminal-recorder.ts'
 
-/** Clients that may look at one terminal. */
+/** Clients that may be attached to one terminal. */
 export const MAX_VIEWERS = 32
 /** Output kept of a shell that has ended, in bytes. */
 const ENDED_REPLAY_BYTES = 64 * 1024
@@ -19,9 +19,9 @@ export type StartTerminal = (
 
 export interface PtySessionOptions {
   id: string
-  /** Absolute. */
+  /** An absolute path. */
   cwd: string
-  /** What the client has added to the environment. */
+  /** Variables that the client has added to the environment. */
   envs: Readonly<Record<string, string>>
   size: TerminalSize
   lazyStart: boolean
@@ -29,17 +29,17 @@ export interface PtySessionOptions {
   onEnd(): void
 }
 
-/** A terminal, from its creation to some time after its shell's end, and who looks at it. */
+/** A terminal, from its creation to some time after its shell's end, and the clients attached to it. */
 export interface PtySession {
   readonly ended: boolean
   describe(): PtySessionInfo
-  /** Starts the shell if it has not been started. Throws SERVICE_UNAVAILABLE when there is no terminal to be had. */
+  /** Starts the shell if it has not been started. Throws SERVICE_UNAVAILABLE when the system gives no terminal. */
   start(): void
-  /** Throws SESSION_ENDED. */
+  /** Resizes the terminal. Throws SESSION_ENDED. */
   resize(size: TerminalSize): void
-  /** Takes an open socket, and closes it at the end. */
+  /** Attaches an open socket, and closes it at the end. */
   attach(socket: ChannelSocket, wishes: ViewerWishes): void
-  /** Ends all that runs in it; its viewers are told. */
+  /** Ends all processes in the terminal and tells its viewers. */
   kill(): Promise<void>
 }
 
@@ -110,7 +110,7 @@ function end(state: PtyState, exit: TerminalExit): void {
   recorder.shrink(ENDED_REPLAY_BYTES)
   viewers.each((viewer) => {
     viewers.remove(viewer)
-    // One that is not read from would not see the close through.
+    // A paused socket would not complete the close.
     viewer.socket.resume()
     sayGoodbye(viewer, exit)
   })
@@ -154,7 +154,7 @@ function replay({ recorder, viewers, terminal }: PtyState, viewer: Viewer): void
     if (viewer.wishes.sizeControl) viewers.send(viewer, sizeMessage({ cols, rows }))
     if (data.length > 0) viewers.send(viewer, data)
   }
-  // Programs that draw on the whole screen may have drawn what is kept for another size, or before it.
+  // A program that draws on the whole screen may have drawn the kept output for another size, or before its beginning.
   if (parts.some(({ data }) => data.length > 0)) terminal?.redraw()
 }
 

@@ -14,7 +14,7 @@ import type { TerminalSize } from './terminal-recorder.ts'
 
 /** Terminals that may be open at the same time. */
 export const MAX_OPEN_PTYS = 64
-/** Of those that have ended, the newest are remembered, for a while. */
+/** Ended terminals that are remembered, the newest ones, for a while. */
 const MAX_ENDED_PTYS = 64
 const ENDED_KEPT_MS = 10 * 60_000
 const TERMINAL_TYPE = 'xterm-256color'
@@ -28,17 +28,17 @@ export interface PtyRequest {
   lazyStart?: boolean
 }
 
-/** All terminals, by their names. */
+/** All terminals, by id. */
 export interface PtySessions extends AsyncDisposable {
   /**
-   * Opens a terminal; the name of one that has ended may be given again. Throws CONFLICT, RATE_LIMITED,
-   * VALIDATION_FAILED, BAD_REQUEST, INVALID_FILE_PATH and SERVICE_UNAVAILABLE.
+   * Opens a terminal; the id of an ended one may be used again. Throws CONFLICT, RATE_LIMITED, VALIDATION_FAILED,
+   * BAD_REQUEST, INVALID_FILE_PATH and SERVICE_UNAVAILABLE.
    */
   create(request: PtyRequest): Promise<PtySession>
-  /** Throws NOT_FOUND. */
+  /** Returns the terminal. Throws NOT_FOUND. */
   get(id: string): PtySession
   list(): PtySessionInfo[]
-  /** Kills what runs in a terminal and forgets it. Throws NOT_FOUND. */
+  /** Kills the processes in a terminal and forgets it. Throws NOT_FOUND. */
   remove(id: string): Promise<void>
 }
 
@@ -61,13 +61,13 @@ export function createPtySessions({ work, commandEnv, log }: FeatureParts): PtyS
 
   function keepForAWhile(id: string, session: PtySession): void {
     if (sessions.get(id) !== session || closed) return
-    // Insertion order is the order of the ends.
+    // The map keeps insertion order, which is the order of the ends.
     const [oldest] = forgetting.size >= MAX_ENDED_PTYS ? forgetting.keys() : []
     if (oldest !== undefined) forget(oldest.describe().id, oldest)
     forgetting.set(session, setTimeout(() => forget(id, session), ENDED_KEPT_MS).unref())
   }
 
-  /** The name is free, and there is room for one more. */
+  /** Forgets an ended terminal of that id. Throws CONFLICT if one is open, RATE_LIMITED if too many terminals are. */
   function checkFree(id: string): void {
     const before = sessions.get(id)
     if (before?.ended === false) throw new AppError('CONFLICT', `terminal ${JSON.stringify(id)} exists already`)
@@ -132,7 +132,7 @@ function checkSize({ cols = DEFAULT_COLS, rows = DEFAULT_ROWS }: PtyRequest): Te
   return { cols, rows }
 }
 
-/** Throws BAD_REQUEST when a shell could not start there. */
+/** Returns the directory. Throws BAD_REQUEST when a shell could not start there. */
 async function findDirectory(path: string): Promise<string> {
   const problem = (what: string) => new AppError('BAD_REQUEST', `working directory ${path}: ${what}`)
   const stats = await stat(path).catch((error: unknown) => {

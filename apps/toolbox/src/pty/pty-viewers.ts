@@ -1,45 +1,45 @@
 import type { ChannelSocket } from '../channels/channel-socket.ts'
 import { CLOSE_POLICY } from '../channels/channel-socket.ts'
 
-/** A viewer that is this many bytes behind the others is dropped; what it missed is in the replay. */
+/** A viewer that is this many bytes behind the others is dropped; the replay has the output it missed. */
 export const MAX_BEHIND_BYTES = 2 * 1024 * 1024
 
-/** What a client has asked for by the subprotocols it offered. */
+/** The wishes that a client expresses by the subprotocols it offers. */
 export interface ViewerWishes {
-  /** To be told of the end by a message. */
+  /** Whether a message tells the client of the end. */
   readonly exitControl: boolean
-  /** To be told of the terminal's size. */
+  /** Whether messages tell the client the terminal's size. */
   readonly sizeControl: boolean
 }
 
 export interface Viewer {
   readonly socket: ChannelSocket
   readonly wishes: ViewerWishes
-  /** Bytes sent to it since it was last known to keep up. */
+  /** Bytes sent to the viewer since it was last known to keep up. */
   behind: number
   keepsUp: boolean
 }
 
-/** The clients that look at one terminal. */
+/** The clients attached to one terminal. */
 export interface PtyViewers {
   readonly size: number
   add(socket: ChannelSocket, wishes: ViewerWishes): Viewer
   remove(viewer: Viewer): void
-  /** To one, in order with what all are sent. */
+  /** Sends a message to one viewer, in order with the messages to all. */
   send(viewer: Viewer, message: string | Buffer): void
   sendToAll(message: Buffer): void
-  /** Closes it with 1008: what it missed is in the replay, should it come again. */
+  /** Closes a viewer with 1008: the replay has the output it missed, should it attach again. */
   drop(viewer: Viewer, reason: string): void
   dropAll(reason: string): void
-  /** Calls `act` for each of them. */
+  /** Calls `act` for each viewer. */
   each(act: (viewer: Viewer) => void): void
-  /** The viewer has read enough for more. */
+  /** Records that the viewer has read enough to get more. */
   drained(viewer: Viewer): void
 }
 
 /**
- * The terminal waits for the fastest viewer: `onPace` is called with true when none keeps up, with false when one does
- * again or none is left.
+ * Makes the terminal wait for its fastest viewer: calls `onPace` with true when no viewer keeps up, with false when one
+ * does again or none is left.
  */
 export function createPtyViewers(onPace: (wait: boolean) => void): PtyViewers {
   const viewers = new Set<Viewer>()
@@ -64,7 +64,7 @@ export function createPtyViewers(onPace: (wait: boolean) => void): PtyViewers {
 
   function drop(viewer: Viewer, reason: string): void {
     remove(viewer)
-    // One that is not read from would not see the close through.
+    // A paused socket would not complete the close.
     viewer.socket.resume()
     viewer.socket.close(CLOSE_POLICY, reason)
   }

@@ -11,10 +11,10 @@ import { MAX_VIEWERS } from './pty-session.ts'
 import { MAX_BEHIND_BYTES } from './pty-viewers.ts'
 import { REPLAY_BYTES } from './terminal-recorder.ts'
 
-/** From one look at what a process has written to the next. */
+/** The interval between two looks at how much a process has written. */
 const LOOK_MS = 200
 
-/** What a process has written, in bytes, when it is more than what a viewer may be behind and gets no more. */
+/** Waits until a process that has written more than a viewer may be behind writes no more; returns how many bytes it wrote. */
 async function untilStalled(pid: number): Promise<number> {
   let before = 0
   for (;;) {
@@ -57,7 +57,7 @@ describe('several viewers', () => {
     const reader = await ptys.open('fast')
     const stalled = await ptys.attach('fast')
     stalled.socket.pause()
-    // More than the sockets of this machine hold on their own.
+    // More bytes than the sockets of this machine hold on their own.
     typeLine(reader, `head -c ${MAX_BEHIND_BYTES + 14_000_000} /dev/zero; echo do""ne`)
     await takeUntil(reader, 'done\r\n')
     stalled.socket.resume()
@@ -109,7 +109,7 @@ describe('a program that does not read', () => {
     const client = await ptys.open('deaf')
     typeLine(client, 'stty raw -echo; echo rea""dy; read -r; sleep 0.2; wc -c; stty sane')
     await client.until('ready')
-    // As a paste of a megabyte, in pieces.
+    // These messages are like a paste of a megabyte, in pieces.
     for (let count = 0; count < 64; count += 1) client.socket.send(Buffer.alloc(16 * 1024, 'x'))
     expect(await ptys.describe('deaf')).toMatchObject({ active: true })
     await ptys.kill('deaf')

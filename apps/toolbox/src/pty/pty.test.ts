@@ -233,7 +233,7 @@ describe('the end of a shell', () => {
     const client = await ptys.open('busy')
     typeLine(client, '(trap "" HUP; echo $BASHPID > pid; while echo noise; do :; done) & exit 0')
     expect(await client.closed).toMatchObject({ code: 1000 })
-    // With the terminal gone, its next write fails.
+    // The process's next write fails because the terminal is gone.
     await untilEnded(await ptys.numberIn('pid'))
   })
 
@@ -241,7 +241,7 @@ describe('the end of a shell', () => {
     const client = await ptys.open('late')
     client.socket.pause()
     typeLine(client, 'exec seq 300000')
-    // Far more than what is on the way: the terminal waits.
+    // The output is far more than is on the way, so the terminal waits.
     client.socket.resume()
     await client.closed
     expect(endOf(client).slice(-8)).toBe('300000\r\n')

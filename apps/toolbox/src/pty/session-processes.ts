@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** From the polite signals to the one that cannot be ignored. */
+/** The time from SIGHUP and SIGTERM to SIGKILL. */
 const KILL_GRACE_MS = 500
-/** How often a session that was signalled is looked at. */
+/** The interval at which a signalled session is looked at. */
 const POLL_MS = 20
 /** How long to wait for the kernel after SIGKILL. */
 const KILLED_DEADLINE_MS = 5_000
 
 /**
  * Ends every process in a terminal's session, in whatever group, even one that ignores SIGHUP. `leader` is its shell,
- * which must still run: while a process of the session is left, its number cannot become another's. Resolves when all
- * have ended, or after 5.5 s.
+ * which must still run: while a process of the session is left, the kernel cannot reuse the session's number. Resolves
+ * when all have ended, or after 5.5 s.
  */
 export async function endSession(leader: number, graceMs = KILL_GRACE_MS): Promise<void> {
-  // A stopped process hears of nothing before it continues; an interactive shell ignores SIGTERM.
+  // SIGCONT lets a stopped process receive the other signals; SIGHUP is there because an interactive shell ignores SIGTERM.
   for (const name of ['SIGHUP', 'SIGTERM', 'SIGCONT'] as const) signalAll(membersOf(leader), name)
   const polite = performance.now() + graceMs
   while (performance.now() < polite) {
@@ -35,7 +35,7 @@ export function askToRedraw(leader: number): void {
   if (foreground > 0) signal(-foreground, 'SIGWINCH')
 }
 
-/** Processes of the session that have not ended. */
+/** Returns the processes of the session that have not ended. */
 function membersOf(session: number): number[] {
   return readdirSync('/proc')
     .map(Number)
@@ -46,11 +46,11 @@ function membersOf(session: number): number[] {
     })
 }
 
-/** See proc_pid_stat(5). Undefined for a process that is gone. */
+/** Reads /proc/<pid>/stat, see proc_pid_stat(5). Returns undefined for a process that is gone. */
 function readStat(pid: number): { state: string; session: number; foreground: number } | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name before it may hold anything, spaces and parentheses too.
+    // The name before the state may contain anything, spaces and parentheses too.
     const [state = '', , , session, , foreground] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return { state, session: Number(session), foreground: Number(foreground) }
   } catch {
@@ -66,6 +66,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch {
-    // It has ended meanwhile, or it is another user's, such as a setuid program.
+    // The process has ended meanwhile, or is another user's, such as a setuid program.
   }
 }

@@ -1,33 +1,33 @@
-/** Above this many bytes that the program has not read, clients are not read from; below the low mark they are again. */
+/** With more unread bytes than this the toolbox stops reading from clients; at the low mark it reads again. */
 export const INPUT_HIGH_BYTES = 256 * 1024
 export const INPUT_LOW_BYTES = 64 * 1024
-/** Most bytes queued for a program. */
+/** The most bytes queued for a program. */
 export const MAX_INPUT_BYTES = 8 * 1024 * 1024
-/** A program that takes nothing of a queue over the high mark for this long is not waited for any more. */
+/** How long a program may read nothing of a queue over the high mark before the queue is dropped. */
 export const INPUT_STALL_MS = 20_000
-/** The time between two tries at a terminal that takes no more: doubled from the first to the last. */
+/** The time between two tries at a full terminal: doubled from the first to the last. */
 const FIRST_RETRY_MS = 2
 const LAST_RETRY_MS = 64
-/** Bytes offered at once. */
+/** Bytes offered to the terminal at once. */
 const MAX_WRITE_BYTES = 64 * 1024
 
 export interface TerminalInputOptions {
   /** Returns how many of the bytes the terminal took; 0 when it takes none at present. */
   write(bytes: Buffer): number
-  /** The queue has fallen to the low mark after it was above the high one. */
+  /** Called when the queue has fallen to the low mark after it was above the high one. */
   onDrain(): void
-  /** The program does not read: the queue has been thrown away. */
+  /** Called when the program does not read, after the queue was dropped. */
   onStall(): void
   stallMs?: number
 }
 
-/** What was typed and the program has not read yet. */
+/** Input that the program has not read yet. */
 export interface TerminalInput {
-  /** Queues bytes, which must not be changed afterwards, and returns true; false when they would be too many. */
+  /** Queues bytes, which must not be changed afterwards, and returns true; returns false when they would be too many. */
   write(bytes: Buffer): boolean
-  /** Above the high mark, and until the low one. */
+  /** Whether the queue is above the high mark, or has not fallen to the low one since. */
   readonly full: boolean
-  /** Drops the queue, and takes no more. */
+  /** Drops the queue and ignores later input. */
   close(): void
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createTerminalOutput, unfinishedBytes } from './terminal-output.ts'
 
-/** Collects batches, and wakes who waits for the next one. */
+/** Collects batches, and wakes the caller that waits for the next one. */
 function collect() {
   const batches: string[] = []
   let wake = () => {}

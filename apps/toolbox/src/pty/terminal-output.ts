@@ -3,16 +3,16 @@ const HOLD_MS = 500
 /** Pieces are put together until they have this many bytes. */
 const MAX_BATCH_BYTES = 128 * 1024
 
-/** Puts together what a terminal writes in one turn of the event loop, cut between characters. */
+/** Joins the pieces that a terminal writes in one turn of the event loop, cut between characters. */
 export interface TerminalOutput {
   add(piece: Buffer): void
-  /** Hands over what is left; no timer remains. */
+  /** Emits the bytes that are left; no timer remains. */
   end(): void
 }
 
 /**
- * A terminal is read in pieces of at most 4 KiB, wherever a character ends; the SDKs decode each message alone. `emit`
- * is given buffers of their own.
+ * Joins pieces, because a terminal is read in pieces of at most 4 KiB, wherever a character ends, and the SDKs decode each
+ * message alone. `emit` gets a buffer of its own each time.
  */
 export function createTerminalOutput(emit: (batch: Buffer) => void): TerminalOutput {
   let pieces: Buffer[] = []
@@ -44,7 +44,7 @@ export function createTerminalOutput(emit: (batch: Buffer) => void): TerminalOut
   }
 }
 
-/** How many bytes at the end begin a character of UTF-8 whose rest is missing: 0 to 3. */
+/** Returns how many bytes at the end begin a UTF-8 character whose rest is missing: 0 to 3. */
 export function unfinishedBytes(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] ?? 0

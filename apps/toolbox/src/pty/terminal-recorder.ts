@@ -1,9 +1,9 @@
-/** Output kept for who attaches later, in bytes. */
+/** Output kept for clients that attach later, in bytes. */
 export const REPLAY_BYTES = 1024 * 1024
-/** Most changes of size within what is kept; output before the oldest of them is let go. */
+/** The most changes of size within the kept output; output before the oldest of them is dropped. */
 const MAX_SIZES = 256
 const FIRST_CAPACITY_BYTES = 4096
-/** What was cut begins after a line's end, where there is one within this many bytes. */
+/** Output whose beginning was cut starts after a line's end, where there is one within this many bytes. */
 const CLEAN_START_BYTES = 8192
 const NEWLINE = 0x0a
 
@@ -21,20 +21,20 @@ export interface RecordedPart extends TerminalSize {
 export interface TerminalRecorder {
   take(bytes: Buffer): void
   resize(size: TerminalSize): void
-  /** Oldest first; the last part is of the present size, and may be empty. */
+  /** Returns the oldest part first; the last part is of the present size, and may be empty. */
   replay(): RecordedPart[]
   /** Keeps no more than this many bytes from now on. */
   shrink(maxBytes: number): void
 }
 
-/** A ring of bytes that grows to its bound as it is filled: a list of chunks would cost more than their bytes. */
+/** Makes a ring of bytes that grows to its bound as it is filled: a list of chunks would cost more than their bytes. */
 export function createTerminalRecorder(size: TerminalSize, maxBytes = REPLAY_BYTES): TerminalRecorder {
   let limit = maxBytes
   let ring = Buffer.alloc(0)
-  /** Bytes of output before those kept, and with them. */
+  /** The offsets of the first kept byte and of the end, in all output. */
   let start = 0
   let end = 0
-  /** Where each size begins, counted as above. */
+  /** The offset at which each size begins. */
   const sizes: { at: number; size: TerminalSize }[] = [{ at: 0, size }]
 
   function reserve(bytes: number): void {
@@ -42,7 +42,7 @@ export function createTerminalRecorder(size: TerminalSize, maxBytes = REPLAY_BYT
     move(Math.min(limit, Math.max(FIRST_CAPACITY_BYTES, 2 * bytes)))
   }
 
-  /** To a ring of another capacity, in which a byte has another place. */
+  /** Moves the bytes to a ring of another capacity, in which a byte has another place. */
   function move(capacity: number): void {
     const kept = slice(start, end)
     ring = Buffer.allocUnsafeSlow(capacity)
@@ -99,7 +99,7 @@ export function createTerminalRecorder(size: TerminalSize, maxBytes = REPLAY_BYT
   }
 }
 
-/** Without the rest of a line, or at least of a character, whose beginning is gone. */
+/** Drops the rest of a line, or at least of a character, whose beginning is gone. */
 function cleanStart(data: Buffer): Buffer {
   const newline = data.subarray(0, CLEAN_START_BYTES).indexOf(NEWLINE)
   if (newline !== -1) return data.subarray(newline + 1)

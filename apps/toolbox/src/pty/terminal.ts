@@ -9,32 +9,32 @@ import { createTerminalInput } from './terminal-input.ts'
 import { createTerminalOutput } from './terminal-output.ts'
 import type { TerminalSize } from './terminal-recorder.ts'
 
-/** After the shell's exit its output is complete when nothing has come for this long, or the terminal has closed. */
+/** After the shell's exit, output is complete when none has come for this long, or when the terminal has closed. */
 const QUIET_MS = 50
-/** What background processes write after the shell's exit is read no further than this. */
+/** The most output of background processes that is read after the shell's exit, in bytes. */
 const MAX_DRAIN_BYTES = 1024 * 1024
 const DRAIN_DEADLINE_MS = 2_000
 const READ_BYTES = 16 * 1024
 /** Shells' convention: 128 and the number of the signal. */
 const SIGNAL_BASE = 128
-/** To `fork`: the user and the group stay. */
+/** Tells `fork` to keep the user and the group. */
 const SAME_ID = -1
 
 /** How a shell ended. */
 export interface TerminalExit {
   readonly exitCode: number
-  /** Absent for 0. */
+  /** Absent for exit code 0. */
   readonly exitReason?: string
 }
 
 export interface TerminalOptions {
   native: NativePty
   shell: string
-  /** Absolute, and there. */
+  /** An absolute path of an existing directory. */
   cwd: string
   env: Readonly<Record<string, string>>
   size: TerminalSize
-  /** Batches that end between characters, to be kept unchanged. */
+  /** Gets batches that end between characters; the receiver may keep them. */
   onOutput(batch: Buffer): void
   /** Called once, after the last output. */
   onExit(exit: TerminalExit): void
@@ -46,16 +46,16 @@ export interface TerminalOptions {
 export interface Terminal {
   readonly input: TerminalInput
   resize(size: TerminalSize): void
-  /** Stops and continues reading what programs write, which then wait. */
+  /** Stops and continues reading the programs' output; the programs wait meanwhile. */
   pause(): void
   resume(): void
-  /** Has the programs in the foreground draw themselves anew. */
+  /** Makes the programs in the foreground draw themselves anew. */
   redraw(): void
-  /** Ends everything in the terminal's session. Resolves after onExit. */
+  /** Ends all processes in the terminal's session. Resolves after onExit. */
   kill(): Promise<void>
 }
 
-/** Throws an Error when the kernel gives no terminal. */
+/** Starts a shell in a new terminal. Throws an Error when the kernel gives no terminal. */
 export function startTerminal(options: TerminalOptions): Terminal {
   const { native } = options
   let running = true
@@ -89,7 +89,7 @@ export function startTerminal(options: TerminalOptions): Terminal {
       if (!stream.destroyed) native.resize(fd, cols, rows, 0, 0)
     },
     pause() {
-      // After the exit what is left is read, for a viewer that is slow as well.
+      // After the exit the remaining output is read even if a viewer is slow.
       if (running) stream.pause()
     },
     resume: () => stream.resume(),
@@ -98,7 +98,7 @@ export function startTerminal(options: TerminalOptions): Terminal {
     },
     async kill() {
       if (running) await endSession(pid)
-      // A process that even SIGKILL does not end, in the midst of a call to the kernel, is not waited for.
+      // A process that even SIGKILL does not end, in the midst of a system call, is not waited for.
       onExit(describeExit(0, constants.signals.SIGKILL))
       await ended
     },
@@ -116,7 +116,7 @@ function fork(
   dieFirst(pid)
   try {
     const stream = new ReadStream(fd)
-    // EIO is how a terminal tells that no program has it open any more.
+    // A terminal reports by EIO that no program has it open any more.
     stream.on('error', () => {})
     return { stream, fd, pid }
   } catch (error) {
@@ -127,8 +127,8 @@ function fork(
 }
 
 /**
- * NOTE: libuv takes a short read (of a terminal all are) together with a hang-up for the end, and leaves unread what
- * has not fitted into it: the last 4 KiB and more. The stream still has the descriptor open while it tells its end.
+ * Reads the output that the stream left. NOTE: libuv takes a short read (each read of a terminal is one) together with a
+ * hang-up for the end, and leaves the rest unread: the last 4 KiB and more. The descriptor is still open in `end`.
  */
 function readRest(fd: number, take: (piece: Buffer) => void): void {
   for (let bytes = 0; bytes < MAX_DRAIN_BYTES; ) {
@@ -139,7 +139,7 @@ function readRest(fd: number, take: (piece: Buffer) => void): void {
   }
 }
 
-/** Nothing when nothing is left, which a terminal tells by an error. */
+/** Returns an empty buffer when nothing is left, which a terminal reports by an error. */
 function readSome(fd: number): Buffer {
   const piece = Buffer.allocUnsafe(READ_BYTES)
   try {
@@ -149,7 +149,7 @@ function readSome(fd: number): Buffer {
   }
 }
 
-/** Bytes the terminal took: none while it is full, all of them when nobody will read them any more. */
+/** Returns how many bytes the terminal took: none while it is full, all of them when no program will read them any more. */
 function writeSome(fd: number, bytes: Buffer): number {
   try {
     return writeSync(fd, bytes)
@@ -164,7 +164,7 @@ function describeExit(code: number, signal: number): TerminalExit {
   return { exitCode: SIGNAL_BASE + signal, exitReason: `ended by ${name}` }
 }
 
-/** Resolves when what was written before the shell's exit has been read, or sooner when that cannot be told. */
+/** Resolves when all output from before the shell's exit has been read, or sooner when that cannot be known. */
 async function drained(stream: ReadStream): Promise<void> {
   const deadline = performance.now() + DRAIN_DEADLINE_MS
   let bytes = 0

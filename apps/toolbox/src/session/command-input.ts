@@ -1,14 +1,14 @@
 import { AppError } from '@atoll/protocol'
 import type { InputPipe } from '../process/output-pipes.ts'
 
-/** Input that a command has not read yet, beyond what its pipe holds. */
+/** Most input that a command has not read yet, beyond what its pipe holds, in bytes. */
 export const MAX_UNREAD_INPUT_BYTES = 1024 * 1024
 
-/** The input of one async command, held open until that ends. */
+/** The input of one async command, held open until the command ends. */
 export interface CommandInput extends Disposable {
   /** Adds a missing newline and returns what is sent. Throws RATE_LIMITED when the command does not read. */
   send(data: string): Buffer
-  /** The command has started: what was sent before is in its pipe first. */
+  /** Connects the input of a command that has started: input sent before goes into its pipe first. */
   open(pipe: InputPipe): void
 }
 
@@ -31,7 +31,7 @@ export function createCommandInput(): CommandInput {
     },
     open(opened) {
       pipe = opened
-      // Its end is the command's.
+      // The pipe's errors need no handling: the command's end is reported elsewhere.
       opened.writer.on('error', () => {})
       for (const bytes of early) opened.writer.write(bytes)
       early = []

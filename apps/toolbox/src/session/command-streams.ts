@@ -6,13 +6,13 @@ import type { OutputLog, OutputStream } from './output-log.ts'
 import type { SessionCommand } from './session-command.ts'
 import type { ShellCommand } from './session-shell.ts'
 
-/** A shell reads up to this much of a command from its own input, byte by byte; a longer one from a file. */
+/** The longest command that a shell reads from its own input, byte by byte; it reads a longer one from a file. */
 const MAX_INLINE_CHARS = 8 * 1024
 
-/** What one command reads and writes, by name for the shell. */
+/** The files and pipes of one command, as paths for the shell. */
 export interface CommandStreams {
   readonly shellCommand: ShellCommand
-  /** The command has ended: records the rest of its output. Background processes may go on writing. */
+  /** Records the rest of the output of a command that has ended. Background processes may go on writing. */
   close(): void
 }
 
@@ -23,7 +23,7 @@ interface Opened {
   stderr?: OutputPipe
 }
 
-/** Starts recording what the command will write. Throws a plain Error when the streams cannot be made. */
+/** Starts recording the command's output. Throws a plain Error when the streams cannot be made. */
 export async function openCommandStreams(
   command: SessionCommand,
   { text, pipes }: { text: string; pipes: OutputPipes },
@@ -64,10 +64,10 @@ function made<Pipe>(pipe: Pipe | undefined): Pipe {
   return pipe
 }
 
-/** Takes what comes, also from background processes after the command's end. */
+/** Records the output as it arrives, also that of background processes after the command's end. */
 function record(pipe: OutputPipe, stream: OutputStream, log: OutputLog): void {
   const { reader } = pipe
-  // An error ends that output like its end does.
+  // An error ends that output as its end does.
   reader.on('error', () => {})
   pipe.listen((chunk) => {
     log.append(stream, chunk)
@@ -78,11 +78,11 @@ function record(pipe: OutputPipe, stream: OutputStream, log: OutputLog): void {
 }
 
 function closeAll({ script, stdin, stdout, stderr }: Opened): void {
-  // What the script's file held is not needed any more.
+  // The script's content is not needed any more, so a failed close does not matter.
   script?.close().catch(() => {})
   stdin?.[Symbol.dispose]()
   for (const pipe of [stdout, stderr]) {
-    // Only an invalid number could fail, and these are ours.
+    // Closing fails only for an invalid number, and these numbers are ours.
     if (pipe !== undefined) close(pipe.writeFd, () => {})
   }
 }

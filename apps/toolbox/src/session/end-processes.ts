@@ -1,23 +1,23 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 
-/** What was signalled is looked at after this, then after twice as long each time, up to the longest. */
+/** The first wait before the signalled processes are looked at again; each wait is twice as long, up to the longest. */
 const FIRST_POLL_MS = 5
 const LONGEST_POLL_MS = 100
-/** How long SIGKILL is repeated: a process may start another before it dies. */
+/** How long SIGKILL is repeated, because a process may start another before it dies. */
 const KILLED_DEADLINE_MS = 5_000
 
 export interface EndProcessesOptions {
   group: number
-  /** A `NAME=value` in the environment. */
+  /** A `NAME=value` in the environment of the processes to end. */
   mark: string
   graceMs: number
 }
 
 /**
  * Ends a process group and every process that was started with `mark` in its environment: SIGTERM, after the grace
- * SIGKILL. The mark finds what has left the group, as daemons do; a process that has dropped its environment too is not
- * found. Resolves when none is left, at most 5 s after the grace.
+ * SIGKILL. The mark finds processes that have left the group, as daemons do; a process that has dropped its environment
+ * too is not found. Resolves when none is left, at most 5 s after the grace.
  */
 export async function endProcesses({ group, mark, graceMs }: EndProcessesOptions): Promise<void> {
   const startedAt = performance.now()
@@ -31,7 +31,7 @@ export async function endProcesses({ group, mark, graceMs }: EndProcessesOptions
     if (waitedMs >= graceMs) {
       signal(-group, 'SIGKILL')
       for (const { pid } of left) signal(pid, 'SIGKILL')
-      // What they have started meanwhile is looked for at once, before it starts more.
+      // Looks at once for processes started meanwhile, before they start more.
       await nextTurn()
       continue
     }
@@ -50,8 +50,8 @@ interface FoundProcess {
 }
 
 /**
- * The newest first. NOTE: it reads without yielding, some 20 µs a process, because one that starts another and ends would
- * else be gone when its turn comes.
+ * Returns the newest processes first. NOTE: it reads without yielding, some 20 µs a process; else a process that starts
+ * another and ends would be gone before it is looked at.
  */
 function findProcesses(group: number, mark: string): FoundProcess[] {
   const pids = readdirSync('/proc').map(Number).filter(Number.isInteger)
@@ -64,7 +64,7 @@ function findProcesses(group: number, mark: string): FoundProcess[] {
   return found
 }
 
-/** The group of a process; undefined when it is dead. */
+/** Returns the group of a process, or undefined when the process is dead. */
 function liveGroup(pid: number): number | undefined {
   const line = readOwn(`/proc/${pid}/stat`)
   const [state, , processGroup] = line.slice(line.lastIndexOf(')') + 2).split(' ')
@@ -75,7 +75,7 @@ function hasMark(pid: number, mark: string): boolean {
   return `\0${readOwn(`/proc/${pid}/environ`)}`.includes(`\0${mark}\0`)
 }
 
-/** Empty for a process that is gone, or another user's. */
+/** Returns the file, or an empty text for a process that is gone or another user's. */
 function readOwn(path: string): string {
   try {
     return readFileSync(path, 'latin1')
@@ -88,6 +88,6 @@ function signal(target: number, name: NodeJS.Signals): void {
   try {
     process.kill(target, name)
   } catch {
-    // Gone, or another user's, which is not ours to end.
+    // The process is gone, or another user's, which is not ours to end.
   }
 }

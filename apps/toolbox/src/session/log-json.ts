@@ -3,13 +3,13 @@ import { readLog } from './log-reader.ts'
 import { createMarker } from './marked-frames.ts'
 import type { OutputLog, OutputStream } from './output-log.ts'
 
-/** Text of a log, in pieces of bounded size. */
+/** Reads the text of a log in pieces of bounded size. */
 export type LogText = (log: OutputLog, signal: AbortSignal) => AsyncIterable<string>
 
-/** What a JSON document holds, in its order: values that are ready, and texts read while it is sent. */
+/** The fields of a JSON object, in order: values that are ready, and texts that are read while the object is sent. */
 export type JsonFields = Readonly<Record<string, string | number | LogText>>
 
-/** A JSON object with whole logs in it, which need not fit in memory. */
+/** Yields a JSON object with whole logs in it, which need not fit in memory. */
 export async function* streamJson(log: OutputLog, fields: JsonFields, signal: AbortSignal): AsyncGenerator<Buffer> {
   let before = '{'
   for (const [name, value] of Object.entries(fields)) {
@@ -26,10 +26,10 @@ export async function* streamJson(log: OutputLog, fields: JsonFields, signal: Ab
   yield Buffer.from('}')
 }
 
-/** Both streams, or one; bytes that are no UTF-8 are replaced. */
+/** Returns a reader of both streams, or of one; bytes that are not UTF-8 are replaced. */
 export function plainText(only?: OutputStream): LogText {
   return async function* (log, signal) {
-    // Each stream has its own, since the other may come between the bytes of a character.
+    // Each stream has its own decoder, since the other stream may come between the bytes of a character.
     const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') }
     for await (const pieces of readLog(log, { follow: false, signal })) {
       const wanted = only === undefined ? pieces : pieces.filter(({ stream }) => stream === only)
@@ -39,7 +39,7 @@ export function plainText(only?: OutputStream): LogText {
   }
 }
 
-/** Both streams, told apart by marks before each line. */
+/** Reads both streams, told apart by marks before each line. */
 export const markedText: LogText = async function* (log, signal) {
   const marker = createMarker()
   const decoder = new StringDecoder('utf8')

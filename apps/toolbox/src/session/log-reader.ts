@@ -1,7 +1,7 @@
 import type { Block, OutputLog, OutputStream, Segment } from './output-log.ts'
 import { BLOCK_BYTES, HEADER_BYTES, recordLength, recordStream } from './output-log.ts'
 
-/** Read from disk at a time: at least one whole record. */
+/** Bytes read from disk at a time: at least one whole record. */
 const READ_BYTES = 4 * BLOCK_BYTES
 
 export interface LogPiece {
@@ -9,12 +9,12 @@ export interface LogPiece {
   readonly bytes: Buffer
 }
 
-/** One reader of a log, with a place of its own in it. */
+/** One reader of a log, with a position of its own. */
 export class LogReader {
-  /** Output bytes that were read, or told to be missing. */
+  /** Output bytes that were read, or reported as missing. */
   position = 0
   readonly #log: OutputLog
-  /** The record to read next, and how much of it was read: the last one in memory may still become longer. */
+  /** The record to read next, and how many of its bytes were read: the last record in memory may still become longer. */
   #record = 0
   #done = 0
   #buffer: Buffer | undefined
@@ -24,8 +24,8 @@ export class LogReader {
   }
 
   /**
-   * What follows, as far as the output byte `limit`; nothing when there is no more yet. The bytes are valid until the
-   * turn of the event loop ends, or the next call. Output that is no longer recorded is told as a line of stderr in its place.
+   * Returns the output that follows, as far as the output byte `limit`; nothing when there is no more yet. The bytes are
+   * valid until the turn of the event loop ends, or the next call. A line of stderr replaces output that is no longer recorded.
    */
   async read(limit: number): Promise<LogPiece[]> {
     while (this.position < Math.min(limit, this.#log.total)) {
@@ -54,7 +54,7 @@ export class LogReader {
     try {
       return await this.#fromDisk(stretch)
     } catch {
-      // Dropped meanwhile, or unreadable: what follows it is next.
+      // The segment was dropped meanwhile or is unreadable: reading goes on after it.
       this.#log.dropSegment(stretch)
       return []
     }
@@ -70,7 +70,7 @@ export class LogReader {
     return pieces
   }
 
-  /** `whole` tells that no record of these becomes longer. A record that is not there to its end is left. */
+  /** Parses records; `whole` tells that none of them becomes longer. An incomplete record is left for the next call. */
   #parse(bytes: Buffer, whole: boolean): LogPiece[] {
     const pieces: LogPiece[] = []
     let at = 0
@@ -93,7 +93,7 @@ export class LogReader {
   }
 }
 
-/** Without the last `excess` bytes. */
+/** Returns the pieces without the last `excess` bytes. */
 function cutAt(pieces: readonly LogPiece[], excess: number): LogPiece[] {
   const kept = [...pieces]
   let left = excess
@@ -109,22 +109,22 @@ function cutNotice(lost: number): LogPiece {
 }
 
 export interface ReadLogOptions {
-  /** Goes on until the command has ended. */
+  /** Whether to read on until the command has ended. */
   follow: boolean
   signal: AbortSignal
 }
 
-/** Reads a log for as long as `readLog` would, with the choice not to wait. */
+/** Reads the same output as `readLog`, but lets the caller choose whether to wait. */
 export interface LogFollower {
-  /** What there is now, at most some 256 KiB, valid as the reader's is; empty when there is nothing yet, or no more. */
+  /** Returns the output there is now, at most some 256 KiB, valid as for `LogReader`; empty if none yet, or no more. */
   read(): Promise<LogPiece[]>
-  /** Resolves with whether there is more, once that is known. Throws the signal's reason. */
+  /** Resolves with whether there is more output, once that is known. Throws the signal's reason. */
   more(): Promise<boolean>
 }
 
 export function followLog(log: OutputLog, { follow, signal }: ReadLogOptions): LogFollower {
   const reader = new LogReader(log)
-  // What a background process writes after the command's end is not waited for.
+  // Output that a background process writes after the command's end is not waited for.
   let limit = follow && !log.ended ? Number.POSITIVE_INFINITY : log.total
   return {
     async read() {
@@ -144,8 +144,8 @@ export function followLog(log: OutputLog, { follow, signal }: ReadLogOptions): L
 }
 
 /**
- * The log so far and, when following, what comes until the command has ended. A slow reader stalls nobody. Throws the
- * signal's reason.
+ * Yields the log so far and, when following, later output until the command has ended. A slow reader delays no other.
+ * Throws the signal's reason.
  */
 export async function* readLog(log: OutputLog, options: ReadLogOptions): AsyncGenerator<LogPiece[]> {
   const follower = followLog(log, options)

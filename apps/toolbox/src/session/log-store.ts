@@ -5,17 +5,17 @@ import { openNamelessFile } from './nameless-file.ts'
 import type { Segment } from './output-log.ts'
 import { BLOCK_BYTES, OutputLog } from './output-log.ts'
 
-/** Space on disk is taken and given back in segments of this. */
+/** The size of a segment, in which space on disk is taken and given back. */
 export const SEGMENT_BYTES = 8 * 1024 * 1024
-/** 128 MiB of one command's output are kept, */
+/** Segments kept of one command: 128 MiB. */
 export const MAX_COMMAND_SEGMENTS = 16
-/** 256 MiB of one session's, */
+/** Segments kept of one session: 256 MiB. */
 export const MAX_SESSION_SEGMENTS = 32
-/** and 512 MiB of all. */
+/** Segments kept of all commands: 512 MiB. */
 export const MAX_SEGMENTS = 64
 /** Memory of all logs together, above which the logs of the commands that ended first are dropped. */
 export const MAX_MEMORY_BYTES = 8 * 1024 * 1024
-/** Left to the sandbox on the disk. */
+/** Space on the disk that is left to the sandbox. */
 const MIN_FREE_BYTES = 64 * 1024 * 1024
 
 /** Blocks kept for reuse: allocating them anew costs more than filling them. */
@@ -30,19 +30,19 @@ interface Holder {
 /** Bounds what the logs of all commands hold, in memory and on disk: the commands that ended first make room. */
 export class LogStore {
   readonly #running = new Map<OutputLog, Holder>()
-  /** In the order of their ends. */
+  /** Ended commands, in the order of their ends. */
   readonly #finished = new Map<OutputLog, Holder>()
   readonly #spare: Buffer[] = []
   #memoryBytes = 0
 
-  /** `session` is whatever stands for the command's session. Release the log when it is no longer needed. */
+  /** Makes the log of a command; `session` is any object that stands for its session. Release the log when it is not needed. */
   createLog(session: object): OutputLog {
     const log = new OutputLog(this)
     this.#running.set(log, { log, session, memoryBytes: 0 })
     return log
   }
 
-  // The rest is for the logs.
+  // The logs call the methods below.
 
   finished(log: OutputLog): void {
     const holder = this.#running.get(log)
@@ -56,7 +56,7 @@ export class LogStore {
     this.#finished.delete(log)
   }
 
-  /** Counts memory taken, or given back. */
+  /** Counts memory that a log takes, or gives back if `bytes` is negative, and drops older logs above the bound. */
   hold(log: OutputLog, bytes: number): void {
     const holder = this.#running.get(log) ?? this.#finished.get(log)
     if (holder === undefined) return
@@ -73,12 +73,12 @@ export class LogStore {
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
   }
 
-  /** Gives back a block that is on disk; readers may look at it until the present turn of the event loop ends. */
+  /** Takes back a block that is on disk; readers may look at it until the present turn of the event loop ends. */
   giveBlock(block: Buffer): void {
     if (block.length === BLOCK_BYTES && this.#spare.length < MAX_SPARE_BLOCKS) this.#spare.push(block)
   }
 
-  /** Makes room within the bounds. Rejects when the disk has none. */
+  /** Makes room within the bounds and opens a file. Rejects when the disk has too little room. */
   async openSegment(log: OutputLog): Promise<FileHandle> {
     const all = [...this.#finished.values(), ...this.#running.values()]
     const own = all.filter((holder) => holder.log === log)
@@ -95,7 +95,7 @@ export class LogStore {
   }
 
   closeSegment({ file }: Segment): void {
-    // It waits for a read or write on its way; what the file held is not needed.
+    // Closing waits for a read or write on its way; the file's content is not needed, so a failure does not matter.
     file.close().catch(() => {})
   }
 
@@ -104,7 +104,7 @@ export class LogStore {
   }
 }
 
-/** Drops the oldest segment of the command that ended first, else of the one that holds most. */
+/** At the limit, drops the oldest segment of the command that ended first, else of the one with the most segments. */
 function makeRoom(holders: readonly Holder[], limit: number): void {
   const logs = holders.map(({ log }) => log).filter((log) => log.segments.length > 0)
   if (logs.reduce((sum, log) => sum + log.segments.length, 0) < limit) return

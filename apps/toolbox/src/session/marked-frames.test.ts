@@ -5,7 +5,7 @@ import type { OutputStream } from './output-log.ts'
 
 const MARKS = { stdout: '\u0001\u0001\u0001', stderr: '\u0002\u0002\u0002' }
 
-/** What a client makes of marked bytes: a mark sets the stream until the next. */
+/** Separates marked bytes as a client does: a mark sets the stream until the next mark. */
 function separate(text: string): { stdout: string; stderr: string } {
   const streams = { stdout: '', stderr: '' }
   for (const afterOut of text.split(MARKS.stdout)) {

@@ -1,7 +1,7 @@
 import type { LogPiece } from './log-reader.ts'
 import type { OutputStream } from './output-log.ts'
 
-/** The SDKs hand a whole message to a function as arguments, one for each byte, which the stack must hold. */
+/** The largest frame: the SDKs pass a whole message to a function as arguments, one for each byte, on the stack. */
 export const FRAME_BYTES = 32 * 1024
 /** Pieces of output up to this are marked line by line, longer ones once a frame. */
 export const LINEWISE_BYTES = 4 * 1024
@@ -10,9 +10,9 @@ const NEWLINE = 0x0a
 
 /**
  * Puts the mark of its stream before each line, and before the rest of a line that the other stream has interrupted.
- * Keeps its place between calls: use one for each reader. Frames are the receiver's to keep.
- * NOTE: output in bulk is marked at the start of each frame only. A mark counts until the next, so clients read the
- * same; but the SDKs copy all they hold at each mark, which makes a megabyte of short lines cost them half a second.
+ * Keeps its state between calls: use one for each reader. The receiver may keep the frames.
+ * NOTE: bulk output is marked at the start of each frame only. A mark counts until the next, so clients read the same;
+ * but the SDKs copy all they hold at each mark, which makes a megabyte of short lines cost them half a second.
  */
 export function createMarker(): (pieces: readonly LogPiece[]) => Buffer[] {
   let current: OutputStream | undefined
@@ -54,10 +54,10 @@ export function createMarker(): (pieces: readonly LogPiece[]) => Buffer[] {
 }
 
 interface Frames {
-  /** Puts a mark and keeps room for what follows it: SDK 0.218 takes one that ends a frame for output. */
+  /** Puts a mark in a frame with room for output after it: SDK 0.218 takes a mark that ends a frame for output. */
   mark(bytes: Buffer): void
   put(bytes: Buffer): void
-  /** Bytes that fit in the frame at hand. */
+  /** Returns how many bytes fit in the current frame. */
   room(): number
   done(): Buffer[]
 }

@@ -4,7 +4,7 @@ import { open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Opens a new file that has no name any more, and so is gone once it is closed, whatever happens to this process. */
+/** Opens a new file without a name, which is gone once it is closed, whatever happens to this process. */
 export async function openNamelessFile(): Promise<FileHandle> {
   const path = join(tmpdir(), `.atoll-${randomBytes(8).toString('hex')}`)
   const file = await open(path, 'wx+', 0o600)

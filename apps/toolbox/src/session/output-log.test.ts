@@ -15,7 +15,7 @@ import { BLOCK_BYTES } from './output-log.ts'
 const never = new AbortController().signal
 const text = (pieces: readonly LogPiece[]) => pieces.map(({ stream, bytes }) => `${stream}:${bytes}`).join('|')
 
-/** Everything of a log, with neighbours of the same stream joined. */
+/** Returns the whole log, with neighbouring pieces of the same stream joined. */
 async function contents(log: OutputLog): Promise<LogPiece[]> {
   const joined: { stream: OutputStream; parts: Buffer[] }[] = []
   for await (const pieces of readLog(log, { follow: false, signal: never })) {
@@ -27,7 +27,7 @@ async function contents(log: OutputLog): Promise<LogPiece[]> {
   return joined.map(({ stream, parts }) => ({ stream, bytes: Buffer.concat(parts) }))
 }
 
-/** Appends as a command would whose reader is asked to wait. */
+/** Appends like a command's reader, which waits while the log is full. */
 async function append(log: OutputLog, stream: OutputStream, chunk: Buffer): Promise<void> {
   log.append(stream, chunk)
   if (log.full) await new Promise<void>((resolve) => log.onDrain(resolve))
@@ -121,7 +121,7 @@ describe('the bounds', () => {
   const piece = Buffer.alloc(1024 * 1024, 'x')
 
   async function fill(log: OutputLog, segments: number): Promise<void> {
-    // A block less than a segment for each: what does not fit begins the next.
+    // Each segment stays up to a block short: output that does not fit begins the next.
     const bytes = segments * SEGMENT_BYTES
     for (let written = 0; written < bytes; written += piece.length) await append(log, 'stdout', piece)
   }
@@ -184,7 +184,7 @@ describe('the bounds', () => {
   })
 })
 
-/** A disk without room. */
+/** A store on a disk without room. */
 class FullStore extends LogStore {
   override async openSegment(): Promise<never> {
     throw new Error('no space left on device')
@@ -201,7 +201,7 @@ describe('a full disk', () => {
     const notices = found.flatMap(({ stream, bytes }) => (stream === 'stderr' ? [bytes.toString()] : [])).join('')
     const lost = [...notices.matchAll(/\[output cut: (\d+) bytes/g)].reduce((sum, [, bytes]) => sum + Number(bytes), 0)
     expect(lost).toBeGreaterThan(0)
-    // What was in memory when the command ended is still there.
+    // Output that was in memory when the command ended is still there.
     expect(found.at(-1)?.bytes.length).toBeGreaterThan(4 * BLOCK_BYTES)
     const kept = found.reduce((sum, { stream, bytes }) => sum + (stream === 'stdout' ? bytes.length : 0), 0)
     expect(lost + kept).toBe(log.total)

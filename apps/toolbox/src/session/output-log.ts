@@ -3,9 +3,9 @@ import type { LogStore } from './log-store.ts'
 
 export type OutputStream = 'stdout' | 'stderr'
 
-/** Before each record: its length and its stream, in one number. */
+/** The bytes before each record: its length and its stream, in one number. */
 export const HEADER_BYTES = 4
-/** Memory is taken and written to disk in blocks of this. A record never spans two, so it is never longer. */
+/** The unit in which memory is taken and written to disk. A record never spans two blocks, so it is never longer. */
 export const BLOCK_BYTES = 64 * 1024
 const FIRST_BLOCK_BYTES = 1024
 /** Full blocks are written to disk when there are this many: each write costs a turn of the thread pool. */
@@ -16,40 +16,40 @@ const MAX_UNWRITTEN_BLOCKS = 16
 
 /** Records that follow each other, in memory or on disk. */
 export interface Stretch {
-  /** Where it begins among all that was ever appended, headers counted. */
+  /** The offset of its first byte among all that was ever appended, headers counted. */
   readonly start: number
-  /** In bytes, headers counted. */
+  /** The length in bytes, headers counted. */
   length: number
-  /** Output that was appended before it, headers not counted. */
+  /** Bytes of output that were appended before it, headers not counted. */
   readonly outputBefore: number
 }
 
 export interface Block extends Stretch {
   bytes: Buffer
-  /** No record of it becomes longer any more. */
+  /** Whether no record of the block becomes longer any more. */
   sealed: boolean
-  /** Where its last record begins, within the block, and of which stream it is. */
+  /** The start of the last record, within the block, and its stream. */
   last: { at: number; stream: OutputStream } | undefined
 }
 
-/** A file without a name, whose space is free again once it is closed. */
+/** A file without a name, whose space is free again once the file is closed. */
 export interface Segment extends Stretch {
   readonly file: FileHandle
 }
 
 /**
- * Records the output of one command: small output in memory, more of it on disk, and of too much the newest part. What
- * disk and memory have no place for is missing, never waited for. Made by `LogStore`, which bounds all logs together.
+ * Records the output of one command: small output in memory, more of it on disk, and of too much the newest part. Output
+ * that neither disk nor memory can hold is lost: nothing waits for it. `LogStore` makes logs and bounds them together.
  */
 export class OutputLog {
   /** Bytes of output that were ever appended, recorded or not. */
   total = 0
-  /** Where the next record will begin, at the earliest. */
+  /** The earliest offset at which the next record begins. */
   end = 0
-  /** Whether the command has ended; what its background processes write is still appended. */
+  /** Whether the command has ended; output of its background processes is still appended. */
   ended = false
   readonly segments: Segment[] = []
-  /** The last one may be open; those before wait for the disk. */
+  /** The last block may be open; the earlier ones wait for the disk. */
   #blocks: Block[] = []
   readonly #store: LogStore
   readonly #listeners = new Set<() => void>()
@@ -65,7 +65,7 @@ export class OutputLog {
     if (this.#released) return
     let rest = chunk
     while (rest.length > 0) rest = rest.subarray(this.#put(this.#openBlock(), stream, rest))
-    // It handles its own failures.
+    // `#write` handles its own failures.
     if (!this.#writing && this.#unwritten() >= WRITE_BLOCKS) void this.#write()
     this.#changed()
   }
@@ -75,12 +75,12 @@ export class OutputLog {
     return this.#unwritten() >= MAX_UNWRITTEN_BLOCKS
   }
 
-  /** Calls once when the log is no longer full, or is released. */
+  /** Calls the listener once, when the log is no longer full or is released. */
   onDrain(listener: () => void): void {
     this.#drained.push(listener)
   }
 
-  /** The command has ended, and all it wrote is appended. */
+  /** Marks the end of the command, after all its output was appended. */
   finish(): void {
     this.ended = true
     const last = this.#blocks.at(-1)
@@ -93,13 +93,13 @@ export class OutputLog {
     this.#changed()
   }
 
-  /** Calls once when something is appended, or the log ends; returns how to take that back. */
+  /** Calls the listener once, when something is appended or the log ends; returns a function that takes that back. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** For readers: the first stretch that has, or follows, the record at an offset. */
+  /** Returns the first stretch that has, or follows, the record at an offset. For readers. */
   find(offset: number): Block | Segment | undefined {
     const reaches = (stretch: Stretch) => stretch.start + stretch.length > offset
     return this.segments.find(reaches) ?? this.#blocks.find(reaches)
@@ -112,13 +112,13 @@ export class OutputLog {
     this.#store.closeSegment(segment)
   }
 
-  /** Drops what is recorded so far. */
+  /** Drops all output recorded so far. */
   dropAll(): void {
     for (const segment of [...this.segments]) this.dropSegment(segment)
     this.#takeOut(this.#blocks)
   }
 
-  /** Ends the log for its readers; drops what is recorded and all that is appended later. */
+  /** Ends the log for its readers; drops all recorded output and all that is appended later. */
   release(): void {
     if (this.#released) return
     this.#released = true
@@ -153,7 +153,7 @@ export class OutputLog {
     return block
   }
 
-  /** Appends what fits, lengthening the last record where it is of the same stream; returns how much that was. */
+  /** Appends as much as fits, lengthening the last record if it is of the same stream; returns how many bytes that was. */
   #put(block: Block, stream: OutputStream, chunk: Buffer): number {
     const lengthens = block.last?.stream === stream
     const headerBytes = lengthens ? 0 : HEADER_BYTES
@@ -167,7 +167,7 @@ export class OutputLog {
     block.length += headerBytes + size
     this.end += headerBytes + size
     this.total += size
-    // What is left could hold no record.
+    // The rest of the block could hold no record.
     if (BLOCK_BYTES - block.length <= HEADER_BYTES) block.sealed = true
     return size
   }
@@ -181,7 +181,7 @@ export class OutputLog {
     block.bytes = grown
   }
 
-  /** Returns those that were there. */
+  /** Removes blocks from memory and returns those that were there. */
   #takeOut(blocks: readonly Block[]): Block[] {
     const gone = new Set(blocks)
     const held = this.#blocks.filter((block) => gone.has(block))
@@ -198,7 +198,7 @@ export class OutputLog {
         () => true,
         () => false,
       )
-      // A disk that is full or broken costs this part of the record, but not the end of it; readers are told.
+      // A full or broken disk costs this part of the record, but not its last blocks; readers are told.
       if (!written && this.ended && this.#unwritten() <= WRITE_BLOCKS) break
       for (const { bytes } of this.#takeOut(batch)) this.#store.giveBlock(bytes)
       if (!this.full) this.#callDrained()
@@ -214,7 +214,7 @@ export class OutputLog {
     if (bytesWritten === length) segment.length += length
   }
 
-  /** The last one, if it is there for what directly follows it. */
+  /** Returns the last segment if the batch directly follows it and fits, else a new one. */
   async #segmentFor(batch: readonly Block[], length: number): Promise<Segment> {
     const [first] = batch
     if (first === undefined) throw new Error('nothing to write')
@@ -229,17 +229,17 @@ export class OutputLog {
   }
 }
 
-/** A record's header as a number. */
+/** Returns a record's header as a number. */
 function recordHeader(stream: OutputStream, length: number): number {
   return length * 2 + (stream === 'stderr' ? 1 : 0)
 }
 
-/** The length of a record, from its header. */
+/** Returns the length of a record, from its header. */
 export function recordLength(header: number): number {
   return header >>> 1
 }
 
-/** The stream of a record, from its header. */
+/** Returns the stream of a record, from its header. */
 export function recordStream(header: number): OutputStream {
   return header & 1 ? 'stderr' : 'stdout'
 }

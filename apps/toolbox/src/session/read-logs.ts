@@ -12,7 +12,7 @@ import { followLog } from './log-reader.ts'
 import { createMarker } from './marked-frames.ts'
 import type { OutputLog } from './output-log.ts'
 
-/** Streams of logs at the same time. */
+/** Logs that may be sent at the same time. */
 export const MAX_LOG_STREAMS = 256
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -25,7 +25,7 @@ export interface LogRequest {
   readonly follow: boolean
 }
 
-/** Sends logs as answers and over channels, each from a place of its own in the log, a bounded number at a time. */
+/** Sends logs as answers and over channels, each from its own position in the log, a bounded number at a time. */
 export interface LogStreams {
   /** Throws RATE_LIMITED. */
   reply(request: LogRequest, signal: AbortSignal): StreamReply
@@ -53,7 +53,7 @@ export function createLogStreams(): LogStreams {
       return {
         attach(socket) {
           open += 1
-          // It handles its own failures.
+          // `pump` handles its own failures.
           void pump(socket, request).finally(() => {
             open -= 1
           })
@@ -63,7 +63,7 @@ export function createLogStreams(): LogStreams {
   }
 }
 
-/** The answer of a command that has ended, with its whole log. */
+/** Returns the answer for a command that has ended, with its whole log. */
 export function executeReply(
   { id, log, exitCode }: { id: string; log: OutputLog; exitCode: number },
   { format, signal }: { format: LogFormat; signal: AbortSignal },
@@ -95,7 +95,7 @@ async function* markedFrames(follower: LogFollower): AsyncGenerator<Buffer> {
   while (await follower.more()) yield* marker(await follower.read())
 }
 
-/** Sends as fast as the client reads, and closes when all is sent. The client's end is the end of the stream alone. */
+/** Sends as fast as the client reads, and closes when all is sent. A client that goes away ends only its stream. */
 async function pump(socket: ChannelSocket, { log, format, follow }: LogRequest): Promise<void> {
   const gone = new AbortController()
   let wake = () => {}

@@ -2,7 +2,7 @@ import type { SessionCommand as CommandView } from '@atoll/protocol'
 import type { CommandInput } from './command-input.ts'
 import type { OutputLog } from './output-log.ts'
 
-/** Longest text of a command that is remembered whole, in characters. */
+/** The longest text of a command that is remembered whole, in characters. */
 export const MAX_SHOWN_CHARS = 64 * 1024
 
 /** A command of a session, waiting, running or ended. */
@@ -10,12 +10,12 @@ export interface SessionCommand {
   readonly id: string
   readonly shown: string
   readonly log: OutputLog
-  /** Of an async command only. */
+  /** The input of an async command; undefined for a sync one. */
   readonly input: CommandInput | undefined
   readonly echoesInput: boolean
-  /** Set once all that the command wrote is in the log. */
+  /** Set once all output of the command is in the log. */
   exitCode: number | undefined
-  /** Whether its session's shell ended before its turn came. */
+  /** Whether its session's shell ended before the command could run. */
   neverRan: boolean
   /** Resolves when `exitCode` is set. */
   readonly done: Promise<void>
@@ -38,7 +38,7 @@ export function createSessionCommand(options: {
   return { id, shown, log, input, echoesInput, exitCode: undefined, neverRan: false, done, settle }
 }
 
-/** The command as the contract shows it. */
+/** Returns the command as the contract shows it. */
 export function describeCommand({ id, shown, exitCode }: SessionCommand): CommandView {
   return { id, command: shown, ...(exitCode === undefined ? {} : { exitCode }) }
 }

@@ -11,10 +11,10 @@ import type { SessionCommand } from './session-command.ts'
 import { describeCommand } from './session-command.ts'
 import { ENTRYPOINT_SESSION, Sessions } from './sessions.ts'
 
-/** From SIGTERM to SIGKILL, when a session is deleted. */
+/** The time from SIGTERM to SIGKILL when a session is deleted. */
 const KILL_GRACE_MS = 2_000
 
-/** Shells that keep their state between commands, with the logs of those. */
+/** Shells that keep their state between commands, with the logs of those commands. */
 export function createSessionFeature(parts: FeatureParts): Feature<typeof sessionOperations, typeof sessionChannels> {
   const sessions = new Sessions({ ...parts, graceMs: KILL_GRACE_MS })
   const { entrypoint, claimed } = parts
@@ -89,7 +89,7 @@ function commandHandlers(
   }
 }
 
-/** A caller that goes away leaves its command running. */
+/** Runs a command. A caller that goes away leaves its command running. */
 async function execute(
   sessions: Sessions,
   { params, body, headers, signal }: Call<ToolboxOperations['executeSessionCommand']>,

@@ -30,14 +30,14 @@ const go = (name = 'go') => writeFile(join(toolbox.folder, name), '')
 const follow = (id: string, options: ChannelOptions = VERSION, query = '?follow=true') =>
   front.connect(`${session.path}/command/${id}/logs${query}`, options)
 
-/** Starts a command that has written `a`, and writes `b` to its other stream when it is told to go. */
+/** Starts a command that has written `a`, and writes `b` to its other stream once the file `go` exists. */
 async function startBoth(): Promise<string> {
   const id = await session.start(`echo a; ${untilFile('go')}; echo b >&2`)
   await session.logged(id, 'a')
   return id
 }
 
-/** Everything until the close, which must be a normal one. */
+/** Returns all bytes until the close, which must be a normal one. */
 async function all(client: ChannelClient): Promise<Buffer> {
   const { code } = await client.closed
   expect(code).toBe(1000)

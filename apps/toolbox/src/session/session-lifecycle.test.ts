@@ -18,7 +18,7 @@ const create = (sessionId: unknown) => toolbox.call('POST', '/process/session', 
 const get = async (path: string) => bodyOf(await toolbox.call('GET', path))
 const file = (name: string) => join(toolbox.folder, name)
 
-/** Until a command has written the numbers of its processes. */
+/** Waits until a command has written the numbers of its processes, and returns them. */
 async function numbersIn(name: string, count: number): Promise<number[]> {
   for (;;) {
     const numbers = (await readFile(file(name), 'utf8').catch(() => '')).split('\n').filter(Boolean).map(Number)
@@ -199,8 +199,8 @@ describe('deleting a session', () => {
 
   it('ends a storm of forks', async () => {
     const session = await createSession(toolbox)
-    // Each process starts the next and ends, so that no list of them is ever true. Their number stays, for the host's
-    // sake, and they end by themselves in case nobody ends them.
+    // Each process starts the next and ends, so that no list of processes is ever true. Their number stays the same, for
+    // the host's sake, and they end by themselves in case nothing ends them.
     const storm = '[ -e stop ] || [ $1 -gt 2000 ] || { sleep 0.01; echo $1 > reached; storm $(($1 + 1)) & }'
     await session.start(`storm() { ${storm}; }; for i in $(seq 20); do storm 0 & done; wait; sleep 600`)
     while ((await readFile(file('reached'), 'utf8').catch(() => '')) === '');

@@ -9,7 +9,7 @@ import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
 
 const OUT = '\u0001\u0001\u0001'
 const ERR = '\u0002\u0002\u0002'
-/** Its two streams in a certain order: it goes on when it is told that what it wrote has been read. */
+/** A command that writes to both streams in a fixed order: it continues once a file says that its output was read. */
 const BOTH = `echo one; ${untilFile('one')}; echo two >&2; ${untilFile('two')}; printf three`
 
 let toolbox: TestToolbox
@@ -29,7 +29,7 @@ async function finished(command: string): Promise<string> {
   return id
 }
 
-/** Tells the command that runs BOTH that each of its first two words has been read. */
+/** Tells the command of BOTH when each of its first two words has been read. */
 async function readInOrder(id: string): Promise<void> {
   for (const word of ['one', 'two']) {
     await session.logged(id, word)
@@ -37,7 +37,7 @@ async function readInOrder(id: string): Promise<void> {
   }
 }
 
-/** Runs it to its end. */
+/** Runs BOTH to its end. */
 async function runBoth(headers: Headers, then = ''): Promise<BufferedResponse> {
   const answer = session.exec({ command: BOTH + then }, headers)
   await readInOrder(await session.running())
@@ -139,7 +139,7 @@ describe('a log', () => {
 
 describe('without named pipes', () => {
   it('a command says why it cannot run, and the session stays', async () => {
-    // No mkfifo is found here.
+    // With this PATH no mkfifo is found.
     await using bare = await createTestToolbox({ PATH: toolbox.folder })
     const client = await createSession(bare)
     const { exitCode, stderr } = await client.run('echo x')

@@ -99,7 +99,7 @@ describe.each(shells)('%s', (shellFile) => {
   it('gives commands no descriptor beside their three', async () => {
     const { stdout } = await run('ls -l /proc/self/fd')
     const descriptors = [...stdout.matchAll(/ (\d+) -> (\S+)/g)].map(([, number, target]) => `${number} ${target}`)
-    // vitest's own pipes are inherited through no fault of the shell; `ls` opens 3.
+    // The command inherits vitest's own pipes, not by the shell; `ls` opens 3.
     expect(descriptors.slice(0, 3)).toEqual([
       '0 /dev/null',
       expect.stringMatching(/^1 \//),

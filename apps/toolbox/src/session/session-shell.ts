@@ -10,21 +10,21 @@ import type { OutputPipes } from '../process/output-pipes.ts'
 import type { ProcessGroups } from '../process/process-groups.ts'
 
 const SHELLS_FILE = '/etc/shells'
-/** In the order of preference. */
+/** Shells in the order of preference. */
 const PREFERRED = ['zsh', 'bash']
 const PLAIN_SHELL = '/bin/sh'
 /** Shells' convention: 128 and the number of the signal. */
 const SIGNAL_BASE = 128
-/** Of what the shell says of its own, of which only the status lines matter. */
+/** Most characters kept of the shell's own output, of which only the status lines matter. */
 const MAX_STATUS_CHARS = 4096
 const NAME = '__atoll_status'
 
-/** What the shell is to run, and where its streams can be opened by name. */
+/** A command for the shell, and the paths where its streams can be opened. */
 export interface ShellCommand {
   /** Letters, digits and dashes. */
   readonly id: string
   readonly text: string
-  /** Where the shell can read the text, if it is long: from its own input it reads single bytes. */
+  /** The path of the text if it is long: from its own input the shell reads single bytes. */
   readonly script: string | undefined
   readonly stdin: string
   readonly stdout: string
@@ -35,21 +35,21 @@ export interface ShellCommand {
 export interface SessionShell {
   readonly pid: number
   /**
-   * Resolves with the command's exit code, or with the shell's own when the command has ended that. Call it for one
+   * Resolves with the command's exit code, or with the shell's own if the command has ended the shell. Call it for one
    * command at a time.
    */
   run(command: ShellCommand): Promise<number>
-  /** Resolves with the exit code, 128 and the signal's number for a signal. */
+  /** Resolves with the shell's exit code; for a signal, 128 and the signal's number. */
   readonly exited: Promise<number>
 }
 
-/** Starts the shell as the leader of its own group. Throws SERVICE_UNAVAILABLE when it cannot be. */
+/** Starts the shell as the leader of its own group. Throws SERVICE_UNAVAILABLE when it cannot be started. */
 export async function startShell(options: {
   cwd: string
   env: Readonly<Record<string, string>>
   groups: ProcessGroups
   pipes: Pick<OutputPipes, 'takeInput'>
-  /** Found by itself where not given. */
+  /** The shell to start; absent: one is looked for. */
   file?: string | undefined
 }): Promise<SessionShell> {
   const { groups, env } = options
@@ -60,14 +60,14 @@ export async function startShell(options: {
   const child = spawn(file, words, { argv0: basename(file), cwd, env, detached: true, stdio: [...stdio] })
   dieFirst(child.pid)
   const writer = input?.writer ?? child.stdin
-  // Its end is told by `exit`.
+  // The `exit` event tells of the shell's end, so stream errors need no handling.
   for (const stream of [child.stdin, writer]) stream.on('error', () => {})
   if (input !== undefined) child.once('close', () => input[Symbol.dispose]())
   const exited = new Promise<number>((resolve) => {
     child.once('exit', (code, signal) => {
       groups.leaderExited(child.pid ?? 0)
       const exitCode = code ?? SIGNAL_BASE + (signal === null ? 0 : osConstants.signals[signal])
-      // A status it has printed is heard first, in the turn between.
+      // Waits two turns, so that a status the shell has printed is read first.
       setImmediate(() => setImmediate(resolve, exitCode))
     })
   })
@@ -80,7 +80,7 @@ export async function startShell(options: {
   groups.add(pid)
   const statuses = readStatuses(child.stdout)
   const prefix = builtinPrefix(file)
-  // What a bash that reads a script calls itself, in its messages too.
+  // Sets the name by which a bash that reads a script calls itself, also in its messages.
   if (input !== undefined) writer.write(`BASH_ARGV0=${basename(file)}\n`)
   writer.write(`${NAME}() { return "$1"; }\n`)
   let lastCode = 0
@@ -97,8 +97,8 @@ export async function startShell(options: {
 }
 
 /**
- * bash 5.2 crashes when a command whose input is redirected copies that input (`exec 3<&0`) while the shell itself reads
- * commands from its own: so it reads them from elsewhere.
+ * Opens a pipe from which bash reads its commands, and returns bash's arguments. bash 5.2 crashes when a command whose
+ * input is redirected copies that input (`exec 3<&0`) while the shell reads its commands from its own input.
  */
 async function scriptOf(file: string, pipes: Pick<OutputPipes, 'takeInput'>) {
   const input = basename(file) === 'bash' ? await pipes.takeInput() : undefined
@@ -106,12 +106,13 @@ async function scriptOf(file: string, pipes: Pick<OutputPipes, 'takeInput'>) {
 }
 
 /**
- * `eval` and `.` run the command in the shell itself, with streams of its own that are taken back afterwards, whatever the
- * command does to them. The shell's own stdout then gets the status; no command ever has that descriptor.
+ * Returns what to write to the shell. `eval` and `.` run the command in the shell itself, with streams that the shell
+ * restores afterwards, whatever the command does to them. The status then goes to the shell's own stdout, a descriptor
+ * that no command ever has.
  */
 function shellInput(command: ShellCommand, { prefix, lastCode }: { prefix: string; lastCode: number }): string {
   const { id, text, script, stdin, stdout, stderr } = command
-  // `$?` is the one before; under `set -e` it cannot be set without ending the shell.
+  // Sets `$?` to the previous status; under `set -e` that would end the shell.
   const recall = lastCode === 0 ? '' : `case $- in (*e*) ;; (*) ${NAME} ${lastCode};; esac\n`
   const run = script === undefined ? `eval ${quote(text)}` : `. ${script}`
   return `${recall}${prefix} ${run} <${stdin} >${stdout} 2>${stderr}\n${prefix} printf '\\n%s %s\\n' ${id} "$?"\n`
@@ -121,7 +122,7 @@ function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`
 }
 
-/** Keeps the user's functions out of the way, and a syntax error of an `eval` from ending a POSIX shell. */
+/** Returns the builtin that bypasses the user's functions and keeps a syntax error in `eval` from ending a POSIX shell. */
 function builtinPrefix(file: string): string {
   return PREFERRED.includes(basename(file)) ? 'builtin' : 'command'
 }
@@ -147,7 +148,7 @@ function readStatuses(output: NodeJS.ReadableStream): { of(id: string): Promise<
   }
 }
 
-/** The first of those preferred that `/etc/shells` names and that is there. */
+/** Returns the first preferred shell that `/etc/shells` names and that exists, else `/bin/sh`. */
 async function findShell(): Promise<string> {
   const lines = (await readFile(SHELLS_FILE, 'utf8').catch(() => '')).split('\n').map((line) => line.trim())
   for (const name of PREFERRED) {

@@ -12,26 +12,26 @@ import { createSessionCommand, describeCommand } from './session-command.ts'
 import type { SessionShell } from './session-shell.ts'
 import { startShell } from './session-shell.ts'
 
-/** Commands of one session that wait for their turn. */
+/** Commands of one session that may wait for their turn. */
 export const MAX_WAITING_COMMANDS = 64
-/** Text of the commands that wait, in characters: of one session, as in one body of a request. */
+/** Text of the waiting commands of one session, in characters: as much as one request body may have. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024
-/** Commands of one session that are remembered; those that ended first are forgotten first. */
+/** Commands of one session that are remembered; the oldest ended one is forgotten first. */
 export const MAX_COMMANDS = 1000
 /** Text of the remembered commands of one session, in characters. */
 const MAX_SHOWN_CHARS_IN_ALL = 1024 * 1024
-/** For a shell that the kernel cannot end, as on a file system that hangs. */
+/** How long deleting waits for a shell that the kernel cannot end, as on a file system that hangs. */
 const UNKILLABLE_DEADLINE_MS = 5_000
-/** Of a command that could not run. */
+/** The exit code of a command that could not run. */
 const NOT_RUN = -1
-/** In the environment of everything a session starts, so that it can be found. */
+/** A variable in the environment of every process that a session starts, by which those processes are found. */
 const MARK_VARIABLE = 'ATOLL_SESSION'
 
 export interface SessionParts extends Pick<FeatureParts, 'work' | 'groups' | 'pipes' | 'commandEnv'> {
   readonly store: LogStore
-  /** From SIGTERM to SIGKILL. */
+  /** The time from SIGTERM to SIGKILL. */
   readonly graceMs: number
-  /** Instead of the one that is found. */
+  /** The shell to start; absent: one is looked for. */
   readonly shellFile?: string
 }
 
@@ -40,7 +40,7 @@ interface Waiting {
   readonly text: string
 }
 
-/** One long-lived shell that runs commands one after another, and what is remembered of them. */
+/** One long-lived shell that runs commands one after another, and the commands that are remembered. */
 export class Session implements AsyncDisposable {
   readonly id: string
   readonly #parts: SessionParts
@@ -49,7 +49,7 @@ export class Session implements AsyncDisposable {
   readonly #commands = new Map<string, SessionCommand>()
   readonly #waiting: Waiting[] = []
   #running = false
-  /** Why no command runs any more. */
+  /** The reason why no command runs any more; undefined while commands run. */
   #over: 'deleted' | 'ended' | undefined
 
   private constructor(id: string, parts: SessionParts, { shell, mark }: { shell: SessionShell; mark: string }) {
@@ -62,7 +62,7 @@ export class Session implements AsyncDisposable {
     })
   }
 
-  /** Throws SERVICE_UNAVAILABLE when no shell can be started. */
+  /** Starts a session. Throws SERVICE_UNAVAILABLE when no shell can be started. */
   static async start(id: string, parts: SessionParts): Promise<Session> {
     const value = randomUUID()
     const { work, commandEnv, groups, pipes, shellFile } = parts
@@ -75,19 +75,19 @@ export class Session implements AsyncDisposable {
     return { sessionId: this.id, commands: [...this.#commands.values()].map(describeCommand) }
   }
 
-  /** Throws NOT_FOUND. */
+  /** Returns the command. Throws NOT_FOUND. */
   command(id: string): SessionCommand {
     const command = this.#commands.get(id)
     if (command === undefined) throw new AppError('NOT_FOUND', `session ${this.id} has no command ${id.slice(0, 100)}`)
     return command
   }
 
-  /** Why no command runs any more, if none does. */
+  /** The reason why no command runs any more; undefined while commands run. */
   get over(): 'deleted' | 'ended' | undefined {
     return this.#over
   }
 
-  /** Runs a command after those before it. Throws SESSION_ENDED, BAD_REQUEST (deleted) and RATE_LIMITED. */
+  /** Queues a command behind the earlier ones. Throws SESSION_ENDED, BAD_REQUEST (deleted) and RATE_LIMITED. */
   execute(text: string, options: { takesInput: boolean; echoesInput: boolean }): SessionCommand {
     if (this.#over !== undefined) throw overError(this)
     const chars = this.#waiting.reduce((sum, { text }) => sum + text.length, text.length)
@@ -104,12 +104,12 @@ export class Session implements AsyncDisposable {
     this.#commands.set(command.id, command)
     this.#forgetOldest()
     this.#waiting.push({ command, text })
-    // Nothing in it fails.
+    // `#runAll` never rejects.
     if (!this.#running) void this.#runAll()
     return command
   }
 
-  /** Throws SESSION_ENDED, COMMAND_ALREADY_COMPLETED, BAD_REQUEST for a sync command, and RATE_LIMITED. */
+  /** Sends input. Throws SESSION_ENDED, COMMAND_ALREADY_COMPLETED, BAD_REQUEST for a sync command, and RATE_LIMITED. */
   sendInput(command: SessionCommand, data: string): void {
     if (command.exitCode !== undefined) {
       if (this.#over !== undefined) throw overError(this)
@@ -120,11 +120,11 @@ export class Session implements AsyncDisposable {
     if (command.echoesInput) command.log.append('stdout', sent)
   }
 
-  /** Ends everything the session has started, SIGTERM before SIGKILL, and removes its logs. */
+  /** Ends all processes the session has started, SIGTERM before SIGKILL, and removes its logs. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over = 'deleted'
     await endProcesses({ group: this.#shell.pid, mark: this.#mark, graceMs: this.#parts.graceMs })
-    // The shell's end is the end of the command that runs, and of those that wait.
+    // The end of the shell ends the running command and the waiting ones.
     const done = Promise.all([...this.#commands.values()].map((command) => command.done))
     await Promise.race([done, delay(UNKILLABLE_DEADLINE_MS, undefined, { ref: false })])
     for (const { log } of this.#commands.values()) log.release()
@@ -173,7 +173,7 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** What a command of a session that is over is answered. */
+/** Returns the error for a command of a session that was deleted or has ended. */
 export function overError({ id, over }: Session): AppError {
   return over === 'deleted'
     ? new AppError('BAD_REQUEST', `session ${id} was deleted`)

@@ -7,16 +7,16 @@ import { Session } from './session.ts'
 
 /** Sessions that may exist at the same time. */
 export const MAX_SESSIONS = 64
-/** The session of what the sandbox was made to run; clients only read it. */
+/** The session of the command that the sandbox was made to run; clients only read it. */
 export const ENTRYPOINT_SESSION = 'entrypoint'
 
 /** The sessions of the sandbox, by id. */
 export class Sessions implements AsyncDisposable {
   readonly #parts: SessionParts
-  /** Of the entrypoint where there is none. */
+  /** The log of the entrypoint of a sandbox that has none. */
   readonly #emptyLog: OutputLog
   readonly #sessions = new Map<string, Promise<Session>>()
-  /** Deleted, with processes that are being ended. */
+  /** Deleted sessions whose processes are being ended. */
   readonly #ending = new Set<Session>()
   #entrypoint: Promise<Session> | undefined
   #closed = false
@@ -27,7 +27,7 @@ export class Sessions implements AsyncDisposable {
     this.#emptyLog.finish()
   }
 
-  /** Throws CONFLICT, RATE_LIMITED and SERVICE_UNAVAILABLE. */
+  /** Creates a session. Throws CONFLICT, RATE_LIMITED and SERVICE_UNAVAILABLE. */
   async create(id: string): Promise<void> {
     if (id === ENTRYPOINT_SESSION) throw new AppError('CONFLICT', `session ${id} is the sandbox's own`)
     await this.#start(id)
@@ -54,7 +54,7 @@ export class Sessions implements AsyncDisposable {
     return command === undefined ? this.#emptyLog : (session?.command(command.id).log ?? this.#emptyLog)
   }
 
-  /** Throws NOT_FOUND. */
+  /** Returns the session. Throws NOT_FOUND. */
   async get(id: string): Promise<Session> {
     const session = await this.#sessions.get(id)?.catch(() => undefined)
     if (session === undefined) throw noSession(id)
@@ -67,11 +67,11 @@ export class Sessions implements AsyncDisposable {
     return sessions.filter(({ id }) => id !== ENTRYPOINT_SESSION)
   }
 
-  /** The id is free at once; resolves when everything the session has started is gone. Throws NOT_FOUND. */
+  /** Frees the id at once; resolves when all processes the session has started are gone. Throws NOT_FOUND. */
   async delete(id: string): Promise<void> {
     const found = this.#sessions.get(id)
     const session = await this.get(id)
-    // Another call may have deleted it meanwhile.
+    // Another call may have deleted the session meanwhile.
     if (this.#sessions.get(id) !== found) throw noSession(id)
     this.#sessions.delete(id)
     await this.#end(session)

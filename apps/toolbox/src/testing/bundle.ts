@@ -24,7 +24,7 @@ export async function buildBundle(): Promise<{ main: string; folder: string }> {
   return { main: join(folder, 'dist/main.js'), folder }
 }
 
-/** The options of Node that the runner starts the toolbox with. */
+/** Returns the options of Node with which the runner starts the toolbox. */
 export async function readNodeFlags(): Promise<string[]> {
   return JSON.parse(await readFile(join(APP_DIR, 'node-flags.json'), 'utf8'))
 }
@@ -32,11 +32,11 @@ export async function readNodeFlags(): Promise<string[]> {
 /** A server on a unix socket that toolboxes dial, as the API's dial-home socket is. */
 export interface DialHome extends AsyncDisposable {
   readonly url: string
-  /** The next tunnel that is dialled. */
+  /** Returns the next tunnel that is dialled. */
   nextPeer(): Promise<TunnelPeer>
-  /** Attempts that were refused for their token. */
+  /** The number of attempts that were refused for their token. */
   readonly refused: number
-  /** Resolves at the first of them. */
+  /** Resolves at the first refused attempt. */
   nextRefusal(): Promise<void>
 }
 
@@ -86,13 +86,13 @@ export async function startDialHome(): Promise<DialHome> {
   }
 }
 
-/** A running bundle and what it has logged. */
+/** A running bundle and its log. */
 export interface ToolboxProcess extends AsyncDisposable {
   readonly child: ChildProcess
   log(): string
-  /** Resolves when a log line holds the words. */
+  /** Resolves when a log line contains the words. */
   logged(words: string): Promise<void>
-  /** The exit code, or the signal's name. */
+  /** Resolves with the exit code, or the signal's name. */
   readonly exited: Promise<number | string>
 }
 
@@ -101,7 +101,7 @@ export interface ToolboxProcessOptions {
   main: string
   env: Record<string, string>
   nodeFlags?: readonly string[]
-  /** Runs as this user and group; needs root. */
+  /** The user and group to run as; needs root. */
   uid?: number
 }
 

@@ -5,18 +5,18 @@ import { bodyOf } from './test-toolbox.ts'
 
 export interface GitAnswer {
   status: number
-  /** The error's, when it is one. */
+  /** The code of an error. */
   code: unknown
   message: string
   body: unknown
 }
 
-/** Calls of git's operations, and a look at what they did from outside. */
+/** Calls git's operations, and runs git itself to examine the results. */
 export interface GitCalls {
   post(verb: string, json: object, signal?: AbortSignal): Promise<GitAnswer>
   get(verb: string, query?: Record<string, string>): Promise<GitAnswer>
   remove(verb: string, json: object): Promise<GitAnswer>
-  /** Runs git in a folder of the toolbox, without it. */
+  /** Runs git in a folder of the toolbox, but not through the toolbox. */
   inside(folder: string): (...args: string[]) => string
   at(name: string): string
 }

@@ -15,11 +15,11 @@ export interface ChannelOptions {
 /** A real WebSocket client of a toolbox, through an HTTP server that forwards to the tunnel as the API does. */
 export interface ChannelClient {
   readonly socket: WebSocket
-  /** Messages that came and were not taken, text as strings. */
+  /** Messages that have arrived and were not taken, text as strings. */
   readonly messages: (string | Buffer)[]
-  /** The next message. Rejects when the socket closes first, or after 60 s. */
+  /** Returns the next message. Rejects when the socket closes first, or after 60 s. */
   next(): Promise<string | Buffer>
-  /** All binary messages so far and to come, as one text, until it holds `words`. */
+  /** Returns all binary messages so far and to come, as one text, once it contains `words`. */
   until(words: string): Promise<string>
   readonly closed: Promise<{ code: number; reason: string }>
 }

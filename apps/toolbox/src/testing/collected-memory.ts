@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /**
- * What this process holds in buffers once garbage is collected, in bytes: what a test's own use is counted from. Files
- * of one worker share a process, and what an earlier one used may be there for long.
+ * Collects garbage and returns how many bytes this process holds in buffers. A test counts its own use from there: the
+ * files of one worker share a process, and buffers of an earlier file may stay for long.
  */
 export function collectedBufferBytes(): number {
   setFlagsFromString('--expose-gc')

@@ -8,33 +8,33 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export interface GitRemoteOptions {
-  /** Asked of everybody when given. */
+  /** When given, every request must have them. */
   credentials?: { username: string; password: string }
-  /** HTTPS with this certificate, in PEM. */
+  /** The key and certificate for HTTPS, in PEM. */
   tls?: { key: string; cert: string }
 }
 
 /** A real git server over HTTP on the loopback, with bare repositories in a folder of its own. */
 export interface GitRemote extends AsyncDisposable {
-  /** Holds the bare repositories. */
+  /** The folder of the bare repositories. */
   readonly folder: string
   /** `http://127.0.0.1:port`, or https. */
   readonly origin: string
   /** `origin/name.git`. */
   url(name: string): string
-  /** Makes a bare repository that takes pushes; what there is in it is `seed`'s to make. Gives its folder. */
+  /** Makes a bare repository that takes pushes, with the content that `seed` makes. Returns its folder. */
   create(name: string, seed?: (git: (...args: string[]) => string, folder: string) => void): string
   /** Requests so far, as `METHOD path?query`. */
   readonly requests: string[]
-  /** Answers of the next requests instead of git's: the status, or `hang` for none at all. */
+  /** The answer to the next requests instead of git's: a status, or `hang` for no answer. */
   answerWith: number | 'hang' | undefined
-  /** Requests for such a path that come with the right credentials get no answer. */
+  /** Requests for such a path with the right credentials get no answer. */
   hangAt: RegExp | undefined
   /** Resolves when a request hangs. */
   readonly hanging: Promise<void>
 }
 
-/** Its own identity and no configuration of the machine. */
+/** An environment with an identity of its own and without the machine's configuration. */
 const GIT_ENV = {
   PATH: process.env['PATH'],
   HOME: '/nonexistent',
@@ -45,7 +45,7 @@ const GIT_ENV = {
   GIT_COMMITTER_EMAIL: 'seed@example.com',
 }
 
-/** Runs git in a folder, as somebody else than the toolbox. */
+/** Runs git in a folder, with another identity than the toolbox. */
 export function gitIn(folder: string): (...args: string[]) => string {
   return (...args) =>
     execFileSync('git', args, {
@@ -118,7 +118,7 @@ interface Exchange {
   user: string
 }
 
-/** git's own CGI program, which answers with headers, an empty line and the body. */
+/** Runs git's own CGI program, which answers with headers, an empty line and the body. */
 function serve({ folder, request, response, user }: Exchange): void {
   const { pathname, search } = new URL(request.url ?? '/', 'http://remote')
   const cgi = spawn('git', ['http-backend'], {

@@ -1,6 +1,6 @@
 import { readdir, readlink, realpath } from 'node:fs/promises'
 
-/** Numbers of the processes that live and have this working directory, as all have that were started there. */
+/** Returns the live processes with this working directory, as all have that were started there. */
 export async function processesIn(folder: string): Promise<number[]> {
   const path = await realpath(folder)
   const found: number[] = []

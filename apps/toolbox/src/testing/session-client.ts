@@ -2,17 +2,17 @@ import type { BufferedResponse, Headers } from '@atoll/tunnel'
 import type { TestToolbox } from './test-toolbox.ts'
 import { bodyOf } from './test-toolbox.ts'
 
-/** What SDKs from 0.167 on send. */
+/** The headers of SDKs from 0.167 on. */
 export const NEW_SDK: Headers = { 'x-daytona-sdk-version': '0.218.0' }
-/** What SDKs between the two changes of the log format send. */
+/** The headers of SDKs between the two changes of the log format. */
 export const MARKED_SDK: Headers = { 'x-daytona-sdk-version': '0.100.0' }
 
-/** A shell's line that waits until a file is there. */
+/** Returns a line of shell that waits until a file exists. */
 export function untilFile(name: string): string {
   return `until [ -e ${name} ]; do sleep 0.01; done`
 }
 
-/** Calls of one session. */
+/** Calls the operations of one session. */
 export interface SessionClient {
   readonly path: string
   /** Runs a command to its end, as a new SDK. */
@@ -21,12 +21,12 @@ export interface SessionClient {
   start(command: string, more?: Record<string, unknown>): Promise<string>
   exec(body: Record<string, unknown>, headers?: Headers): Promise<BufferedResponse>
   command(id: string): Promise<Record<string, unknown>>
-  /** The id of the command that runs now, or of the first that is going to. */
+  /** Returns the id of the running command, or of the first one that will run. */
   running(): Promise<string>
   /** Resolves with the exit code; the test's own deadline bounds it. */
   ended(id: string): Promise<number>
   input(id: string, data: string): Promise<BufferedResponse>
-  /** Reads the log until it holds `words`. */
+  /** Reads the log until it contains `words`. */
   logged(id: string, words: string): Promise<string>
   remove(): Promise<BufferedResponse>
 }

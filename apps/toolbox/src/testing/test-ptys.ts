@@ -9,7 +9,7 @@ import { bodyOf, createTestToolbox } from './test-toolbox.ts'
 const CONNECTED = '{"type":"control","status":"connected"}'
 const POLL_MS = 10
 
-/** Terminals of a test toolbox, whose shells are plain ones. */
+/** Terminals of a test toolbox, with plain shells. */
 export interface TestPtys extends AsyncDisposable {
   readonly toolbox: TestToolbox
   readonly front: ChannelFront
@@ -17,11 +17,11 @@ export interface TestPtys extends AsyncDisposable {
   describe(id: string): Promise<Record<string, unknown>>
   kill(id: string): Promise<BufferedResponse>
   resize(id: string, size: { cols: number; rows: number }): Promise<BufferedResponse>
-  /** A client of a terminal, told that it is connected. */
+  /** Returns a client of a terminal that was told that it is connected. */
   attach(id: string, subprotocols?: string[]): Promise<ChannelClient>
   /** Creates a terminal and attaches to it. */
   open(id: string, json?: Record<string, unknown>): Promise<ChannelClient>
-  /** The number that a command in the terminal writes to a file of the work directory. */
+  /** Returns the number that a command in the terminal writes to a file of the work directory. */
   numberIn(name: string): Promise<number>
 }
 
@@ -64,17 +64,17 @@ export async function createTestPtys(): Promise<TestPtys> {
   }
 }
 
-/** Types a line. What a test waits for must not be part of it, for the terminal echoes it. */
+/** Types a line, which must not contain the words that a test waits for, because the terminal echoes it. */
 export function typeLine(client: ChannelClient, line: string): void {
   client.socket.send(Buffer.from(`${line}\r`))
 }
 
-/** Takes what comes until a message holds the words; for output too long for `until`. */
+/** Takes messages until one contains the words; for output too long for `until`. */
 export async function takeUntil(client: ChannelClient, words: string): Promise<void> {
   while (!(await client.next()).toString().includes(words));
 }
 
-/** The end of what has come and was not taken. */
+/** Returns the end of the output that has arrived and was not taken. */
 export function endOf(client: ChannelClient): string {
   return Buffer.concat(client.messages.map((message) => Buffer.from(message)))
     .toString()

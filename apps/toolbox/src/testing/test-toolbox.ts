@@ -13,9 +13,9 @@ import type { ProcessGroups } from '../process/process-groups.ts'
 import { createProcessGroups } from '../process/process-groups.ts'
 import { createWorkDirectory } from '../work-directory.ts'
 
-/** A call may start several processes, on a machine that is busy with others. */
+/** The deadline of a call, which may start several processes on a busy machine. */
 const CALL_DEADLINE_MS = 60_000
-/** Short: the tests' stubborn processes need SIGKILL anyway. */
+/** Short, because the tests' stubborn processes need SIGKILL anyway. */
 const KILL_GRACE_MS = 100
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
@@ -25,7 +25,7 @@ export interface CallOptions {
   body?: Buffer | string
   json?: unknown
   signal?: AbortSignal
-  /** Without it 60 s. */
+  /** Absent: 60 s. */
   timeoutMs?: number
 }
 
@@ -106,7 +106,7 @@ export async function createTestToolbox(
   }
 }
 
-/** One call through a tunnel, as the API makes it. */
+/** Makes one call through a tunnel, as the API does. */
 export function callPeer(
   peer: TunnelPeer,
   call: CallOptions & { method: string; path: string },
@@ -128,7 +128,7 @@ export function callPeer(
   )
 }
 
-/** A request target whose query values are percent-encoded byte by byte. */
+/** Returns a request target whose query values are percent-encoded byte by byte. */
 export function target(path: string, query: Record<string, string | Buffer> = {}): string {
   const fields = Object.entries(query).map(([name, value]) => `${name}=${percentEncode(Buffer.from(value))}`)
   return fields.length === 0 ? path : `${path}?${fields.join('&')}`
@@ -138,7 +138,7 @@ function percentEncode(bytes: Buffer): string {
   return [...bytes].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
 }
 
-/** The parsed body of an answer. */
+/** Returns the parsed body of an answer. */
 export function bodyOf(response: BufferedResponse): Record<string, unknown> {
   const value: unknown = JSON.parse(response.body.toString())
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}

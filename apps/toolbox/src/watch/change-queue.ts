@@ -1,31 +1,31 @@
 import type { FileChange, WatchMessage } from '@atoll/protocol'
 
-/** Changes are put together for this long. */
+/** The time for which changes are collected. */
 const BATCH_MS = 50
-/** Most changes in one message. */
+/** The most changes in one message. */
 export const MAX_BATCH_CHANGES = 1000
-/** Changes that a client has not taken yet; with more of them it is told to look for itself. */
+/** The most changes that wait for a client; with more of them the client is told to list the path anew. */
 export const MAX_QUEUED_CHANGES = 10_000
 
 export interface ChangeQueueOptions {
   /** The watched path, as the client is told it. */
   root: string
-  /** Returns false when the client should not be sent more before `resume`. */
+  /** Returns false when the client should get no more before `resume`. */
   send(message: WatchMessage): boolean
 }
 
-/** What a client is still to be told, in order; changes of one file are put together. */
+/** The changes that wait for a client, in order; changes of one file are merged. */
 export interface ChangeQueue extends Disposable {
   add(change: FileChange): void
-  /** Drops what is queued: the client should list the path anew. */
+  /** Drops the queue and tells the client to list the path anew. */
   lose(): void
-  /** The client takes more. */
+  /** Called when the client takes more. */
   resume(): void
 }
 
 export function createChangeQueue({ root, send }: ChangeQueueOptions): ChangeQueue {
   const queued = new Map<string, FileChange>()
-  /** Files that are told of after the deletion of a folder may be others than those before it. */
+  /** Raised by each change of a folder, since a file of the same path after it may be another file. */
   let epoch = 0
   let lost = false
   let blocked = false
@@ -65,7 +65,7 @@ export function createChangeQueue({ root, send }: ChangeQueueOptions): ChangeQue
 
   return {
     add(change) {
-      // The client will see it when it lists.
+      // The client sees this change when it lists.
       if (lost) return
       if (change.isDir) queued.set(`${++epoch}/`, change)
       else addFile(change)
@@ -85,7 +85,7 @@ export function createChangeQueue({ root, send }: ChangeQueueOptions): ChangeQue
   }
 }
 
-/** Two changes of one file as one, or as none. */
+/** Merges two changes of one file into one, or none. */
 function merge(before: FileChange['type'] | undefined, after: FileChange['type']): FileChange['type'] | undefined {
   if (before === 'created') return after === 'deleted' ? undefined : 'created'
   if (before === 'deleted') return after === 'deleted' ? 'deleted' : 'changed'

@@ -1,14 +1,14 @@
 import { AppError, MAX_IGNORE_PATTERNS } from '@atoll/protocol'
 import { compileGlob } from '../files/glob.ts'
 
-/** Any number of segments. */
+/** Matches any number of segments. */
 const ANY_DEPTH = '**'
 
 type Segment = typeof ANY_DEPTH | ((name: string) => boolean)
 
 /**
- * Compiles patterns separated by commas into a test of paths relative to the watched one. One without a slash is for
- * base names, one with a slash for whole paths, where `**` stands for any folders. Matching takes time in proportion to
+ * Compiles patterns separated by commas into a test of paths relative to the watched one. A pattern without a slash tests
+ * base names, one with a slash whole paths, where `**` stands for any folders. Matching takes time in proportion to
  * pattern times path. Throws VALIDATION_FAILED.
  */
 export function compileIgnore(patterns: string): (path: string) => boolean {
@@ -31,7 +31,7 @@ function compileOne(pattern: string): (names: readonly string[]) => boolean {
   return (names) => matches(segments, names)
 }
 
-/** Tries the last `**` again, one segment further, where what follows it does not match. */
+/** Returns whether the names match. After a mismatch it tries the last `**` again, one segment further. */
 function matches(segments: readonly Segment[], names: readonly string[]): boolean {
   let segment = 0
   let name = 0
@@ -51,6 +51,6 @@ function matches(segments: readonly Segment[], names: readonly string[]): boolea
       name = retry.name
     }
   }
-  // `build/**` is for `build` itself as well.
+  // `build/**` matches `build` itself as well.
   return segments.slice(segment).every((part) => part === ANY_DEPTH)
 }

@@ -1,22 +1,22 @@
-/** Most names that are remembered until they are looked at. */
+/** The most names that are kept until they are looked at. */
 const MAX_MARKS = 50_000
-/** Names looked at at the same time. */
+/** Names that are looked at at the same time. */
 const BATCH_SIZE = 32
 
-/** A name in a watched folder of which the system has told something. */
+/** A name in a watched folder about which the system has reported an event. */
 export interface Place {
-  /** Below the root; `.` is the root. */
+  /** A path below the root; `.` is the root. */
   readonly folder: string
   readonly name: string
-  /** Nothing came, went or was replaced: only content or attributes may differ. */
+  /** Whether only content or attributes may differ: nothing was created, deleted or replaced. */
   readonly contentOnly: boolean
 }
 
-/** What is to be looked at, each place once. */
+/** The places to look at, each one once. */
 export interface Marks {
   /** Returns false when there are too many. */
   add(place: Place): boolean
-  /** Takes all, folder by folder, in batches of one folder each. */
+  /** Takes all places, folder by folder, in batches of one folder each. */
   take(): Place[][]
 }
 

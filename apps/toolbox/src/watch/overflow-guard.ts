@@ -2,21 +2,21 @@ import { readFileSync } from 'node:fs'
 
 const LIMIT_PATH = '/proc/sys/fs/inotify/max_queued_events'
 const USUAL_LIMIT = 16_384
-/** So many of a full queue's events may be such as Node does not pass on. */
+/** The share of a full queue's events that Node passes on, at least. */
 const PASSED_ON_SHARE = 0.75
 
-/** Finds out that the kernel has dropped events, of which Node does not tell. */
+/** Finds out when the kernel has dropped events, which Node does not report. */
 export interface OverflowGuard {
-  /** Called for each event. */
+  /** Call it for each event. */
   count(): void
-  /** Called when events may have been dropped. */
+  /** Adds a listener, called when events may have been dropped. */
   add(onOverflow: () => void): void
   delete(onOverflow: () => void): void
 }
 
 /**
- * All watches of a process share one queue, which is read to its end in one turn of the event loop: a turn with as many
- * events as the queue holds may have lost some.
+ * Counts the events of each turn. All watches of a process share one queue, which is read to its end in one turn of the
+ * event loop, so a turn with as many events as the queue holds may have lost some.
  */
 export function createOverflowGuard(limit = readLimit()): OverflowGuard {
   const listeners = new Set<() => void>()

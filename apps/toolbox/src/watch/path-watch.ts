@@ -4,20 +4,20 @@ import type { TreeChange, TreeWatchOptions } from './tree-watch.ts'
 import { createTreeWatch } from './tree-watch.ts'
 import { bytesOf } from './watched-folder.ts'
 
-/** How often a path that is gone is looked for. */
+/** The interval at which a path that is gone is looked for. */
 const RETURN_POLL_MS = 500
 
 export interface PathWatchOptions
   extends Pick<TreeWatchOptions, 'recursive' | 'overflow' | 'ignored' | 'onLost' | 'onFail'> {
-  /** Absolute, of a file or folder; bytes, as latin1. */
+  /** The absolute path of a file or folder; bytes, as Latin1. */
   path: string
   /** Called once. */
   onReady(): void
-  /** With an absolute path, which starts with the one watched. */
+  /** Called with an absolute path, which starts with the watched one. */
   onChange(change: TreeChange): void
 }
 
-/** Watches a file or folder until disposed; after its end, for its return. */
+/** Watches a file or folder until disposed; while it is gone, waits for its return. */
 export function createPathWatch(options: PathWatchOptions): Disposable {
   const { path, onChange } = options
   let tree: Disposable | undefined
@@ -76,12 +76,12 @@ export function createPathWatch(options: PathWatchOptions): Disposable {
 }
 
 interface Target {
-  /** Without links. */
+  /** The real path, without links. */
   readonly path: string
   readonly isDir: boolean
 }
 
-/** Undefined when there is nothing at the path. */
+/** Returns undefined when there is nothing at the path. */
 async function findTarget(path: string): Promise<Target | undefined> {
   try {
     const real = await realpath(bytesOf(path), { encoding: 'latin1' })
@@ -92,7 +92,7 @@ async function findTarget(path: string): Promise<Target | undefined> {
   }
 }
 
-/** A file is watched through its folder: what replaces it is another file, of which its own watch would not tell. */
+/** Returns what to watch. A file is watched through its folder, because a watch of the file would not report its replacement. */
 function scopeOf({ path, isDir }: Target, { recursive, ignored }: PathWatchOptions) {
   if (isDir) return { root: path, recursive, ignored }
   const name = basename(path)

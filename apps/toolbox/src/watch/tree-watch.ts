@@ -2,38 +2,38 @@ import { createMarks } from './marks.ts'
 import type { OverflowGuard } from './overflow-guard.ts'
 import { createWatchedTree } from './watched-tree.ts'
 
-/** What the system tells is looked at together after this long. */
+/** The time after which the places of reported events are looked at together. */
 const SETTLE_MS = 20
 
 export interface TreeChange {
   readonly type: 'created' | 'changed' | 'deleted'
-  /** Below the root; `.` is the root itself. Bytes, as latin1. */
+  /** A path below the root; `.` is the root itself. Bytes, as Latin1. */
   readonly path: string
   readonly isDir: boolean
 }
 
 export interface TreeWatchOptions {
-  /** Absolute, a folder; bytes, as latin1. */
+  /** The absolute path of a folder; bytes, as Latin1. */
   root: string
   recursive: boolean
   overflow: OverflowGuard
-  /** Whether a path below the root is of no interest. */
+  /** Returns whether a path below the root is ignored. */
   ignored(path: string): boolean
-  /** All is watched from now on; before it no change is told. */
+  /** Called when everything is watched; no change is reported before. */
   onReady(): void
   onChange(change: TreeChange): void
-  /** Changes were missed: what is found to be different is told next, but not what has changed back. */
+  /** Called when events were missed: differences are reported next, but not changes that were undone. */
   onLost(): void
-  /** The root is gone; nothing more will be told. */
+  /** Called last, when the root is gone. */
   onGone(): void
-  /** The watch has failed, and nothing more will be told. */
+  /** Called last, when the watch has failed. */
   onFail(error: unknown): void
 }
 
 /**
- * Watches a folder, and those below it, until disposed.
- * NOTE: one inotify watch for each folder and a name for each file. The libraries hold a watch and an object for each
- * file: 10 KB of memory (docs/decisions/0007-own-file-watching.md).
+ * Watches a folder, and with `recursive` those below it, until disposed.
+ * NOTE: it holds one inotify watch for each folder and a name for each file. The libraries hold a watch and an object for
+ * each file: 10 KB of memory (docs/decisions/0007-own-file-watching.md).
  */
 export function createTreeWatch(options: TreeWatchOptions): Disposable {
   const tree = createWatchedTree(options)
@@ -43,7 +43,7 @@ export function createTreeWatch(options: TreeWatchOptions): Disposable {
   let closed = false
   let work: Promise<void> = Promise.resolve()
 
-  /** One look at a time; a failure ends the watch. */
+  /** Runs one step at a time; a failure ends the watch. */
   function enqueue(step: () => Promise<void>): void {
     work = work
       .then(() => (closed ? undefined : step()))

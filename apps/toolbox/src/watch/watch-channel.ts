@@ -15,16 +15,16 @@ import type { OverflowGuard } from './overflow-guard.ts'
 import { createOverflowGuard } from './overflow-guard.ts'
 import { createPathWatch } from './path-watch.ts'
 
-/** Watches at the same time, in one toolbox. */
+/** Watches that may be open at the same time, in one toolbox. */
 export const MAX_WATCHES = 32
 
 export interface WatchChannels extends Disposable {
   open(call: ChannelCall<ToolboxChannels['watchFiles']>): Promise<ChannelOpening>
 }
 
-/** What one client wants watched. */
+/** A client's request to watch a path. */
 interface WatchWish {
-  /** As it is told: absolute, without a slash at its end; bytes, as latin1. */
+  /** The path in the client's messages: absolute, without a slash at its end; bytes, as Latin1. */
   path: string
   recursive: boolean
   ignored(path: string): boolean
@@ -58,7 +58,7 @@ export function createWatchChannels({ work, log }: { work: WorkDirectory; log: L
       })
       return {
         attach(socket) {
-          // Why a path cannot be watched is told by a message: a browser cannot read the answer to a refused upgrade.
+          // A message tells why a path cannot be watched, because a browser cannot read the answer to a refused upgrade.
           if (wish instanceof AppError) refuse(socket, wish)
           else attach(socket, wish)
         },
@@ -83,7 +83,7 @@ async function readWish(
   return { path, recursive: query.recursive ?? false, ignored: (below) => ignored(shown(below)) }
 }
 
-/** Tells a client what happens at a path until disposed. */
+/** Sends a client the changes at a path until disposed. */
 function serve(
   socket: ChannelSocket,
   { path, recursive, ignored }: WatchWish,

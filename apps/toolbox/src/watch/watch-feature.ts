@@ -2,7 +2,7 @@ import type { watchChannels, watchOperations } from '@atoll/protocol'
 import type { Feature, FeatureParts } from '../feature.ts'
 import type { WatchChannels } from './watch-channel.ts'
 
-/** Changes of files. */
+/** Reports changes of files. */
 export function createWatchFeature(parts: FeatureParts): Feature<typeof watchOperations, typeof watchChannels> {
   let loading: Promise<WatchChannels> | undefined
   return {

@@ -34,14 +34,14 @@ async function open(query: Record<string, string | Buffer> = {}): Promise<Channe
   return front.connect(target('/files/watch', { path: 'root', recursive: 'true', ...query }))
 }
 
-/** A client that is told that all is watched. */
+/** Returns a client that was told that everything is watched. */
 async function watch(query: Record<string, string | Buffer> = {}, path = root): Promise<ChannelClient> {
   const client = await open(query)
   expect(await nextMessage(client)).toEqual({ type: 'ready', path })
   return client
 }
 
-/** What is told up to the change that is looked for, as `created a/b`, folders with a slash. */
+/** Returns the changes up to the given one, as `created a/b`, folders with a slash. */
 async function until(client: ChannelClient, last: string): Promise<string[]> {
   const told: string[] = []
   for (;;) {
@@ -61,7 +61,7 @@ describe('a watch', () => {
   it('tells what is created, changed and deleted, and what a new folder holds', async () => {
     await writeFile(at('old'), '')
     const client = await watch()
-    // Empty: what is written to a file after its creation may be told as a change of its own.
+    // The file is empty, because a write after its creation may be reported as a change of its own.
     await writeFile(at('new'), '')
     expect(await until(client, 'created new')).toEqual(['created new'])
     await appendFile(at('old'), 'x')
@@ -169,7 +169,7 @@ describe('a watch', () => {
     await writeFile(at('other'), '')
     const client = await watch({ path: at('f') }, at('f'))
     await writeFile(at('other'), 'x')
-    // Appended: to empty the file first is a change of its own.
+    // Appends, because emptying the file first is a change of its own.
     await appendFile(at('f'), 'x')
     expect(await until(client, 'changed f')).toEqual(['changed f'])
     await rename(at('other'), at('f'))
@@ -216,7 +216,7 @@ describe('a watch that cannot be', () => {
 })
 
 describe('many changes at once', () => {
-  /** Reads until nothing that was made is unknown: by a change, or by a rescan after it. */
+  /** Reads until every name is known, from a change or by a rescan. */
   async function untilKnown(client: ChannelClient, names: string[]): Promise<{ rescans: number; messages: number }> {
     const unknown = new Set(names)
     let rescans = 0
@@ -250,7 +250,7 @@ describe('many changes at once', () => {
   it('are not lost in silence when the system itself loses them', async () => {
     const client = await watch()
     const known = untilKnown(client, ['never-made'])
-    // In one go, so that nobody reads the kernel's queue meanwhile.
+    // Writes without a break, so that the kernel's queue is not read meanwhile.
     mkdirSync(at('d'))
     for (let count = 0; count < 20_000; count += 1) writeFileSync(at(`f${count}`), '')
     expect((await known).rescans).toBe(1)
@@ -264,7 +264,7 @@ describe('many changes at once', () => {
     const reader = await watch()
     const stalled = await watch()
     stalled.socket.pause()
-    // Long paths, to fill what the sockets hold on their own.
+    // Long paths fill the buffers of the sockets.
     const folder = at(Array.from({ length: 5 }, () => 'x'.repeat(250)).join('/'))
     await mkdir(folder, { recursive: true })
     for (let count = 0; count < MAX_QUEUED_CHANGES + 8_000; count += 1) {
@@ -311,7 +311,7 @@ describe('a client that believes what it is told', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
         for (const given of steps) {
-          // Most are impossible, such as a file in a file.
+          // Most steps are impossible, such as a file in a file.
           if (given.act === 'write') await writeFile(at(given.at), String(round)).catch(() => {})
           else if (given.act === 'folder') await mkdir(at(given.at)).catch(() => {})
           else if (given.act === 'delete') await rm(at(given.at), { recursive: true }).catch(() => {})
@@ -321,7 +321,7 @@ describe('a client that believes what it is told', () => {
         round += 1
         await writeFile(at(`last${round}`), '')
         const there = await list()
-        // The test's deadline is the end of waiting for what was missed.
+        // The test's deadline bounds the wait for changes that were missed.
         while (!isDeepStrictEqual([...model].sort(), [...there].sort())) {
           const message = await nextMessage(client)
           if (message.type === 'changes') for (const change of message.changes) apply(model, change)

@@ -3,25 +3,25 @@ import { watch } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { AppError } from '@atoll/protocol'
 
-/** What a folder holds: name → whether it is a folder. Names are bytes, as latin1: they need not be UTF-8. */
+/** The entries of a folder: name → whether it is a folder. Names are bytes, as Latin1: they need not be UTF-8. */
 export type Entries = Map<string, boolean>
 
-/** A folder that the system tells us of, and what it held when it was last looked at. */
+/** A folder with a system watch, and its entries when it was last looked at. */
 export interface WatchedFolder extends Disposable {
-  /** Tells it from another folder that has taken its place. */
+  /** Tells the folder from another one that has taken its place. */
   readonly identity: string
   entries: Entries
 }
 
-/** A path of bytes, as latin1. */
+/** Returns the bytes of a path that is held as Latin1. */
 export function bytesOf(path: string): Buffer {
   return Buffer.from(path, 'latin1')
 }
 
 /**
- * Starts watching a folder without looking into it. `onEvent` is told the name, which may be the folder's own, and
- * whether only content or attributes have changed. Returns undefined when the folder is gone or may not be read.
- * Throws SERVICE_UNAVAILABLE when the system watches no more.
+ * Starts watching a folder without looking into it. `onEvent` gets the name, which may be the folder's own, and whether
+ * only content or attributes have changed. Returns undefined when the folder is gone or may not be read. Throws
+ * SERVICE_UNAVAILABLE when the system allows no more watches.
  */
 export async function watchFolder(
   path: string,
@@ -32,7 +32,7 @@ export async function watchFolder(
   try {
     const watcher: FSWatcher = watch(bytesOf(path), { encoding: 'latin1', persistent: false })
     watcher.on('change', (event, name) => onEvent(String(name ?? ''), event === 'change'))
-    // Its end is found by looking.
+    // The end of the folder is found by looking at it.
     watcher.on('error', () => {})
     return { identity: found.identity, entries: new Map(), [Symbol.dispose]: () => watcher.close() }
   } catch (error) {
@@ -41,7 +41,7 @@ export async function watchFolder(
   }
 }
 
-/** What a folder holds; undefined when it is gone or may not be read. */
+/** Returns the entries of a folder; undefined when it is gone or may not be read. */
 export async function readEntries(path: string): Promise<Entries | undefined> {
   try {
     const entries = await readdir(bytesOf(path), { encoding: 'latin1', withFileTypes: true })
@@ -52,11 +52,11 @@ export async function readEntries(path: string): Promise<Entries | undefined> {
   }
 }
 
-/** What stands at a path, links not followed. Undefined for what is not there, or may not be looked at. */
+/** Returns what is at a path, links not followed; undefined if there is nothing, or it may not be looked at. */
 export async function lookUp(path: string): Promise<{ isDir: boolean; identity: string } | undefined> {
   try {
     const stats = await lstat(bytesOf(path), { bigint: true })
-    // The number of a folder that was deleted is soon given to another.
+    // The inode number of a deleted folder is soon given to another one, so it alone does not identify the folder.
     return { isDir: stats.isDirectory(), identity: `${stats.dev} ${stats.ino} ${stats.birthtimeNs}` }
   } catch {
     return undefined

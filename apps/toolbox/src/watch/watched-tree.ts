@@ -4,28 +4,28 @@ import type { TreeWatchOptions } from './tree-watch.ts'
 import type { WatchedFolder } from './watched-folder.ts'
 import { lookUp, readEntries, watchFolder } from './watched-folder.ts'
 
-/** Most folders, and most files and folders, that one watch covers. */
+/** The most folders, and the most files and folders, that one watch covers. */
 export const MAX_WATCHED_FOLDERS = 20_000
 export const MAX_WATCHED_ENTRIES = 500_000
-/** Not looked into: the kernel's own trees change without end and tell nothing. */
+/** Folders that are not looked into: the kernel's own trees change all the time without events. */
 const KERNEL_TREES = new Set(['/proc', '/sys'])
 
-/** What is known of a folder and those below it. Its calls do not overlap, but for those of one batch. */
+/** The known entries of a folder and those below it. Calls must not overlap, except those for one batch. */
 export interface WatchedTree extends Disposable {
-  /** Watches everything and tells nothing. Rejects with AppError when that cannot be. */
+  /** Watches everything and reports nothing. Rejects with AppError when that is not possible. */
   start(onEvent: (place: Place) => void): Promise<void>
-  /** False when the root is gone, or another folder has its place. */
+  /** Returns false when the root is gone, or another folder has taken its place. */
   rootStands(): Promise<boolean>
-  /** Compares one place with what is known of it, and tells the difference. */
+  /** Compares one place with the known entries, and reports the difference. */
   lookAt(place: Place): Promise<void>
-  /** The same for everything. */
+  /** Compares everything. */
   lookAtAll(): Promise<void>
 }
 
 interface TreeState {
   readonly options: Pick<TreeWatchOptions, 'root' | 'recursive' | 'ignored' | 'onChange'>
   readonly folders: Map<string, WatchedFolder>
-  /** Files and folders known. */
+  /** The number of known files and folders. */
   entryCount: number
   started: boolean
   closed: boolean
@@ -61,7 +61,7 @@ export function createWatchedTree(options: TreeState['options']): WatchedTree {
   }
 }
 
-/** Watches a folder that was not watched, and learns what it holds. */
+/** Watches a folder that was not watched, and reads its entries. */
 async function enter(state: TreeState, path: string): Promise<void> {
   if (state.folders.size >= MAX_WATCHED_FOLDERS) throw tooMany(MAX_WATCHED_FOLDERS, 'folders')
   const watched = await watchFolder(absolute(state, path), (name, contentOnly) =>
@@ -73,7 +73,7 @@ async function enter(state: TreeState, path: string): Promise<void> {
   await compare(state, path, false)
 }
 
-/** Reads a watched folder and tells how it differs from what is known; with `deep` also those known below it. */
+/** Reads a watched folder and reports how it differs from its known entries; with `deep` also the folders below it. */
 async function compare(state: TreeState, path: string, deep: boolean): Promise<void> {
   const now = await readEntries(absolute(state, path))
   const known = state.folders.get(path)?.entries
@@ -84,7 +84,7 @@ async function compare(state: TreeState, path: string, deep: boolean): Promise<v
     if (isSkipped(state, below(path, name))) continue
     if (!known.has(name)) await learn(state, { folder: path, name, isDir })
     else if (deep && isDir) {
-      // It may be another folder of that name.
+      // The name may be of another folder by now.
       await lookAt(state, { folder: path, name, contentOnly: false })
       await compare(state, below(path, name), true)
     }
@@ -111,7 +111,7 @@ async function lookAt(state: TreeState, { folder, name, contentOnly }: Place): P
   if (found !== undefined) await learn(state, { folder, name, isDir: found.isDir })
 }
 
-/** A folder that is not watched for itself is taken for the same. */
+/** Returns whether the folder is the same one; a folder without a watch of its own counts as the same. */
 function isSameFolder(watched: WatchedFolder | undefined, found: Awaited<ReturnType<typeof lookUp>>): boolean {
   return found?.isDir === true && (watched === undefined || watched.identity === found.identity)
 }

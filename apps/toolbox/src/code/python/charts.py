@@ -1,6 +1,6 @@
-"""Tells of the figures that matplotlib shows: what kind of chart, its numbers, and a picture.
+"""Describes the figures that matplotlib shows: the kind of chart, its numbers, and a picture.
 
-matplotlib is not loaded by this: only when the user's code imports pyplot is its `show` replaced.
+This does not load matplotlib: its `show` is replaced only when the user's code imports pyplot.
 """
 import base64
 import datetime
@@ -11,7 +11,7 @@ import json
 import math
 import sys
 
-# Longest description of a figure, in characters of JSON: past it the numbers, then the picture are left out.
+# The longest description of a figure, in characters of JSON; beyond it the numbers, then the picture are left out.
 MAX_CHART_CHARACTERS = 8 * 1024 * 1024
 PICTURE_DPI = 100
 BOXES = "_atoll_boxes"
@@ -23,7 +23,7 @@ def watch(emit):
 
 
 class PyplotFinder:
-    """Finds matplotlib.pyplot as everybody else does, with a loader that changes it once it is loaded."""
+    """Finds matplotlib.pyplot with the other finders, and wraps its loader in one that changes the loaded module."""
 
     def __init__(self, emit):
         self.emit = emit
@@ -62,7 +62,7 @@ def replace_show(pyplot, emit):
     def show(*args, **kwargs):
         for number in pyplot.get_fignums():
             emit(describe_figure(pyplot.figure(number)))
-        # A backend without windows only warns that it has none.
+        # The original `show` of a backend without windows only warns that it has none.
         result = None if is_windowless(pyplot) else original(*args, **kwargs)
         pyplot.close("all")
         return result
@@ -75,7 +75,7 @@ def is_windowless(pyplot):
 
 
 def keep_boxes():
-    """A box plot is drawn as plain lines; its numbers are known only to the function that draws it."""
+    """Keeps the numbers of box plots: they are drawn as plain lines, and only the drawing function knows the numbers."""
     from matplotlib.axes import Axes
 
     original = Axes.bxp
@@ -93,7 +93,7 @@ def describe_figure(figure):
     try:
         charts = [describe_axes(axes) for axes in figure.axes if axes.has_data() and axes.get_label() != "<colorbar>"]
     except Exception:
-        # The picture is worth having without its numbers, which a new version of matplotlib may keep elsewhere.
+        # Sends the picture without its numbers, which a new version of matplotlib may keep elsewhere.
         charts = []
     if len(charts) > 1:
         chart = {"type": "composite_chart", "title": title_of(figure), "elements": charts}
@@ -107,7 +107,7 @@ def describe_figure(figure):
 
 
 def draw(figure):
-    """A PNG in base64. Positions and texts of ticks are known only after drawing."""
+    """Returns a PNG in base64. Positions and texts of ticks are known only after drawing."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", bbox_inches="tight", dpi=PICTURE_DPI)
     return base64.b64encode(picture.getvalue()).decode("ascii")
@@ -151,7 +151,7 @@ def kind_of(axes):
 
 
 def is_guide(line):
-    """A straight line along an axis, which only guides the eye."""
+    """Returns whether a line is a straight one along an axis, which only guides the eye."""
     x, y = line.get_xdata(orig=False), line.get_ydata(orig=False)
     return len(x) == 2 and (x[0] == x[1] or y[0] == y[1])
 
@@ -246,7 +246,7 @@ def points(axes, xs, ys):
 
 
 def position(axis, value):
-    """A number, or a time where the axis shows times."""
+    """Returns a number, or a time where the axis shows times."""
     from matplotlib.dates import num2date
 
     if is_time(axis) and math.isfinite(value):
@@ -279,7 +279,7 @@ def is_number(text):
 
 
 def plain(value):
-    """What JSON has: no number that is not finite, no type of NumPy's."""
+    """Returns a value that JSON can hold: a finite number, a text or None, and no type of NumPy."""
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
     try:

@@ -1,8 +1,8 @@
 """Runs code again and again in one set of variables.
 
-Requests come as lines of JSON on descriptor 3, events leave as lines of JSON on descriptor 4; what the code prints goes
-to descriptors 1 and 2 as it is. Before each event its request's `mark` is written to both of these, so that the reader
-knows what was printed before it. Called with the path of charts.py.
+Requests come as lines of JSON on descriptor 3, events leave as lines of JSON on descriptor 4; the code's output goes to
+descriptors 1 and 2 as it is. Before each event its request's `mark` is written to both of these, so that the reader knows
+what was printed before it. Called with the path of charts.py.
 """
 import _thread
 import ast
@@ -19,7 +19,7 @@ import sys
 import traceback
 import types
 
-# Longest texts of an event, in characters.
+# The longest texts of an event, in characters.
 MAX_TRACEBACK = 64 * 1024
 MAX_VALUE = 16 * 1024
 MAX_RESULT = 64 * 1024
@@ -34,13 +34,13 @@ write, dumps, loads, system_exit = os.write, json.dumps, json.loads, os._exit
 
 
 class Requests:
-    """Lines of descriptor 3."""
+    """Reads requests, the lines of descriptor 3."""
 
     def __init__(self):
         self.pending = b""
 
     def next(self):
-        """The next request; None when there will be no more."""
+        """Returns the next request; None when there will be no more."""
         while b"\n" not in self.pending:
             piece = os.read(3, 65536)
             if not piece:
@@ -67,7 +67,7 @@ class Events:
                 try:
                     stream.flush()
                 except Exception:
-                    # The code may have closed or replaced it.
+                    # The code may have closed or replaced the stream.
                     pass
             for output in OUTPUTS:
                 write_all(output, self.mark)
@@ -76,7 +76,7 @@ class Events:
 
 @contextlib.contextmanager
 def uninterrupted():
-    """An interrupt meanwhile comes afterwards: half an event would be none."""
+    """Delays an interrupt until afterwards, because half an event could not be read."""
     if _thread.get_ident() != MAIN_THREAD:
         yield
         return
@@ -96,7 +96,7 @@ def write_all(descriptor, data):
 
 
 class Sources:
-    """What tracebacks show lines of, bounded."""
+    """A bounded number of sources, whose lines tracebacks show."""
 
     def __init__(self):
         self.names = collections.deque()
@@ -126,7 +126,7 @@ class Interpreter:
         sys.modules["__main__"] = self.main
 
     def execute(self, code, variables):
-        """Runs code and tells of its error or of its last expression's value."""
+        """Runs code and sends its error or the value of its last expression."""
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -172,7 +172,7 @@ class Interpreter:
 
 
 def describe(error):
-    """An event about an exception, whose traceback starts at the user's code."""
+    """Returns an event about an exception, whose traceback starts at the user's code."""
     try:
         frames = error.__traceback__
         while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
@@ -193,7 +193,7 @@ def describe(error):
 
 
 def cut(text, length):
-    """The beginning and the end of a text that is too long."""
+    """Returns the text, or only the beginning and the end of one that is too long."""
     if len(text) <= length:
         return text
     half = length // 2
@@ -201,7 +201,7 @@ def cut(text, length):
 
 
 def show(value):
-    """The representation of a value; None where it has none. What is very long is shortened before it is made."""
+    """Returns the representation of a value, or None. A very long value is shortened before."""
     short = reprlib.Repr()
     for limit in ("maxdict", "maxlist", "maxtuple", "maxset", "maxfrozenset"):
         setattr(short, limit, 1000)
@@ -221,12 +221,12 @@ def watch_charts(path, events):
 
 
 def die_first():
-    """When memory runs out, the kernel ends this and what it starts, and not the toolbox that would tell of it."""
+    """Makes the kernel end this process and its children when memory runs out, not the toolbox, which has to report it."""
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("500")
     except OSError:
-        # It is higher already, or there is no /proc.
+        # The score is higher already, or there is no /proc.
         pass
 
 
@@ -241,7 +241,7 @@ def main():
     watch_charts(charts, events)
     interpreter = Interpreter(events)
     serve(requests, events, interpreter)
-    # Threads of the code do not keep it.
+    # Exits although threads of the code may still run.
     system_exit(0)
 
 
@@ -262,7 +262,7 @@ def serve(requests, events, interpreter):
             finally:
                 signal.signal(signal.SIGINT, ignore)
         except KeyboardInterrupt:
-            # It came between the code's end and the line that stops it from coming.
+            # The interrupt came between the code's end and the line that ignores interrupts.
             signal.signal(signal.SIGINT, ignore)
         if os.getpid() != PROCESS_ID:
             system_exit(0)

@@ -1,4 +1,4 @@
-"""Runs the code on descriptor 3 as the main program, with charts that matplotlib shows printed as artifact lines.
+"""Runs the code on descriptor 3 as the main program, and prints charts that matplotlib shows as artifact lines.
 
 Called with the path of charts.py and the user's own arguments.
 """
@@ -20,24 +20,24 @@ def watch_charts(path):
     names = {"__name__": "atoll_charts"}
     with open(path, encoding="utf-8") as source:
         exec(compile(source.read(), path, "exec"), names)
-    # One write: what other threads print goes before or after the line.
+    # One write, so that output of other threads goes before or after the line.
     names["watch"](lambda text: print(f'{MARK}{{"type": "chart", "value": {text}}}\n', end="", flush=True))
 
 
 def own_frames_off(traceback):
-    """The traceback from the first frame that is not this program's."""
+    """Returns the traceback from the first frame that is not of this program."""
     while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
         traceback = traceback.tb_next
     return traceback
 
 
 def die_first():
-    """When memory runs out, the kernel ends this and what it starts, and not the toolbox that would tell of it."""
+    """Makes the kernel end this process and its children when memory runs out, not the toolbox, which has to report it."""
     try:
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("500")
     except OSError:
-        # It is higher already, or there is no /proc.
+        # The score is higher already, or there is no /proc.
         pass
 
 
@@ -56,7 +56,7 @@ def run(code):
 
 
 charts_path = sys.argv[1]
-# As `python3 -c` has it: programs count on an empty name and on modules of the working directory.
+# As under `python3 -c`: programs rely on an empty name and on modules of the working directory.
 sys.argv[:2] = ["-c"]
 if sys.path[0] == os.path.dirname(__file__):
     sys.path[0] = ""

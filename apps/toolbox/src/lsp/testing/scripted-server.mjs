@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// A language server whose behaviour a test asks for by name: the method decides what it does.
+// A language server for tests: the method of a request tells it how to behave.
 
 let buffered = Buffer.alloc(0)
 const documents = new Map()
