@@ -36,14 +36,14 @@ import { createIdentityParts } from './users/identity-parts.ts'
 export interface ApiOptions {
   config: Config
   secrets: Secrets
-  /** A migrated database. */
+  /** The database, already migrated. */
   address: DatabaseAddress
   log: Logger
 }
 
 export type ApiParts = Awaited<ReturnType<typeof createApiParts>>
 
-/** Every long-lived object, made from just what it uses, in the order in which they depend on each other. */
+/** Makes every long-lived object of the API in the order of their dependencies; each gets only the parts it uses. */
 export async function createApiParts({ config, secrets, address, log }: ApiOptions) {
   const sealer = createSealer(await loadSealingKeys({ config, secrets, log }))
   const now = Date.now

@@ -54,14 +54,17 @@ export interface Api {
   readonly passwords: PasswordService
   /** Every route of the features. */
   readonly routes: readonly Route[]
-  /** Opens the public port and the dial-home socket; answers the public URL. Throws one line that names what is taken. */
+  /**
+   * Opens the public port and the dial-home socket, and returns the public URL. Throws one line that names the port or
+   * socket that is taken.
+   */
   listen(): Promise<string>
-  /** Ends everything above the database server, in order; 3 s at most. */
+  /** The phases that end everything above the database server, in order; 3 s at most. */
   readonly phases: ShutdownPhase[]
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Builds the API: it is ready for requests, and reachable once it listens. */
+/** Builds the API. It is ready for requests when this resolves, and reachable after `listen`. */
 export async function createApi(options: ApiOptions): Promise<Api> {
   const parts = await createApiParts(options)
   const previewServer = await parts.createServer()
@@ -136,7 +139,10 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   }
 }
 
-/** The contents page: what every request passes, then what anybody may call, then what gives a credential, then what takes one. */
+/**
+ * Registers every feature: the hooks of all requests, then the public routes, then the routes that give a credential,
+ * then the routes that require one.
+ */
 async function registerFeatures(app: FastifyInstance, parts: ApiParts, lastMigration: string): Promise<void> {
   await app.register(parts.requests.plugin)
   await app.register(crossOrigin)

@@ -11,11 +11,13 @@ import { RUNNER_LOST_AFTER_MS } from './runners/runner-silence.ts'
 import { SEALING_KEYS_PATTERN } from './secrets/sealing-key.ts'
 import type { WarmPoolConfig } from './warm-pools/warm-pool-keeper.ts'
 
-/** An idle sandbox holds about 10 MB: one is always ready, and of eight most are gone five minutes after the rush. */
+/**
+ * An idle sandbox holds about 10 MB. One member is always ready; most of eight are gone five minutes after the rush.
+ */
 const DEFAULT_WARM_POOL_MIN = 1
 const DEFAULT_WARM_POOL_MAX = 8
 
-/** Every variable the API reads that may be shown. */
+/** Every variable the API reads whose value may be shown. */
 export const ConfigSchema = Type.Object({
   ATOLL_DATA_DIR: Type.String({ minLength: 1, description: 'Absolute path of the folder that holds all state' }),
   ATOLL_HOST: Type.String({ default: '127.0.0.1', description: 'Address the public port listens on' }),
@@ -133,13 +135,13 @@ export const SecretsSchema = Type.Object({
   ),
 })
 
-/** S3 that holds the objects. */
+/** The S3 bucket that holds the objects. */
 export interface S3Config {
   readonly bucket: string
   /** Undefined for AWS. */
   readonly endpoint: string | undefined
   readonly region: string
-  /** Undefined where nobody can be given credentials of their own. */
+  /** The role behind credentials for uploads; undefined where no client can be given credentials of its own. */
   readonly roleArn: string | undefined
   /** Undefined for AWS. */
   readonly stsEndpoint: string | undefined
@@ -159,10 +161,10 @@ export interface Config {
   /** IP addresses and networks. */
   readonly trustedProxies: readonly string[]
   readonly previewDomain: string | undefined
-  /** Whose tokens are accepted; the first is the one clients are told of. */
+  /** The issuers whose tokens are accepted; clients are told of the first. */
   readonly oidcProviders: readonly OidcProvider[]
   readonly requireVerifiedEmail: boolean
-  /** How long what is over is remembered, in days; 0: for ever. */
+  /** Days for which finished things are remembered; 0: for ever. */
   readonly historyDays: number
   /** Undefined: objects are kept in the data folder. */
   readonly s3: S3Config | undefined
@@ -232,7 +234,7 @@ type WarmPoolValues = Pick<
   'ATOLL_WARM_POOL_MIN' | 'ATOLL_WARM_POOL_MAX' | 'ATOLL_WARM_POOL_SNAPSHOTS'
 >
 
-/** Whoever gives a smaller maximum means it. */
+/** A maximum below the minimum lowers the minimum: a configured maximum is meant. */
 function readWarmPool(values: WarmPoolValues): WarmPoolConfig {
   const { ATOLL_WARM_POOL_MAX: max } = values
   const names = values.ATOLL_WARM_POOL_SNAPSHOTS.split(',').map((name) => name.trim())
@@ -251,7 +253,9 @@ type S3Values = Pick<
   | 'ATOLL_S3_SECRET_ACCESS_KEY'
 >
 
-/** What belongs together is there together. Throws ConfigError. */
+/**
+ * Reads the settings of S3. Throws ConfigError unless the variables that belong together are all given or all absent.
+ */
 function readS3(values: S3Values): { config: S3Config; secrets: S3Secrets } | undefined {
   const { ATOLL_S3_BUCKET: bucket, ATOLL_S3_REGION: region, ATOLL_S3_ENDPOINT: endpoint } = values
   const { ATOLL_S3_ACCESS_KEY_ID: accessKeyId, ATOLL_S3_SECRET_ACCESS_KEY: secretAccessKey } = values

@@ -1,10 +1,10 @@
 import type { Logger } from '@atoll/service'
 import { createLogger } from '@atoll/service'
 
-/** Causes that are written; an error that is its own cause ends there too. */
+/** The most causes of an error that are written, so that an error that is its own cause ends as well. */
 const MAX_CAUSES = 5
 
-/** Writes an error without what a query was given: values are a user's, or secret. */
+/** Describes an error for the log without the parameters of a query: they are a user's values, or secret. */
 export function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return error
   const message = withoutValues(error.message)

@@ -14,7 +14,7 @@ import { createTestDatabase } from './testing/test-database.ts'
 import { until } from './testing/until.ts'
 
 let main: Program
-/** The same, and no phase of its end is cut off: what these tests see is the order, not the speed of the machine. */
+/** The same program with no deadline on its shutdown phases: these tests check the order, not the machine's speed. */
 let patient: Program
 let migrate: Program
 let dataDir: string
@@ -144,7 +144,9 @@ async function readyUrl(message: Promise<unknown>): Promise<string> {
   return (said as { url: string }).url
 }
 
-/** A database that did not end within its phase ends by itself, as after a kill. */
+/**
+ * Waits until no process runs on the data folder: a database that outlives its phase ends by itself, as after a kill.
+ */
 function untilNothingRuns(): Promise<void> {
   return until('nothing runs on the data folder', async () => (await processesOn(dataDir)).length === 0)
 }
@@ -167,7 +169,7 @@ async function isRefused(port: number): Promise<boolean> {
   }
 }
 
-/** A request whose head the API has taken, and whose body lacks its last two bytes. */
+/** Sends a request whose head the API has taken and whose body lacks its last two bytes. */
 async function requestUnderWay(url: string) {
   const port = Number(new URL(url).port)
   const socket = await openSocket(port)

@@ -5,7 +5,7 @@ import { migrateDatabase } from './database/migrate-database.ts'
 import { createApiLogger } from './error-log.ts'
 import { openDatabase } from './start-api.ts'
 
-/** Brings the database up to date and ends: for deployments that migrate before their replicas start. */
+/** Migrates the database and ends: for deployments that migrate before their replicas start. */
 const log = createApiLogger('migrate')
 const phases: ShutdownPhase[] = []
 try {

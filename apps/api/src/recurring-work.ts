@@ -1,17 +1,17 @@
 import type { Logger } from '@atoll/service'
 
 export interface RecurringWorkOptions {
-  /** For the log, when it fails. */
+  /** Names the work in the log when it fails. */
   name: string
   everyMs: number
-  /** Should end soon when the signal aborts. */
+  /** The work should end soon after the signal aborts. */
   work: (signal: AbortSignal) => Promise<void>
   log: Logger
 }
 
-/** Work that is done now and then, never twice at once, until it is disposed; that waits for what is under way. */
+/** Work that repeats until it is disposed, one run at a time; disposing waits for a run that is under way. */
 export interface RecurringWork extends AsyncDisposable {
-  /** Begins the rhythm; the first time is after `everyMs`. */
+  /** Starts the timer; the first run begins after `everyMs`. */
   start(): void
 }
 

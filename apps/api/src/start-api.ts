@@ -17,11 +17,14 @@ export interface StartOptions {
 
 export interface StartedApi {
   url: string
-  /** In the order to run; 6 s at most. */
+  /** The phases of the shutdown, in the order to run; 6 s at most. */
   phases: ShutdownPhase[]
 }
 
-/** PostgreSQL, then its tables, then the administrator, then the API. Ends what it began when a step fails. */
+/**
+ * Starts PostgreSQL, then migrates it, then makes the administrator and the API. Stops what it started when a step
+ * fails.
+ */
 export async function startApi(options: StartOptions): Promise<StartedApi> {
   const { config, log } = options
   await mkdir(config.dataDir, { recursive: true })
@@ -40,7 +43,7 @@ export async function startApi(options: StartOptions): Promise<StartedApi> {
   }
 }
 
-/** The given database, or an embedded one whose end is added to `phases`. */
+/** Returns the configured database, or starts an embedded one and adds its stop to `phases`. */
 export async function openDatabase(options: StartOptions, phases: ShutdownPhase[]): Promise<DatabaseAddress> {
   const { config, secrets, log } = options
   if (secrets.databaseUrl !== undefined) return { url: secrets.databaseUrl }

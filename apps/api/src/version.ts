@@ -1,4 +1,4 @@
 import manifest from '../package.json' with { type: 'json' }
 
-/** Of this program, as /api/health says it. */
+/** The version of this program, as /api/health shows it. */
 export const { version } = manifest

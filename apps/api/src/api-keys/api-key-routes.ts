@@ -9,7 +9,7 @@ export interface ApiKeyRoutesOptions {
   apiKeys: ApiKeyService
 }
 
-/** Clients from here on show whose key it is, so that owners can be told of everybody's. */
+/** From this version on, clients show the user of each key, so that owners may get all users' keys. */
 const LISTS_EVERYBODYS = '0.180.0'
 
 const ByName = Type.Object({ name: Type.String() })
@@ -17,7 +17,7 @@ const ByOwner = Type.Object({ userId: Type.String(), name: Type.String() })
 const tags = ['api-keys']
 const membership = { access: 'membership' } as const
 
-/** API keys: §5 of the contract. */
+/** Serves API keys: §5 of the contract. */
 export const apiKeyRoutes: FastifyPluginAsyncTypebox<ApiKeyRoutesOptions> = async (app, options) => {
   await app.register(collectionRoutes, options)
   await app.register(keyByNameRoutes, options)

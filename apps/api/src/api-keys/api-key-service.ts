@@ -9,22 +9,22 @@ import type { ApiKeyFilter, ApiKeyRow, ApiKeyStore } from './api-key-store.ts'
 
 const MASK = '*'.repeat(20)
 
-/** Makes, shows and ends API keys. A caller sees the keys of the organization of the call only. */
+/** Makes, shows and ends API keys. A caller sees only the keys of the organization of the call. */
 export interface ApiKeyService {
   /**
-   * Throws FORBIDDEN for a permission that the caller lacks and for a key that outlives the one it is made with,
+   * Throws FORBIDDEN for a permission that the caller lacks and for a key that outlives the key it is made with;
    * VALIDATION_FAILED, API_KEY_NAME_TAKEN and QUOTA_EXCEEDED.
    */
   create(caller: Principal, wanted: CreateApiKey): Promise<ApiKeyResponse>
-  /** The caller's own keys, or everybody's: used last first. */
+  /** Returns the caller's own keys, or all users' keys, the last used first. */
   list(caller: Principal, whose: 'own' | 'all'): Promise<ApiKeyList[]>
-  /** The key that was presented. Throws FORBIDDEN when it was none. */
+  /** Returns the key of the call. Throws FORBIDDEN when the credential was no key. */
   current(caller: Principal): Promise<ApiKeyList>
   /** Throws API_KEY_NOT_FOUND. */
   get(caller: Principal, name: string): Promise<ApiKeyList>
   /**
-   * Ends a key, from this moment on every replica. Throws API_KEY_NOT_FOUND, and FORBIDDEN to a key that may do less than
-   * the one it is to end, unless it is that key itself or manages keys.
+   * Ends a key, at once on every replica. Throws API_KEY_NOT_FOUND, and FORBIDDEN to a key that lacks a permission of
+   * the key to end, unless it is that key itself or manages keys.
    */
   delete(caller: Principal, key: { userId: string; name: string }): Promise<void>
 }
@@ -36,7 +36,7 @@ export function createApiKeyService({ store }: { store: ApiKeyStore }): ApiKeySe
     return toListed(row)
   }
 
-  /** A key that leaks must not be able to make one that is there after its own end. */
+  /** A leaked key must not be able to make a key that outlives it. */
   async function requireNoLongerLife({ apiKeyId, organizationId }: Principal, expiresAt: Date | null): Promise<void> {
     if (apiKeyId === undefined) return
     const [own] = await store.list({ organizationId, apiKeyId })
@@ -77,13 +77,13 @@ export function createApiKeyService({ store }: { store: ApiKeyStore }): ApiKeySe
       const [row] = await store.list({ organizationId, userId, name })
       if (row === undefined) throw notFound(name)
       requireDeletable(caller, row)
-      // By its id: another that took the name meanwhile may do more.
+      // By its id: another key that took the name meanwhile may have more permissions.
       if (!(await store.delete({ organizationId, apiKeyId: row.id }))) throw notFound(name)
     },
   }
 }
 
-/** A key that leaks must not be able to end what may do more than itself. */
+/** A leaked key must not be able to end a key that has more permissions. */
 function requireDeletable({ kind, apiKeyId, systemRole, permissions }: Principal, row: ApiKeyRow): void {
   if (kind !== 'apiKey' || systemRole === 'admin' || apiKeyId === row.id) return
   if (permissions.has('manage:api_keys')) return

@@ -9,7 +9,7 @@ import { apiKeys } from './api-key-table.ts'
 export type NewApiKey = typeof apiKeys.$inferInsert
 export type ApiKeyRow = typeof apiKeys.$inferSelect
 
-/** Which keys of an organization. */
+/** Selects keys of an organization. */
 export interface ApiKeyFilter {
   organizationId: string
   userId?: string
@@ -17,7 +17,7 @@ export interface ApiKeyFilter {
   apiKeyId?: string
 }
 
-/** A key with what its holder is in the key's organization and in the system. */
+/** A key with its holder's role in its organization and in the system. */
 export interface ApiKeyHolder {
   apiKeyId: string
   userId: string
@@ -25,27 +25,27 @@ export interface ApiKeyHolder {
   permissions: string[]
   expiresAt: Date | null
   role: 'owner' | 'member'
-  /** What the roles of the holder allow, where they are no owner. */
+  /** The permissions of the holder's roles, where they are no owner. */
   rolePermissions: string[]
   systemRole: 'admin' | 'user'
 }
 
-/** Keys that one user may have in one organization, expired ones among them. */
+/** The most keys of one user in one organization, expired ones included. */
 export const MAX_KEYS_OF_A_USER = 500
 
 export interface ApiKeyStore {
   insert(key: NewApiKey): Promise<void>
   /**
-   * Answers undefined when the user has a key of this name there. Throws FORBIDDEN when they are no member, and
-   * QUOTA_EXCEEDED when they have MAX_KEYS_OF_A_USER there (calls at once may each still add one).
+   * Returns undefined when the user has a key of this name there. Throws FORBIDDEN when they are no member, and
+   * QUOTA_EXCEEDED when they have MAX_KEYS_OF_A_USER there (simultaneous calls may each still add one).
    */
   insertIfNew(key: NewApiKey): Promise<ApiKeyRow | undefined>
-  /** Used last first, then those never used; among equals the newest first. */
+  /** Returns the last used keys first, then those never used; among equals the newest first. */
   list(filter: ApiKeyFilter): Promise<ApiKeyRow[]>
-  /** Answers whether there was such a key. */
+  /** Returns whether there was such a key. */
   delete(key: { organizationId: string; apiKeyId: string }): Promise<boolean>
   findHolder(keyHash: string): Promise<ApiKeyHolder | undefined>
-  /** Moves `lastUsedAt` forward, never back. Ids that are gone are passed over. */
+  /** Moves `lastUsedAt` forward, never back. Skips ids of deleted keys. */
   recordUse(lastUsed: readonly { apiKeyId: string; usedAt: Date }[]): Promise<void>
 }
 
@@ -60,7 +60,7 @@ export function createApiKeyStore(db: Queryable): ApiKeyStore {
         .select({ userId: organizationUsers.userId })
         .from(organizationUsers)
         .where(and(eq(organizationUsers.organizationId, key.organizationId), eq(organizationUsers.userId, key.userId)))
-      // An administrator may act where they do not belong, but a key is a member's.
+      // An administrator may act in organizations where they are no member, but a key belongs to a member.
       if ((await member).length === 0) throw new AppError('FORBIDDEN', 'Only a member can have an API key here')
       const { organizationId, userId } = key
       if ((await db.$count(apiKeys, matching({ organizationId, userId }))) >= MAX_KEYS_OF_A_USER) {

@@ -1,17 +1,17 @@
 import type { Logger } from '@atoll/service'
 import type { ApiKeyStore } from './api-key-store.ts'
 
-/** One write in this time at most, however many calls come. */
+/** The shortest time between two writes. */
 const FLUSH_INTERVAL_MS = 1_000
-/** Keys in one write; what is above waits for the next. */
+/** The most keys in one write; further keys wait for the next. */
 const MAX_KEYS_PER_WRITE = 500
-/** Keys remembered between writes; a use above it is not recorded. */
+/** The most keys remembered between writes; the use of a further key is not recorded. */
 const MAX_PENDING_KEYS = 10_000
 
-/** Remembers when keys were used and writes it to the database now and then. */
+/** Remembers when keys were used and writes it to the database every second. */
 export interface ApiKeyUse {
   record(apiKeyId: string): void
-  /** Writes what is pending, and no more afterwards. */
+  /** Writes the pending uses, and none afterwards. */
   close(): Promise<void>
 }
 

@@ -1,13 +1,13 @@
-/** What a call that changes something does, to what. */
+/** The action of a call that changes something, and the type of its target. */
 export interface AuditAction {
   readonly action: string
   readonly targetType: string
 }
 
 /**
- * Every call that changes something: what it changes, how that is called in the log (as clients know it), and its
- * method and path, with a colon for each parameter. A route of the API that changes something and is not here keeps
- * the API from starting.
+ * Every call that changes something: the target's type, the action's name in the log (as clients know it), then method
+ * and path, with a colon for each parameter. A changing route of the API that is missing here keeps the API from
+ * starting.
  */
 const CHANGES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   sandbox: {
@@ -90,7 +90,7 @@ const CHANGES: Readonly<Record<string, Readonly<Record<string, readonly string[]
     create: ['POST /users'],
     sign_in: ['POST /auth/sign-in'],
     sign_out: ['POST /auth/sign-out'],
-    // Other refreshes leave no line: clients need one every few minutes.
+    // Only the reuse of a refresh token leaves a line: clients refresh every few minutes.
     reuse_refresh_token: ['POST /auth/refresh'],
     change_password: ['PUT /auth/password', 'PUT /auth/users/:/password'],
     regenerate_key_pair: ['POST /users/:/regenerate-key-pair'],
@@ -106,7 +106,7 @@ const CHANGES: Readonly<Record<string, Readonly<Record<string, readonly string[]
   region: { create: ['POST /regions'], update: ['PATCH /regions/:'], delete: ['DELETE /regions/:'] },
 }
 
-/** Calls that are no change worth a line: a client sends them again and again while it uses a sandbox. */
+/** Changing calls that leave no line: a client repeats them while it uses a sandbox. */
 const UNNOTED: ReadonlySet<string> = new Set(['POST /sandbox/:/last-activity'])
 
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -120,8 +120,8 @@ const actions: ReadonlyMap<string, AuditAction> = new Map(
 )
 
 /**
- * What a route does; undefined for one that changes nothing. `path` is without the prefix of the API. Throws for a
- * changing route that no line above names.
+ * Returns the action of a route; undefined for a route that changes nothing. `path` is without the prefix of the API.
+ * Throws for a changing route that the list above does not name.
  */
 export function auditActionOf(method: string, path: string): AuditAction | undefined {
   const call = `${method} ${path.replaceAll(/:\w+/g, ':').replace(/\/$/, '')}`

@@ -13,26 +13,26 @@ import type { AuditLog } from './audit-log.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the line about this call says beyond the request itself; there is none for a call that changes nothing. */
+    /** The facts for the line that the request itself does not hold; undefined for a call that changes nothing. */
     audit: AuditNotes | undefined
   }
 }
 
 export interface AuditNotes {
-  /** Who it is about, where a call has no credential; without it that leaves no line. */
+  /** The user concerned by a call without a credential; without it such a call leaves no line. */
   actorId?: string | undefined
-  /** Whole, to the network. */
+  /** Whether the whole answer was handed to the network. */
   isAnswered?: boolean
-  /** Of what was made, which no path names. */
+  /** The id of a new resource, which no path names. */
   targetId?: string | undefined
-  /** Where it is not the one of the principal. */
+  /** The organization, where it is not that of the principal. */
   organizationId?: string | undefined
   errorMessage?: string | undefined
 }
 
 export interface AuditedOptions {
   audit: Pick<AuditLog, 'record'>
-  /** Told of each action that a route has. */
+  /** Called with each action that a route has. */
   onAction?: (action: AuditAction) => void
   /** Milliseconds since the epoch. */
   now: () => number
@@ -40,14 +40,14 @@ export interface AuditedOptions {
 
 const PREFIX = /^\/api(?=\/)/
 const MAX_TEXT_LENGTH = 512
-/** The smallest span of time that PostgreSQL tells apart. */
+/** The smallest difference between two times in PostgreSQL. */
 const TICK_MS = 0.001
-/** What neither text nor JSON of PostgreSQL can hold: NUL and lone surrogates. */
+/** Characters that neither text nor JSON of PostgreSQL can hold: NUL and lone surrogates. */
 const UNSTORABLE = /[\0\p{Surrogate}]/gu
-/** The status of a call whose client left before the answer: what it asked for may have been done all the same. */
+/** The status of a call whose client left before the answer; the change may have been made all the same. */
 const CLIENT_LEFT = 499
 
-/** What an answer says of what was changed. */
+/** The fields of an answer that name the changed resource. */
 const Answer = Type.Object({
   id: Type.Optional(Type.String()),
   name: Type.Optional(Type.String()),
@@ -55,9 +55,9 @@ const Answer = Type.Object({
 })
 
 /**
- * Writes a line for each call of its scope that changes something and comes with a valid credential, also when it is
- * refused; of other calls for those whose handler notes an actor. Register it before `authenticated`. Neither bodies nor tokens are noted. Calls that are passed on to a
- * toolbox are not.
+ * Writes a line for each call of its scope that changes something and has a valid credential, even when it is refused;
+ * of calls without one, for those whose handler notes an actor. Register it before `authenticated`. It notes neither
+ * bodies nor tokens, and no calls that are passed on to a toolbox.
  */
 export const audited = fastifyPlugin<AuditedOptions>(
   async (app: FastifyInstance, { audit, onAction, now }) => {
@@ -78,13 +78,13 @@ export const audited = fastifyPlugin<AuditedOptions>(
       if (action === undefined) return
       const notes: AuditNotes = {}
       request.audit = notes
-      // Lines of one replica are in the order of their calls, however many come in a millisecond.
+      // The lines of one replica are in the order of their calls, even within a millisecond.
       const at = Math.max(now(), lastAt + TICK_MS)
       lastAt = at
       reply.raw.once('finish', () => {
         notes.isAnswered = true
       })
-      // Comes last, whether or not the client waited for the answer.
+      // `close` comes last, whether or not the client waited for the answer.
       reply.raw.once('close', () => {
         const actorId = actorOf(request)
         if (actorId === undefined) return
@@ -105,7 +105,7 @@ export const audited = fastifyPlugin<AuditedOptions>(
   { name: 'audited' },
 )
 
-/** There is no caller where no credential is asked for, or none was right. */
+/** Returns undefined where no credential is required, or none was valid. */
 function callerOf({ caller }: { caller?: Caller }): Caller | undefined {
   return caller
 }
@@ -134,7 +134,7 @@ function whose(request: FastifyRequest, { action, targetType }: AuditAction, act
   const { organizationId: inPath, ...others } = (request.params ?? {}) as Record<string, string>
   const named = targetType === 'organization' ? inPath : mainOf(targetType, Object.values(others))
   const isNew = action === 'create'
-  // What concerns a user and names none concerns who calls.
+  // A call on a user that names none is about the caller.
   const targetId = named ?? notes?.targetId ?? (targetType === 'user' && !isNew ? actorId : undefined)
   const isOfItself = targetType === 'organization' && isNew
   const organizationId = isOfItself ? targetId : (notes?.organizationId ?? actingIn(request, inPath))
@@ -144,12 +144,15 @@ function whose(request: FastifyRequest, { action, targetType }: AuditAction, act
   }
 }
 
-/** Which part of a path names the target: the first, where others say more; but keys and accounts have two names. */
+/**
+ * Returns the part of a path that names the target: the first, since later ones say more; the last for keys and
+ * accounts, which two parts name.
+ */
 function mainOf(targetType: string, parts: readonly string[]): string | undefined {
   return targetType === 'api_key' || targetType === 'user' ? parts.at(-1) : parts[0]
 }
 
-/** Never one that the path names and the caller has nothing to do with. */
+/** Returns the caller's organization in the call; never one that the path names and the caller has no access to. */
 function actingIn(request: FastifyRequest, inPath: string | undefined): string | undefined {
   const caller = callerOf(request)
   if (caller === undefined) return undefined

@@ -2,22 +2,22 @@ import type { Logger } from '@atoll/service'
 import type { Metrics } from '../http/metrics.ts'
 import type { AuditEntry, AuditStore } from './audit-store.ts'
 
-/** One write in this time at most, however many changes come. */
+/** The shortest time between two writes. */
 const FLUSH_INTERVAL_MS = 1_000
-/** Lines in one write; what is above waits for the next. */
+/** The most lines of one write; further lines wait for the next. */
 const MAX_LINES_PER_WRITE = 500
-/** Lines held while the database is slow or away, about 10 MB; one above it is lost and counted. */
+/** The most lines held while the database is slow or away, about 10 MB; further lines are lost and counted. */
 const MAX_PENDING_LINES = 20_000
-/** Writes of the same lines before they are given up, so that one that cannot be stored does not keep all others. */
+/** The most writes of the same lines: then they are dropped, so that a line that cannot be stored does not block the others. */
 const MAX_TRIES = 60
 
-/** Takes note of changes, and writes them to the database now and then. */
+/** Collects lines about changes, and writes them to the database every second. */
 export interface AuditLog {
-  /** Costs its caller no wait. */
+  /** Adds a line; the caller does not wait for the write. */
   record(entry: AuditEntry): void
-  /** Writes what is pending, once. */
+  /** Writes all pending lines; stops at a write that fails. */
   flush(): Promise<void>
-  /** Writes what is pending, and no more afterwards. */
+  /** Writes the pending lines, and none afterwards. */
   close(): Promise<void>
 }
 
@@ -36,7 +36,7 @@ export function createAuditLog(options: {
   metrics.gauge('atoll_audit_lines_pending', 'Changes that are not yet in the audit log', () => pending.length)
   metrics.gauge('atoll_audit_lines_lost', 'Changes that the audit log could not take, since the start', () => lost)
 
-  /** Answers whether it got anywhere. */
+  /** Writes one batch; returns false when the batch must be tried again. */
   async function write(): Promise<boolean> {
     const batch = pending.slice(0, MAX_LINES_PER_WRITE)
     if (batch.length === 0) return true

@@ -14,7 +14,7 @@ export interface AuditParts extends AuditedOptions {
   readonly auditReader: AuditReader
 }
 
-/** The audit log: what writes it and what reads it. The caller closes `audit`. */
+/** Makes the parts that write and read the audit log. The caller closes `audit`. */
 export function createAuditParts(options: {
   database: Database
   log: Logger

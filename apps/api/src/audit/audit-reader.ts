@@ -9,14 +9,17 @@ import type { AuditPosition, AuditStore } from './audit-store.ts'
 import type { AuditLogRow } from './audit-table.ts'
 
 const Parts = Type.Tuple([Type.String(), Type.String()])
-/** None that PostgreSQL cannot hold. */
+/** Only numbers that PostgreSQL can hold as a time. */
 const MICROSECONDS = /^\d{1,16}$/
 
 /** Reads the audit log. */
 export interface AuditReader {
-  /** One page, newest first; `nextToken` goes before the number of the page. Throws BAD_REQUEST for a token not of ours. */
+  /**
+   * Returns one page, newest first; `nextToken` takes precedence over the number of the page. Throws BAD_REQUEST for a
+   * foreign token.
+   */
   page(organizationId: string, query: ListAuditLogs): Promise<AuditLogPage>
-  /** What can be in the log. */
+  /** Returns the actions and target types that the log can hold. */
   scenarios(): AuditScenarios
 }
 
@@ -72,12 +75,12 @@ function parse(text: string): [string, string] | undefined {
     const parts: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
     return Value.Check(Parts, parts) ? parts : undefined
   } catch {
-    // No JSON is no token.
+    // A text that is no JSON is no token.
     return undefined
   }
 }
 
-/** An absent optional is a missing key. */
+/** Leaves out the keys of absent optional fields. */
 function toLine(row: AuditLogRow): AuditLogLine {
   const { id, actorId, actorEmail, action, targetType, statusCode } = row
   const optional = {

@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** The log of the organization of a key, once it holds as many lines. */
+/** Returns the log of the key's organization when it holds this many lines. */
 async function linesOf(as: TestPrincipal, count: number): Promise<AuditLogLine[]> {
   const page = async () => (await read(as)).items
   await expect.poll(async () => (await page()).length).toBe(count)

@@ -5,7 +5,7 @@ import type { AuditReader } from './audit-reader.ts'
 
 const tags = ['audit']
 
-/** The audit log (§20.1 of the contract). */
+/** Serves the audit log (§20.1 of the contract). */
 export const auditRoutes: FastifyPluginAsyncTypebox<{ auditReader: AuditReader }> = async (app, { auditReader }) => {
   app.get(
     '/audit/organizations/:organizationId',
@@ -21,7 +21,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox<{ auditReader: AuditReader }
   )
 }
 
-/** What can be in the log: clients ask without a credential. */
+/** Serves the list of actions that the log can hold; clients ask for it without a credential. */
 export const auditScenarioRoutes: FastifyPluginAsyncTypebox<{ auditReader: AuditReader }> = async (app, options) => {
   app.get(
     '/audit/scenarios',

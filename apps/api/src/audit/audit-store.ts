@@ -3,13 +3,13 @@ import type { Database } from '../database/database.ts'
 import type { AuditLogRow } from './audit-table.ts'
 import { auditLogs } from './audit-table.ts'
 
-/** One line, before it is known who the ids belong to. */
+/** One line, before the emails and key marks for its ids are looked up. */
 export type AuditEntry = Omit<AuditLogRow, 'actorEmail' | 'apiKeyPrefix' | 'apiKeySuffix' | 'at'> & {
-  /** Milliseconds since the epoch, with their thousandths. */
+  /** Milliseconds since the epoch, with fractions down to a thousandth. */
   at: number
 }
 
-/** Where a page ends. `at` in microseconds since the epoch. */
+/** The last line of a page. `at` is in microseconds since the epoch. */
 export interface AuditPosition {
   at: string
   id: string
@@ -20,18 +20,18 @@ export interface AuditQuery {
   from?: Date | undefined
   to?: Date | undefined
   limit: number
-  /** What comes after it, else `offset` lines of the newest are passed over. */
+  /** Lists the lines after this one; without it, skips `offset` of the newest lines. */
   after?: AuditPosition | undefined
   offset: number
 }
 
 export interface AuditStore {
   /**
-   * Writes all in one statement, with the actors' emails and the marks of their keys as they are now. What is of no
-   * organization goes to the actor's own.
+   * Writes all lines in one statement, with the current emails of the actors and marks of their keys. A line without an
+   * organization goes to the actor's personal one.
    */
   insert(entries: readonly AuditEntry[]): Promise<void>
-  /** Newest first. */
+  /** Returns the lines, newest first. */
   list(query: AuditQuery): Promise<(AuditLogRow & { position: AuditPosition })[]>
   count(query: Pick<AuditQuery, 'organizationId' | 'from' | 'to'>): Promise<number>
 }

@@ -1,15 +1,15 @@
 import { sql } from 'drizzle-orm'
 import { check, index, integer, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-/** Who changed what, and how it ended. No foreign keys: a line outlives whatever it tells of. */
+/** The changes, with their actors and outcomes. There are no foreign keys: a line outlives the rows that it names. */
 export const auditLogs = pgTable(
   'audit_logs',
   {
     id: uuid('id').primaryKey(),
-    /** Null for what belongs to no organization, by an actor who has none of their own. */
+    /** Null for a change outside any organization, by an actor without a personal one. */
     organizationId: uuid('organization_id'),
     actorId: text('actor_id').notNull(),
-    /** As it was then. */
+    /** The email at that time. */
     actorEmail: text('actor_email').notNull(),
     apiKeyId: uuid('api_key_id'),
     apiKeyPrefix: text('api_key_prefix'),

@@ -5,7 +5,7 @@ import type { AccessWorld, Place } from '../testing/access-world.ts'
 import { createAccessWorld, isText, segmentBefore } from '../testing/access-world.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
 
-/** A route, and who calls it. */
+/** A route of the API. */
 interface Route {
   method: string
   url: string
@@ -13,10 +13,13 @@ interface Route {
 
 const MATRIX = './access-matrix.tsv'
 const READING = new Set(['GET', 'HEAD', 'OPTIONS'])
-/** The page about the API, what HEAD and OPTIONS answer for every path, and a method that Node 20 cannot receive. */
+/**
+ * Not in the table: the API's page and metrics, HEAD and OPTIONS, which every path has, and a method that Node 20
+ * cannot receive.
+ */
 const OUTSIDE = /^(HEAD|OPTIONS|QUERY) |^GET \/(metrics|api\/docs)/
 
-/** Thousands, one by one: minutes on a machine with much else to do. */
+/** Thousands of calls run one by one: minutes on a busy machine. */
 const MANY_CALLS = { timeout: 600_000 }
 
 let access: AccessWorld
@@ -28,8 +31,8 @@ beforeAll(async () => {
 afterAll(() => access[Symbol.asyncDispose]())
 
 /**
- * Each row is a route, each cell the status that a caller gets. The calls have no body, so that those who pass get no
- * further than they must: 400 is an answer to somebody who may call.
+ * Each row is a route, each cell the status that a caller gets. The calls have no body, so that an authorized call does
+ * no more than it must: a 400 means that the caller has access.
  */
 test(
   'who may call what is what the table says; `vitest -u` writes it anew: read the difference',
@@ -59,7 +62,7 @@ test('ids of others look like ids that do not exist', MANY_CALLS, async () => {
   expect(telling).toEqual([])
 })
 
-/** Everybody who tries, by the name of their column, from those who may least. */
+/** The callers by the name of their column, beginning with the one that has the least access. */
 const callers: Record<string, (place: Place) => Promise<TestPrincipal | string | undefined>> = {
   nobody: async () => undefined,
   'wrong key': async () => `dtn_${'0'.repeat(64)}`,
@@ -80,7 +83,7 @@ function routes(): Route[] {
   return api.routes.filter(({ method, url }) => !OUTSIDE.test(`${method} ${url}`))
 }
 
-/** Of what was changed by one caller, the next finds another. */
+/** Returns the status for each caller. A call that may have changed the place gives the next caller a new one. */
 async function statuses(route: Route, at: { place: Place }): Promise<number[]> {
   const all: number[] = []
   for (const become of Object.values(callers)) {
@@ -94,7 +97,7 @@ async function statuses(route: Route, at: { place: Place }): Promise<number[]> {
   return all
 }
 
-/** Names in a path that belong to somebody, each with the segment before it. */
+/** Positions of the path parameters that name a resource of an organization, each with the segment before it. */
 function ownedParameters(url: string): [number, string][] {
   const parts = url.split('/')
   return parts.flatMap((part, position): [number, string][] => {
@@ -103,7 +106,7 @@ function ownedParameters(url: string): [number, string][] {
   })
 }
 
-/** Status and body without what differs in every answer. */
+/** Returns status and body without the values that differ in every answer. */
 async function answerTo(route: Route, at: { path: string; value: string; as: TestPrincipal }): Promise<string> {
   const answer = await call(route, at.path, at.as.apiKey)
   const told = answer.body.replaceAll(at.value, '<id>').replaceAll(/"(path|timestamp|requestId)":"[^"]*"/g, '')
@@ -113,7 +116,7 @@ async function answerTo(route: Route, at: { path: string; value: string; as: Tes
 function call(route: Route, path: string, key: string | undefined) {
   const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
   calls += 1
-  // Each from elsewhere: an address that shows many wrong keys is not listened to for a while.
+  // Each call has another address: one that shows many wrong keys is blocked for a while.
   const remoteAddress = `10.${calls >> 8}.${calls & 255}.1`
   const request = { method: route.method, url: path, headers, remoteAddress } as InjectOptions
   return access.world.api.app.inject(request)

@@ -23,21 +23,21 @@ const holder: Principal = {
 
 const authorizer = createAuthorizer({ findMembership: async () => undefined })
 
-/** An access token as our own sign-in would make it, but for the signature. */
+/** An access token like those of our own sign-in, except for the signature. */
 const UNSIGNED = [{ alg: 'none' }, { iss: 'urn:atoll:sign-in', aud: 'atoll', sub: 'ada', exp: 4_102_444_800 }, {}]
   .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
   .join('.')
 
 /**
- * What may be called without a credential. All else must be refused with 401, whatever the request holds. OPTIONS
- * is answered for every path before any handler: a browser asks without credential.
+ * The routes that need no credential. Every other route must refuse with 401, whatever the request holds. Every path
+ * answers OPTIONS before any handler: browsers ask without a credential.
  */
 const PUBLIC = [
   /^GET \/api\/health(\/ready)?$/,
   /^GET \/api\/config$/,
   /^GET \/api\/audit\/scenarios$/,
   /^GET \/api\/shared-regions$/,
-  // What a preview proxy asks about visitors: each names a token, or what everybody may know.
+  // Routes by which a preview proxy asks about visitors: each names a token, or returns what is public.
   /^GET \/api\/preview\/:sandboxId\/(public|preview-warning|validate\/:authToken)$/,
   /^GET \/api\/preview\/:signedPreviewToken\/:port\/sandbox-id$/,
   /^POST \/api\/auth\/(sign-in|refresh|sign-out)$/,
@@ -47,7 +47,7 @@ const PUBLIC = [
   /^OPTIONS /,
 ]
 
-/** Takes signed requests only, and refuses others as S3 does. */
+/** Accepts only signed requests, and refuses others as S3 does. */
 const SIGNED = /^\w+ \/api\/s3\//
 
 test('every route but the few public ones refuses a caller without credential', async () => {
@@ -78,7 +78,7 @@ test('who tries many keys is told with 429 when to come back, and is not kept fr
   const { headers } = await api.createPrincipal()
   const ask = (authorization: string, url = '/api/users/me') => api.app.inject({ url, headers: { authorization } })
   expect((await ask(headers.authorization)).statusCode).toBe(200)
-  // All at once, so that what is given back with time does not matter.
+  // All calls come at once, so that tries given back over time do not matter.
   await Promise.all(Array.from({ length: 400 }, () => ask(`Bearer ${generateApiKey()}`)))
   const limited = await ask(`Bearer ${generateApiKey()}`)
   expect(limited.headers).toMatchObject({
@@ -152,7 +152,7 @@ function hostileRequests(method: string, url: string): InjectOptions[] {
   return [request, ...both, ...(method === 'GET' || method === 'HEAD' ? [] : [withBody])]
 }
 
-/** A server with one authenticated scope, for which only `Bearer good` is a credential. */
+/** Creates a server with one authenticated scope, for which only `Bearer good` is a valid credential. */
 async function scopeOf(principal: Principal) {
   const app = createHttpServer({ log: createLogger('test', 'silent'), now: Date.now })
   const authenticate = async (authorization: string | undefined) => {

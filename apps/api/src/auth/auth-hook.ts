@@ -6,15 +6,15 @@ import type { Caller, Principal } from './principal.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set before any handler of the authenticated scope, save for what `bringsOther`; there is none elsewhere. */
+    /** Set before any handler of the authenticated scope, except for requests that `bringsOther`; unset elsewhere. */
     caller: Caller
-    /** Likewise; not set for an access token on a route that anybody or only an administrator may call. */
+    /** Set like `caller`, but not for an access token on a route that any caller or only an administrator may call. */
     principal: Principal
   }
   interface FastifyContextConfig {
-    /** Who may call. */
+    /** The access that the route requires. */
     access?: Access
-    /** True for a request whose other credential the handler itself checks: it comes there without a principal. */
+    /** True for a request whose other credential the handler itself checks: it reaches the handler without a principal. */
     bringsOther?: (request: FastifyRequest) => boolean
   }
 }

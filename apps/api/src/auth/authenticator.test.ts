@@ -19,7 +19,7 @@ let database: TestDatabase
 let listener: DatabaseListener
 let authenticator: Authenticator
 let lookups: number
-/** Lookups that have read the database. */
+/** The number of lookups that have read the database. */
 let reads: number
 let used: string[]
 let now: number

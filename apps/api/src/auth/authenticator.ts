@@ -6,22 +6,22 @@ const BEARER = /^bearer +(\S+) *$/i
 
 /** Checks credentials of one form. */
 export interface CredentialVerifier {
-  /** Whether a credential has this form; costs nothing. */
+  /** Whether a credential has this form; a cheap check. */
   recognizes(credential: string): boolean
-  /** Throws UNAUTHORIZED, and RATE_LIMITED to a source that has shown too many wrong ones. */
+  /** Throws UNAUTHORIZED, or RATE_LIMITED to a source that has shown too many wrong credentials. */
   verify(credential: string, source: string): Promise<Caller>
 }
 
-/** Tells who calls from the `Authorization` header. */
+/** Finds the caller by the `Authorization` header. */
 export interface Authenticator {
   /**
-   * Answers without the database when the credential was seen lately. `address` is where the call comes from.
-   * Throws UNAUTHORIZED, RATE_LIMITED, and SERVICE_UNAVAILABLE when the issuer of a token cannot be asked.
+   * Returns the caller, without the database when the credential was seen lately. `address` is the caller's. Throws
+   * UNAUTHORIZED, RATE_LIMITED, and SERVICE_UNAVAILABLE when the issuer of a token cannot be asked.
    */
   authenticate(authorization: string | undefined, address?: string): Promise<Caller>
 }
 
-/** The first verifier that recognizes a credential decides. */
+/** Creates an authenticator in which the first verifier that recognizes a credential decides. */
 export function createAuthenticator({ verifiers }: { verifiers: readonly CredentialVerifier[] }): Authenticator {
   return {
     async authenticate(authorization, address) {

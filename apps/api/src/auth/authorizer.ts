@@ -5,42 +5,45 @@ import type { Caller, Principal } from './principal.ts'
 import { isPrincipal } from './principal.ts'
 
 /**
- * Who may call a route. `caller`: anybody with a valid credential; no organization is chosen. `membership`: whoever
- * belongs to the organization of the call. `owner`: its owners, by token or with a key that may do everything.
- * `administrator`: system administrators.
- * `administratorOrProxy`: these and the preview proxy's key, which may call nothing else. `administratorInOrganization`: system
- * administrators, in the organization of the call. A permission: those who have it there.
+ * The access that a route requires.
+ * `caller`: any valid credential; no organization is chosen.
+ * `membership`: a member of the organization of the call.
+ * `owner`: an owner of it, by token or with a key that has every permission.
+ * `administrator`: a system administrator.
+ * `administratorOrProxy`: that, or the key of the preview proxy, which may call nothing else.
+ * `administratorInOrganization`: a system administrator, in the organization of the call.
+ * A permission: a principal that has it there.
  */
 export type Access = AccessWithoutOrganization | AccessWithinOrganization
 
 type AccessWithoutOrganization = 'caller' | 'administrator' | 'administratorOrProxy'
 type AccessWithinOrganization = 'membership' | 'owner' | 'administratorInOrganization' | Permission
 
-/** How a request names an organization. */
+/** The organization that a request names. */
 export interface NamedOrganization {
-  /** The `organizationId` of its path: a resource like any other, unknown (404) to whoever has nothing to do with it. */
+  /** The `organizationId` of the path. Like any other resource it is unknown (404) to a caller who has no access to it. */
   inPath?: string | undefined
-  /** `X-Daytona-Organization-ID`. */
+  /** The header `X-Daytona-Organization-ID`. */
   inHeader?: string | undefined
 }
 
-/** What a user is in an organization. */
+/** A user's role and permissions in an organization. */
 export interface Membership {
   role: 'owner' | 'member'
-  /** By the roles assigned; an owner may do everything whatever stands here. */
+  /** The permissions of the roles assigned; an owner may do everything, whatever this set holds. */
   permissions: ReadonlySet<Permission>
 }
 
 export interface AuthorizerOptions {
-  /** `undefined` for an organization that does not exist, null for one that the user does not belong to. */
+  /** Returns `undefined` for an organization that does not exist, null for one that the user does not belong to. */
   findMembership: (userId: string, organizationId: string) => Promise<Membership | null | undefined>
 }
 
-/** The one place that decides who may call what. */
+/** The only place that decides on the access of a caller. */
 export interface Authorizer {
   /**
-   * Answers what the caller is in the organization of the call; undefined where the route needs none and the
-   * credential brings none. Throws FORBIDDEN, and ORGANIZATION_NOT_FOUND for a path that names a foreign one.
+   * Returns the caller as a principal of the organization of the call; undefined where the route needs no organization
+   * and the credential names none. Throws FORBIDDEN, and ORGANIZATION_NOT_FOUND for a foreign one in the path.
    */
   authorize(caller: Caller, access: Access, named: NamedOrganization): Promise<Principal | undefined>
 }
@@ -92,12 +95,12 @@ function asOwner(caller: Caller, organizationId: string): Principal {
   return Object.freeze({ ...caller, organizationId, role: 'owner', permissions: new Set(permissions) })
 }
 
-/** What a key must be given to act as its holder in everything: what keys of every generation of clients can have. */
+/** The permissions a key needs to act as its holder in everything: those that keys of every generation of clients can have. */
 const everything = permissions.slice(0, permissions.indexOf('delete:volumes') + 1)
 
 /**
- * Whether the principal acts as an owner: with an access token, or a key that may do everything. A key that was given
- * less must not delete the organization or make its members owners.
+ * Whether the principal acts as an owner: with an access token, or with a key that has every permission. A key with
+ * fewer permissions must not delete the organization or make its members owners.
  */
 export function actsAsOwner({ kind, role, systemRole, permissions: allowed }: Principal): boolean {
   if (systemRole === 'admin') return true
@@ -108,7 +111,7 @@ function isWithoutOrganization(access: Access): access is AccessWithoutOrganizat
   return access === 'caller' || access === 'administrator' || access === 'administratorOrProxy'
 }
 
-/** Throws FORBIDDEN unless who calls is what the route asks for. */
+/** Throws FORBIDDEN unless the caller is of the kind that the route requires. */
 function requireKind(caller: Caller, access: AccessWithoutOrganization): void {
   if (caller.kind === 'serviceKey') {
     if (access === 'administratorOrProxy' && caller.service === 'proxy') return
@@ -127,8 +130,8 @@ function serviceKeyRefused(): AppError {
 }
 
 /**
- * Throws FORBIDDEN unless the principal may. A key needs the permission in its own list even when its holder owns
- * the organization; a system administrator passes always.
+ * Throws FORBIDDEN unless the principal has this access. A key needs the permission in its own list even when its
+ * holder owns the organization; a system administrator always passes.
  */
 export function requireAccess(principal: Principal, access: AccessWithinOrganization): void {
   if (access === 'membership' || principal.systemRole === 'admin') return
@@ -144,7 +147,7 @@ export function requireAccess(principal: Principal, access: AccessWithinOrganiza
   throw new AppError('FORBIDDEN', `${who} the permission ${access}`)
 }
 
-/** The same for an organization that does not exist and for one that is none of the caller's business. */
+/** The error is the same for an organization that does not exist and for one that the caller may not see. */
 export function organizationNotFound(organizationId: string): AppError {
   return new AppError('ORGANIZATION_NOT_FOUND', `Organization with ID ${organizationId} not found`)
 }

@@ -2,32 +2,32 @@ import { AppError } from '@atoll/protocol'
 import { LRUCache } from 'lru-cache'
 import { createFailureLimiter } from '../http/failure-limiter.ts'
 
-/** Wrong credentials that one source may show at once, and gets back each second. */
+/** The number of wrong credentials that one source may show at once, and the number it gets back each second. */
 const BOUNDS = { burst: 100, refillPerS: 2 }
 
-/** Credentials let in lately: these may come back however many wrong ones their neighbours try. */
+/** Credentials accepted lately: they keep working, however many wrong ones come from the same source. */
 const MAX_KNOWN = 10_000
 
-/** How newer clients tell the limits apart: §2 of the contract. */
+/** The name by which newer clients tell the limits apart: §2 of the contract. */
 const BUCKET = 'failed-auth'
 
-/** Bounds what wrong credentials cost, by source; each replica counts for itself. */
+/** Bounds the cost of wrong credentials, by source; each replica counts for itself. */
 export interface FailureGate {
   /**
-   * Runs a check that costs something, such as a query; undefined means that the credential is wrong, and counts.
-   * Throws RATE_LIMITED, with when to come back, to a source that has shown too many of those.
+   * Runs a costly check, such as a query; an undefined result means that the credential is wrong, and counts. Throws
+   * RATE_LIMITED, with the time to come back, to a source that has shown too many wrong credentials.
    */
   check<Found>(attempt: Attempt, work: () => Promise<Found | undefined>): Promise<Found | undefined>
 }
 
 export interface Attempt {
-  /** See `requestSource`. */
+  /** The name that `requestSource` returns. */
   source: string
-  /** Hash of the credential. */
+  /** The hash of the credential. */
   hash: string
 }
 
-/** `now` in milliseconds. */
+/** `now` is in milliseconds. */
 export function createFailureGate(now: () => number): FailureGate {
   const limiter = createFailureLimiter(now, BOUNDS)
   const known = new LRUCache<string, true>({ max: MAX_KNOWN })
@@ -48,7 +48,7 @@ function tooMany(retryAfterS: number): AppError {
   return rateLimited('Too many wrong credentials', { bucket: BUCKET, limit: BOUNDS.burst, retryAfterS })
 }
 
-/** RATE_LIMITED with the headers of §2 of the contract. */
+/** Makes a RATE_LIMITED error with the headers of §2 of the contract. */
 export function rateLimited(message: string, limit: { bucket: string; limit: number; retryAfterS: number }): AppError {
   const { bucket, retryAfterS } = limit
   return new AppError('RATE_LIMITED', `${message}; try again in ${retryAfterS} s`, {

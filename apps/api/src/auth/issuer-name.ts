@@ -1,8 +1,8 @@
 const SLASH = 47
 
 /**
- * Issuers are compared without the slashes that some write at their end. By hand, since they are strangers' text: an
- * expression would begin anew at each of the slashes that there may be before.
+ * Removes the slashes that some issuers' names end in, so that names can be compared. A loop does this because the text
+ * is not trusted: a regular expression would start anew at every slash.
  */
 export function trimIssuer(issuer: string): string {
   let end = issuer.length

@@ -11,15 +11,15 @@ import { PRINCIPAL_CHANNEL } from './principal.ts'
 
 /** Keys that are known to be valid; each takes about 500 bytes. */
 const MAX_VERIFIED_KEYS = 10_000
-/** How long a change may go unseen when no notification of it arrives. */
+/** How long a change may stay unseen when no notification of it arrives. */
 const VERIFIED_TTL_MS = 30_000
-/** Well-formed keys that do not exist. They have a cache of their own, so that guesses push no valid key out. */
+/** Well-formed keys that do not exist. They have their own cache, so that guesses evict no valid key. */
 const MAX_UNKNOWN_KEYS = 10_000
 const UNKNOWN_TTL_MS = 5_000
 
 export interface KeyVerifierOptions {
   findHolder: (keyHash: string) => Promise<ApiKeyHolder | undefined>
-  /** Told of every successful call. */
+  /** Called with the key's id for every successful call. */
   onUse: (apiKeyId: string) => void
   gate: FailureGate
   listener: DatabaseListener
@@ -33,12 +33,12 @@ interface Verified {
   expiresAt: number
 }
 
-/** Tells whose an API key is, without the database when it was seen lately. */
+/** Finds the principal of an API key, without the database when the key was seen lately. */
 export function createKeyVerifier(options: KeyVerifierOptions): CredentialVerifier {
   const verified = new LRUCache<string, Verified>({ max: MAX_VERIFIED_KEYS, ttl: VERIFIED_TTL_MS })
   const unknown = new LRUCache<string, true>({ max: MAX_UNKNOWN_KEYS, ttl: UNKNOWN_TTL_MS })
   const lookups = new Map<string, Promise<Verified | undefined>>()
-  // A lookup that was under way when something changed may hold what was true before: it is not kept.
+  // A lookup that was under way during a change may return old data: it is not cached.
   let changes = 0
 
   function forget(keyHash?: string): void {
@@ -69,7 +69,7 @@ export function createKeyVerifier(options: KeyVerifierOptions): CredentialVerifi
     return found
   }
 
-  /** Calls that come at once with the same key share one query. */
+  /** Simultaneous calls with the same key share one query. */
   function lookUpOnce(keyHash: string): Promise<Verified | undefined> {
     const running = lookups.get(keyHash)
     if (running !== undefined) return running
@@ -95,7 +95,7 @@ export function createKeyVerifier(options: KeyVerifierOptions): CredentialVerifi
   }
 }
 
-/** A key allows what it was given and its holder still has. */
+/** A key allows the permissions it was given that its holder still has. */
 function toVerified(holder: ApiKeyHolder): Verified {
   const { apiKeyId, userId, organizationId, role, systemRole } = holder
   const held = role === 'owner' ? holder.permissions : holder.permissions.filter(isOneOf(holder.rolePermissions))

@@ -5,15 +5,15 @@ import { PRINCIPAL_CHANNEL } from './principal.ts'
 
 /** Memberships remembered; each takes about 300 bytes. */
 const MAX_MEMBERSHIPS = 10_000
-/** How long a change may go unseen when no notification of it arrives. */
+/** How long a change may stay unseen when no notification of it arrives. */
 const MEMBERSHIP_TTL_MS = 30_000
 
 type FindMembership = AuthorizerOptions['findMembership']
 
-/** Answers memberships without the database while nothing changed. That there is none is asked each time. */
+/** Caches memberships, so that no query is needed while nothing changed. A missing membership is queried each time. */
 export function createMembershipCache(options: { find: FindMembership; listener: DatabaseListener }): FindMembership {
   const known = new LRUCache<string, Membership>({ max: MAX_MEMBERSHIPS, ttl: MEMBERSHIP_TTL_MS })
-  // A lookup that was under way when something changed may hold what was true before: it is not kept.
+  // A lookup that was under way during a change may return old data: it is not cached.
   let changes = 0
 
   function forget(): void {

@@ -1,6 +1,6 @@
 import { AppError } from '@atoll/protocol'
 
-/** Everything an API key or a role can be allowed to do: §3 of the Daytona contract. */
+/** The permissions that an API key or a role can have: §3 of the Daytona contract. */
 export const permissions = [
   'write:registries',
   'delete:registries',
@@ -27,13 +27,16 @@ export const permissions = [
 
 export type Permission = (typeof permissions)[number]
 
-/** What older clients call a permission. */
+/** Older clients' names of permissions. */
 export const permissionAliases: Readonly<Record<string, Permission>> = {
   'write:images': 'write:snapshots',
   'delete:images': 'delete:snapshots',
 }
 
-/** What a body asks for, under today's names and each once. Throws VALIDATION_FAILED for what there is not. */
+/**
+ * Returns the permissions that a body asks for, under today's names and each once. Throws VALIDATION_FAILED for an
+ * unknown one.
+ */
 export function parsePermissions(asked: readonly string[]): Permission[] {
   const parsed = asked.map((name, index) => {
     const alias = Object.hasOwn(permissionAliases, name) ? permissionAliases[name] : undefined

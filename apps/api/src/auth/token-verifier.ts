@@ -10,39 +10,39 @@ import { trimIssuer } from './issuer-name.ts'
 import type { Caller } from './principal.ts'
 import { PRINCIPAL_CHANNEL } from './principal.ts'
 
-/** Tokens whose signature is known to be good, and the bytes of all of them together, roughly. */
+/** The most tokens that are cached because their signature is good, and roughly the bytes of all of them. */
 const MAX_TOKENS = 10_000
 const MAX_TOKENS_BYTES = 64 * 1024 * 1024
-/** How long a change of a user or the end of a sign-in may go unseen when no notification of it arrives. */
+/** How long a change of a user or the end of a sign-in may stay unseen when no notification of it arrives. */
 const CALLER_TTL_MS = 30_000
-/** How long a token that is wrong, or whose sign-in has ended, is refused without another look. */
+/** How long a token that is wrong, or whose sign-in has ended, is refused without another check. */
 const REFUSED_TTL_MS = 5_000
-/** Longer is none of a known issuer's. */
+/** No known issuer makes longer tokens. */
 const MAX_TOKEN_LENGTH = 16_384
 
-/** Sent by a trigger with the id of the sign-in. */
+/** A trigger notifies this channel with the id of the sign-in. */
 export const SIGN_IN_CHANNEL = 'sign_in_ended'
 
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]*$/
 
-/** What a token says that is signed, current, and meant for us. */
+/** The content of a token that is signed, current, and meant for this system. */
 export interface VerifiedToken {
   readonly token: string
   readonly subject: string
   readonly claims: JWTPayload
   /** Milliseconds since the epoch. */
   readonly expiresAt: number
-  /** Of a token from our own sign-in. */
+  /** The sign-in of the token, when our own sign-in made it. */
   readonly signInId?: string
 }
 
-/** Whoever signs access tokens. */
+/** An issuer of signed access tokens. */
 export interface TokenIssuer {
   /** `iss` of its tokens, without a slash at its end. */
   readonly issuer: string
-  /** Answers undefined for a token that is wrong. Throws SERVICE_UNAVAILABLE when its keys cannot be had. */
+  /** Returns undefined for a wrong token. Throws SERVICE_UNAVAILABLE when the issuer's keys cannot be fetched. */
   verify(token: string): Promise<VerifiedToken | undefined>
-  /** Who is meant, as things stand now; undefined for nobody any more. */
+  /** Finds the caller that the token stands for now; undefined when there is none any more. */
   findCaller(verified: VerifiedToken): Promise<Caller | undefined>
 }
 
@@ -54,14 +54,14 @@ export interface TokenVerifierOptions {
   now: () => number
 }
 
-/** Tells who calls with a JSON Web Token: the signature is checked once, the user as often as something changes. */
+/** Finds the caller of a JSON Web Token. The signature is checked once; the user is looked up again after changes. */
 export function createTokenVerifier(options: TokenVerifierOptions): CredentialVerifier {
   const { gate, now } = options
   const issuers = new Map(options.issuers.map((issuer) => [issuer.issuer, issuer]))
   const tokens = new LRUCache<string, VerifiedToken>({
     max: MAX_TOKENS,
     maxSize: MAX_TOKENS_BYTES,
-    // The text, and what it says.
+    // The bytes of the text and of its parsed claims, roughly.
     sizeCalculation: ({ token }) => 3 * token.length,
   })
   const wrong = new LRUCache<string, true>({ max: MAX_TOKENS, ttl: REFUSED_TTL_MS })
@@ -83,7 +83,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): CredentialVe
   return {
     recognizes: (credential) => credential.length <= MAX_TOKEN_LENGTH && JWT.test(credential),
     async verify(token, source) {
-      // What is not from a known issuer, or long expired, is refused at no cost, and is no guess either.
+      // A token of an unknown issuer, or one that is long expired, is refused at no cost and does not count as a guess.
       const issuer = issuers.get(issuerOf(token, now()))
       if (issuer === undefined) throw invalid()
       const hash = createHash('sha256').update(token).digest('base64url')
@@ -96,14 +96,14 @@ export function createTokenVerifier(options: TokenVerifierOptions): CredentialVe
   }
 }
 
-/** Who is meant by a token, until something changes. */
+/** Caches the caller of a token until something changes. */
 function createCallerCache(listener: DatabaseListener) {
   const known = new LRUCache<string, { caller: Caller; signInId: string | undefined }>({
     max: MAX_TOKENS,
     ttl: CALLER_TTL_MS,
   })
   const ended = new LRUCache<string, true>({ max: MAX_TOKENS, ttl: REFUSED_TTL_MS })
-  // A lookup that was under way when something changed may hold what was true before: it is not kept.
+  // A lookup that was under way during a change may return old data: it is not cached.
   let changes = 0
 
   function forget(isMeant: (signInId: string | undefined) => boolean): void {
@@ -136,13 +136,13 @@ function createCallerCache(listener: DatabaseListener) {
   }
 }
 
-/** Reads `iss` unchecked, to choose who checks. Throws UNAUTHORIZED. */
+/** Reads `iss` unchecked, to choose the issuer that checks the token. Throws UNAUTHORIZED. */
 function issuerOf(token: string, now: number): string {
   let claims: JWTPayload
   try {
     claims = decodeJwt(token)
   } catch {
-    // Whatever it is, it is no token.
+    // A text that cannot be decoded is no token.
     throw invalid()
   }
   if (typeof claims.exp === 'number' && claims.exp * 1000 < now - MAX_CLOCK_SKEW_MS) throw expired()

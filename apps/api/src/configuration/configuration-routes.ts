@@ -12,7 +12,7 @@ export interface ConfigurationRoutesOptions {
   config: Pick<Config, 'oidcProviders'>
 }
 
-/** What a client may know of this server before it has a key: §20.1 of the contract. */
+/** Serves the facts about this server that a client may know without a key: §20.1 of the contract. */
 export const configurationRoutes: FastifyPluginAsyncTypebox<ConfigurationRoutesOptions> = async (app, options) => {
   const { publicOrigin, presenter, config } = options
   const { issuer = '', clientId = '', audience = '' } = config.oidcProviders[0] ?? {}

@@ -1,6 +1,6 @@
 /**
- * Locks of PostgreSQL that replicas hold each other off by, all in one place: two with the same number would wait for each
- * other. They are kept over versions, since replicas of two may run at once.
+ * The advisory locks by which replicas exclude each other, listed in one place: two with the same number would wait for
+ * each other. Numbers stay the same over versions, since replicas of two versions may run at once.
  */
 export const advisoryLocks = {
   migration: 7_304_501,

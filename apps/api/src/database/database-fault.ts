@@ -1,13 +1,13 @@
-/** What a failed query tells its caller, beyond that it failed. */
+/** The cause of a failed query, where a caller can act on it. */
 export type DatabaseFault = 'unreachable' | 'no room' | 'unstorable text'
 
-/** postgres.js's and Node's own codes, then PostgreSQL's for a server that stops or starts. */
+/** Codes of postgres.js and Node, then PostgreSQL's codes for a server that stops or starts or has no connection left. */
 const UNREACHABLE = new Set([
   ...['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'CONNECTION_ENDED', 'CONNECT_TIMEOUT'],
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P03', '53300'],
 ])
 
-/** Its disk is full, or cannot be written. */
+/** The database's disk is full or cannot be written. */
 const NO_ROOM = new Set(['53100', '58030'])
 
 /** A zero character in text, or in a string of a JSON document. */
@@ -20,7 +20,7 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
   let current = error
   for (let depth = 0; depth < MAX_CAUSES && current instanceof Error; depth++) {
     const code = 'code' in current ? String(current.code) : ''
-    // A socket that is not there is ENOENT, which a file that is not there is as well.
+    // A missing socket is ENOENT, like a missing file.
     const noSocket = code === 'ENOENT' && 'syscall' in current && current.syscall === 'connect'
     if (UNREACHABLE.has(code) || noSocket) return 'unreachable'
     if (NO_ROOM.has(code)) return 'no room'
@@ -32,7 +32,7 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
 
 const UNIQUE_VIOLATION = '23505'
 
-/** Whether a query failed because what it writes must be there once only. */
+/** Whether a query failed because a value that must be unique exists already. */
 export function isUniqueViolation(error: unknown): boolean {
   const cause = error instanceof Error ? error.cause : undefined
   return [error, cause].some((fault) => fault instanceof Error && 'code' in fault && fault.code === UNIQUE_VIOLATION)

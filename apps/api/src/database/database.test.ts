@@ -35,7 +35,7 @@ test('a transaction whose connection is lost fails as a whole, and harms nobody 
   const lost = database.transaction(async (tx) => {
     await tx.insert(users).values({ id: 'u1', name: 'Ada', role: 'user' })
     await db.execute(sql`select pg_terminate_backend(${await backendOf(tx)}, 5000)`)
-    // The connection serves others again before this one goes on.
+    // The lost connection serves other queries again before this transaction goes on.
     await Promise.all(Array.from({ length: 30 }, () => db.execute(sql`select 1`).catch(() => undefined)))
     await tx.insert(users).values({ id: 'u2', name: 'Bea', role: 'user' })
   })
@@ -57,7 +57,8 @@ test('every connection of the pool works again after all were cut in the middle 
     await database.db.execute(others).catch(() => undefined)
     await settled
   }
-  // More than there are connections, all at once: none may be lost or stuck, once the last cut has been noticed.
+  // More transactions than connections run at once, after the last lost connection was noticed: none may be lost or
+  // stuck.
   await until('every connection works', async () => {
     const work = Array.from({ length: 20 }, () => database.transaction((tx) => tx.execute(sql`select pg_sleep(0.05)`)))
     return (await Promise.allSettled(work)).every(({ status }) => status === 'fulfilled')

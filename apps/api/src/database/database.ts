@@ -11,20 +11,21 @@ export type DatabaseAddress =
   | { readonly socketDir: string; readonly user: string; readonly database: string }
 
 /**
- * What a store queries with: the pool or a transaction. A statement with parameters that is not prepared takes two ways to the
- * database, and none can follow it until it is back; what is asked often and in few forms ends in `.prepare(name).execute()`.
+ * The pool or a transaction, with which a store queries. An unprepared statement with parameters takes two round trips,
+ * and no other statement can follow until it is back; frequent queries of few forms therefore end in
+ * `.prepare(name).execute()`.
  */
 export type Queryable = PgDatabase<PostgresJsQueryResultHKT, Record<string, never>>
 
-/** The pool. `sql` is the same pool for statements drizzle has no words for; it returns times as text. */
+/** The pool. `sql` is the same pool for statements that drizzle cannot express; it returns times as text. */
 export interface Database {
   readonly db: Queryable
   readonly sql: Sql
-  /** For connections of their own, such as the listener's. */
+  /** The address, for connections outside the pool such as the listener's. */
   readonly address: DatabaseAddress
   /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
   transaction<Result>(work: (tx: Queryable) => Promise<Result>): Promise<Result>
-  /** Answers whether a query succeeds within `deadlineMs`. */
+  /** Returns whether a query succeeds within `deadlineMs`. */
   isReachable(deadlineMs: number): Promise<boolean>
   /** Lets running queries finish for at most `CLOSE_TIMEOUT_S`, then cuts them off. */
   close(): Promise<void>
@@ -35,20 +36,20 @@ export const SOCKET_PORT = 5432
 
 const POOL_SIZE = 10
 const CONNECT_TIMEOUT_S = 5
-/** Between two tries to connect: the driver's own would leave a connection idle for up to 20 s after an outage. */
+/** Seconds between two tries to connect: the driver's own would leave a connection idle for up to 20 s after an outage. */
 const [MIN_BACKOFF_S, MAX_BACKOFF_S] = [0.05, 1]
 const CLOSE_TIMEOUT_S = 1
-/** A statement that runs longer is a fault; waiting on locks counts. */
+/** A statement that runs longer is a fault; waiting for locks counts. */
 const STATEMENT_TIMEOUT_MS = 30_000
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 
 export interface DatabaseOptions {
   address: DatabaseAddress
-  /** Connections at most. */
+  /** The most connections. */
   poolSize?: number
 }
 
-/** Opens the pool; connections are made when first needed. The caller closes it. */
+/** Creates the pool; connections are made when first needed. The caller closes it. */
 export function createDatabase(options: DatabaseOptions): Database {
   const { address } = options
   const sql = connect(address, { max: options.poolSize ?? POOL_SIZE })
@@ -63,7 +64,7 @@ export function createDatabase(options: DatabaseOptions): Database {
   }
 }
 
-/** A postgres.js client for `address` with the bounds every connection of ours has. The caller ends it. */
+/** Creates a postgres.js client for `address` with the limits that every connection has. The caller ends it. */
 export function connect(address: DatabaseAddress, extra: postgres.Options<Record<string, never>> = {}): Sql {
   const options = {
     connect_timeout: CONNECT_TIMEOUT_S,
@@ -78,12 +79,15 @@ export function connect(address: DatabaseAddress, extra: postgres.Options<Record
     },
   }
   if ('url' in address) return connectToUrl(address.url, options)
-  // Without a port the driver would take it from our environment.
+  // Without a port the driver would take it from the environment of this process.
   const { socketDir, user, database } = address
   return postgres({ ...options, host: socketDir, port: SOCKET_PORT, user, database })
 }
 
-/** The driver takes no `host` from a query, which is how the folder of a socket is usually written. */
+/**
+ * Passes `host` from the query of the URL as an option: the socket's folder is usually written there, but the driver
+ * ignores it.
+ */
 function connectToUrl(text: string, options: postgres.Options<Record<string, never>>): Sql {
   if (!/[?&]host=/.test(text)) return postgres(text, options)
   const url = new URL(text)
@@ -96,7 +100,7 @@ async function isReachable(sql: Sql, deadlineMs: number): Promise<boolean> {
   try {
     return await endsWithin(sql`select 1`, deadlineMs)
   } catch {
-    // Every failure to answer means the same to the caller.
+    // To the caller, every failed query means that the database is unreachable.
     return false
   }
 }

@@ -16,7 +16,7 @@ import { startEmbeddedPostgres } from './embedded-postgres.ts'
 
 const log = createLogger('test', 'silent')
 let owner: Program
-/** Holds a cluster to copy, which is quicker than making one for each test. */
+/** A cluster to copy, which is quicker than making one for each test. */
 let template: string
 let dir: string
 
@@ -193,7 +193,7 @@ test('its environment holds nothing of ours', async () => {
   expect(environment.split('\0').map((line) => line.split('=')[0])).not.toContain('HOME')
 })
 
-/** With its owners, as only cp does it. */
+/** Copies the cluster and keeps its owners, which only cp does. */
 async function copyCluster(to: string): Promise<void> {
   await mkdir(to, { recursive: true })
   await promisify(execFile)('cp', ['-a', join(template, 'data'), to])
@@ -224,13 +224,13 @@ async function ready(message: Promise<unknown>): Promise<{ pid: number; address:
   return (await message) as { pid: number; address: DatabaseAddress }
 }
 
-/** The pid that the cluster's pid file names, living or not; 0 without one. */
+/** Returns the process id in the cluster's pid file, whether it runs or not; 0 without a file. */
 async function serverIn(folder: string): Promise<number> {
   const text = await readFile(join(folder, 'data', 'postmaster.pid'), 'utf8').catch(() => '')
   return Number(text.split('\n')[0])
 }
 
-/** A zombie is gone too: it only waits for its parent to look. */
+/** Whether a process has ended. A zombie counts as ended: it only waits for its parent. */
 async function isGone(pid: number): Promise<boolean> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'State:\tZ')
   return /^State:\s+Z/m.test(status)

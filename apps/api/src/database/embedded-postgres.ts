@@ -10,19 +10,19 @@ import { findPostgresPrograms } from './postgres-programs.ts'
 import type { PostgresServer } from './postgres-server.ts'
 import { DataFolderBusyError, startPostgresServer } from './postgres-server.ts'
 
-/** A PostgreSQL of our own, which ends when we do. */
+/** A PostgreSQL server of this process, which ends with it. */
 export interface EmbeddedPostgres {
   readonly address: DatabaseAddress
-  /** Process id of the server, which changes when it had to be started again. */
+  /** The process id of the server, which changes when the server is started again. */
   readonly pid: number
   stop(): Promise<void>
 }
 
 export interface EmbeddedPostgresOptions {
-  /** Folder of its own for everything it keeps; made when missing. */
+  /** The folder for everything the server keeps; made when missing. */
   dir: string
   log: Logger
-  /** Default true. Without it nothing is flushed to disk: for tests. */
+  /** Default true. False flushes nothing to disk: for tests. */
   durable?: boolean
   /** Further settings, as in postgresql.conf. */
   settings?: Readonly<Record<string, string>>
@@ -30,7 +30,7 @@ export interface EmbeddedPostgresOptions {
 
 const DATABASE_NAME = 'atoll'
 
-/** Small: at rest the server and its helpers hold about 20 MB of their own. */
+/** Small settings: at rest the server and its helpers hold about 20 MB of their own. */
 const SETTINGS = {
   shared_buffers: '32MB',
   work_mem: '4MB',
@@ -49,7 +49,7 @@ const SETTINGS = {
   fsync: 'on',
   timezone: 'UTC',
   log_timezone: 'UTC',
-  // Values and statements may hold what no log should: only the server's own messages are written.
+  // Only the server's own messages are logged: values and statements may hold secrets.
   log_min_messages: 'log',
   log_min_error_statement: 'panic',
   log_error_verbosity: 'terse',
@@ -58,19 +58,18 @@ const SETTINGS = {
 
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
 
-/** A server that was killed leaves processes that hold its memory for a moment. */
+/** A killed server leaves processes that hold its memory for a moment. */
 const BUSY_RETRIES = 50
 const BUSY_RETRY_MS = 100
 const RESTART_DELAY_MS = 200
 
 /**
- * Runs the programs of the npm package directly. Its own class would start them with our whole environment, leave
- * the server behind when we are killed, refuse to run as root below a closed folder, and stop servers from a hook
- * at our exit instead of in their place in the shutdown.
+ * Starts PostgreSQL on `dir` and makes its cluster on the first start. A server left there by a killed owner is stopped
+ * first. A server that ends unasked is started again. Throws one line that names the folder when a living owner has it.
  *
- * Starts PostgreSQL on `dir`, making its cluster on the first start. A server left there by an owner that was
- * killed is stopped first. When the server ends without being asked it is started again. Throws one line that
- * names the folder when a living owner has it.
+ * The programs of the npm package run directly. Its own class would start them with our whole environment, leave the
+ * server behind when we are killed, refuse to run as root below a closed folder, and stop servers from a hook at our
+ * exit instead of in their place in the shutdown.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { log, dir } = options
@@ -131,7 +130,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 
 interface StartOnFolder {
   folder: PostgresFolder
-  /** As the person who configured it knows it. */
+  /** The path as it was configured, for messages. */
   dir: string
   program: string
   settings: Readonly<Record<string, string>>

@@ -1,4 +1,4 @@
-/** Waits for `work`, but at most `deadlineMs`; answers whether it resolved in time. Rejects when `work` does. */
+/** Waits for `work`, but at most `deadlineMs`; returns whether it resolved in time. Rejects when `work` does. */
 export async function endsWithin(work: Promise<unknown>, deadlineMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {

@@ -9,12 +9,12 @@ const Journal = Type.Object({
   entries: Type.Array(Type.Object({ when: Type.Integer(), tag: Type.String() })),
 })
 
-/** What drizzle's journal in `folder` lists, in its order. */
+/** Returns the entries of drizzle's journal in `folder`, in order. */
 export async function readJournal(folder: string): Promise<Static<typeof Journal>['entries']> {
   return Value.Parse(Journal, JSON.parse(await readFile(join(folder, 'meta', '_journal.json'), 'utf8'))).entries
 }
 
-/** Name of the newest migration the database has; `unknown` when a newer Atoll made it, `none` when it has none. */
+/** Returns the name of the newest migration the database has; `unknown` when a newer Atoll made it, `none` without any. */
 export async function findLastMigration(sql: Sql, folder: string): Promise<string> {
   const [newest] = await sql<{ created_at: string }[]>`
     select created_at from drizzle.__drizzle_migrations order by created_at desc limit 1`

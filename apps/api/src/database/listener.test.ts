@@ -31,7 +31,7 @@ test('after the connection is lost it listens again and says so', async () => {
 
 test('it goes on trying while the database refuses', async () => {
   await using database = await createTestDatabase()
-  // Roles belong to the whole server, which other tests use as well.
+  // Roles belong to the whole server, which other tests use too.
   const guest = `guest_${randomUUID().replaceAll('-', '')}`
   await database.sql.unsafe(`create role ${guest}`)
   await database.sql.unsafe(`alter role ${guest} with nologin`)

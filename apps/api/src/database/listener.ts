@@ -4,20 +4,20 @@ import type { DatabaseAddress } from './database.ts'
 import { connect } from './database.ts'
 
 export interface Subscription {
-  /** One notification of the channel. Must not throw. */
+  /** Called for each notification of the channel. Must not throw. */
   onNotify(payload: string): void
   /**
-   * Listening has begun, for the first time or again after the connection was lost. Notifications sent
-   * before are gone, so whoever caches drops everything here. Must not throw.
+   * Called when listening begins, at first or again after a lost connection. Earlier notifications are lost, so every
+   * cache is dropped here. Must not throw.
    */
   onListening(): void
 }
 
-/** One connection that listens on every channel asked for and reconnects for as long as it is open. */
+/** One connection that listens on every subscribed channel and reconnects while it is open. */
 export interface DatabaseListener {
   /** Subscribes until the listener closes. Call it before `start`. */
   subscribe(channel: string, subscription: Subscription): void
-  /** Connects, in the background. */
+  /** Connects in the background. */
   start(): void
   close(): Promise<void>
 }
@@ -25,7 +25,7 @@ export interface DatabaseListener {
 const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 5_000
 
-/** Notifications only wake loops and drop caches: nothing may depend on one arriving. */
+/** Creates the listener. Notifications only wake loops and drop caches: nothing may depend on one arriving. */
 export function createListener(options: { address: DatabaseAddress; log: Logger }): DatabaseListener {
   const subscriptions = new Map<string, Subscription[]>()
   const stop = new AbortController()
@@ -54,7 +54,7 @@ export function createListener(options: { address: DatabaseAddress; log: Logger 
       } catch (error) {
         options.log.warn({ err: error }, 'cannot listen for database notifications')
       }
-      // An aborted wait only means that the loop is over.
+      // An aborted wait only means that the loop ends.
       await delay(retryMs, undefined, { signal: stop.signal }).catch(() => undefined)
       retryMs = Math.min(retryMs * 2, RETRY_MAX_MS)
     }
@@ -83,8 +83,8 @@ interface ListenOnce {
 }
 
 /**
- * Listens on a fresh connection until that is lost or `signal` aborts. postgres.js has a `listen` of its own,
- * but that gives up silently when its first attempt to reconnect fails.
+ * Listens on a new connection until it is lost or `signal` aborts. The `listen` of postgres.js is not used: it gives up
+ * silently when its first attempt to reconnect fails.
  */
 async function listenOnce(options: ListenOnce): Promise<void> {
   let end: () => void = () => undefined

@@ -4,12 +4,12 @@ import { advisoryLocks } from './advisory-locks.ts'
 import type { DatabaseAddress } from './database.ts'
 import { connect } from './database.ts'
 
-/** Includes waiting for another replica that migrates. */
+/** Includes the wait for another replica that migrates. */
 const STATEMENT_TIMEOUT_MS = 600_000
 
 /**
- * Applies the migrations of `folder` that the database lacks. Several may call it at once: one works, the others
- * wait and then find nothing to do.
+ * Applies the migrations of `folder` that the database lacks. Several replicas may call it at once: one migrates, the
+ * others wait and then find nothing to do.
  */
 export async function migrateDatabase(address: DatabaseAddress, folder: string): Promise<void> {
   const sql = connect(address, { max: 1, connection: { statement_timeout: STATEMENT_TIMEOUT_MS } })

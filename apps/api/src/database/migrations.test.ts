@@ -18,7 +18,7 @@ test('the journal lists every migration, in the order of time', async () => {
   const journal = await readJournal(migrationsDir)
   const files = (await readdir(migrationsDir)).filter((name) => name.endsWith('.sql')).sort()
   expect(journal.map(({ tag }) => `${tag}.sql`)).toEqual(files)
-  // drizzle skips, silently, whatever is not newer than the newest one applied.
+  // drizzle silently skips a migration that is not newer than the newest one applied.
   for (const [index, entry] of journal.entries()) expect(entry.when).toBeGreaterThan(journal[index - 1]?.when ?? 0)
 })
 
@@ -55,11 +55,11 @@ test('every time is stored with its zone, and every foreign key has a name of ou
   )
   const text = statements.join('\n')
   expect(text).not.toMatch(/"\s+timestamp(?! with time zone)/)
-  // drizzle's own names repeat tables and columns.
+  // drizzle's generated names repeat tables and columns.
   expect(text).not.toMatch(/_\w+_id_\w+_id_fk"/)
 })
 
-/** What drizzle-kit would add to a copy of the migrations. */
+/** Returns the migrations that drizzle-kit would add to a copy of the folder. */
 async function newMigrations(schema: string[]): Promise<string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-migrations-'))
   try {
@@ -70,7 +70,7 @@ async function newMigrations(schema: string[]): Promise<string[]> {
     await writeFile(configFile, JSON.stringify({ dialect: config.dialect, schema, out: relative(WORKSPACE, folder) }))
     const flags = ['--config', relative(WORKSPACE, configFile)]
     const { stdout } = await promisify(execFile)(process.execPath, [kit, 'generate', ...flags], { cwd: WORKSPACE })
-    // A failed run also changes nothing, and ends with status 0.
+    // A failed run also changes nothing and also ends with status 0.
     expect(stdout).toMatch(/No schema changes|Your SQL migration file/)
     return (await readdir(folder)).filter((name) => name.endsWith('.sql') && !before.includes(name))
   } finally {

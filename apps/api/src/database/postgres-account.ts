@@ -1,19 +1,19 @@
 import { readFile } from 'node:fs/promises'
 
 /**
- * How programs of PostgreSQL are run: through setpriv, so that they end with the process that started them even
- * when it is killed, and, since they refuse to run as root, under a system account when we are root.
+ * The way programs of PostgreSQL are run: through setpriv, so that they end with the process that started them even
+ * when it is killed; and under a system account when we are root, since they refuse to run as root.
  */
 export interface PostgresAccount {
-  /** Owner of the data folder; undefined when the programs run as we do. */
+  /** The owner of the data folder; undefined when the programs run as our own user. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined
-  /** The programs may read below folders that are closed to their account. */
+  /** Whether the programs may read below folders that are closed to their account. */
   readonly readsEverywhere: boolean
-  /** Arguments of setpriv that come before the program. */
+  /** The arguments of setpriv before the program. */
   readonly setprivArgs: readonly string[]
 }
 
-/** First one that exists is taken; `nobody` is there on every Linux. */
+/** The first account that exists is taken; every Linux has `nobody`. */
 const SYSTEM_ACCOUNTS = ['postgres', 'nobody']
 
 /** Bit of CAP_DAC_READ_SEARCH in the masks of /proc/self/status. */
@@ -23,9 +23,9 @@ const DAC_READ_SEARCH_BIT = 2n
 const END_WITH_PARENT = ['--pdeathsig', 'INT']
 
 /**
- * Decides how PostgreSQL runs here. `dataOwner` is who owns an existing data folder. The checkout and the data
- * folder may lie in the home of root, which only root may enter, so the account keeps the one capability
- * to read and search everywhere; `no_setuid_fixup` makes access(2), which initdb relies on, honour it.
+ * Decides how PostgreSQL runs here. `dataOwner` is the owner of an existing data folder. The checkout and the data
+ * folder may lie in the home of root, which only root may enter, so the account keeps the one capability to read and
+ * search everywhere; `no_setuid_fixup` makes access(2), which initdb relies on, honour it.
  */
 export async function choosePostgresAccount(dataOwner?: { uid: number; gid: number }): Promise<PostgresAccount> {
   if (process.getuid?.() !== 0) return { owner: undefined, readsEverywhere: true, setprivArgs: END_WITH_PARENT }
@@ -53,7 +53,7 @@ async function findSystemAccount(): Promise<{ uid: number; gid: number }> {
   throw new Error(`PostgreSQL refuses to run as root, and there is no account ${SYSTEM_ACCOUNTS.join(' or ')} here`)
 }
 
-/** Containers often run root without this capability. */
+/** Whether the capability can be passed on: containers often run root without it. */
 async function mayGiveReadSearch(): Promise<boolean> {
   const status = await readFile('/proc/self/status', 'utf8')
   const permitted = /^CapPrm:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'

@@ -10,18 +10,18 @@ import { choosePostgresAccount } from './postgres-account.ts'
 import { runInitdb } from './postgres-initdb.ts'
 import type { PostgresPrograms } from './postgres-programs.ts'
 
-/** Files of one embedded PostgreSQL, ready for its server and nobody else's until they are closed. */
+/** The files of one embedded PostgreSQL, locked for its server until they are closed. */
 export interface PostgresFolder {
   readonly account: PostgresAccount
   /** The cluster itself, owned by the account. */
   readonly dataDir: string
-  /** Made for this start, since a socket left behind by another one is indistinguishable from a live one. */
+  /** Made anew for each start, since a socket left behind cannot be told from a live one. */
   readonly socketDir: string
-  /** Removes the socket of a server of ours that was killed. */
+  /** Removes the socket of a server that this process started and that was killed. */
   removeSocketLocks(): Promise<void>
-  /** Removes what earlier starts left. Call it once the server runs: none of an earlier owner does then. */
+  /** Removes the folders of earlier starts. Call it when the server runs: no server of an earlier owner runs then. */
   removeLeftovers(): Promise<void>
-  /** Removes the socket and lets go of the folder. */
+  /** Removes the socket and unlocks the folder. */
   close(): Promise<void>
 }
 
@@ -29,16 +29,17 @@ export interface PostgresFolder {
 const MAX_SOCKET_PATH_BYTES = 107
 const SOCKET_FILE = `.s.PGSQL.${SOCKET_PORT}`
 const LOCK_FILE = 'owner.lock'
-/** Folders that a start makes for itself. */
+/** Folders that each start makes for itself. */
 const LEFTOVER = /^(initdb|socket)-/
-/** Node waits 100 ms longer before each. */
+/** Node waits 100 ms longer before each retry. */
 const REMOVE_RETRIES = 5
-/** mkdtemp adds six characters. */
+/** mkdtemp adds six characters to the name. */
 const SOCKET_NAME = `/socket-123456/${SOCKET_FILE}`
 
 /**
- * Takes `dir` and lays it out: `data` holds the cluster, `socket-*` the socket. The cluster is made beside its place
- * and then renamed, so a `data` that exists is always whole. Throws FolderInUseError when a living owner has it.
+ * Locks `dir` and lays it out: `data` holds the cluster, `socket-*` the socket. The cluster is made in a folder beside
+ * it that is then renamed, so an existing `data` is always complete. Throws FolderInUseError when a living owner has
+ * `dir`.
  */
 export async function openPostgresFolder(options: {
   dir: string
@@ -106,7 +107,7 @@ async function createCluster(options: {
   }
 }
 
-/** The folder around data and socket is ours alone, so that nobody else who shares the account gets at either. */
+/** Closes the folder around data and socket to other users, so that another user of the account reaches neither. */
 async function protect(dir: string, account: PostgresAccount): Promise<void> {
   try {
     await chmod(dir, account.readsEverywhere ? 0o700 : 0o711)
@@ -122,7 +123,7 @@ async function makeFolder(prefix: string, account: PostgresAccount): Promise<str
   return path
 }
 
-/** `dir` itself, or where its path is too long for a socket, a folder below the temp folder that belongs to `dir`. */
+/** Returns `dir`, or where its path is too long for a socket, a folder in the temp folder that belongs to `dir`. */
 async function findSocketParent(dir: string, account: PostgresAccount): Promise<string> {
   const name = `atoll-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`
   const candidates = [dir, join(tmpdir(), name), join('/tmp', name)]
@@ -130,13 +131,13 @@ async function findSocketParent(dir: string, account: PostgresAccount): Promise<
   if (parent === dir) return dir
   await mkdir(parent, { mode: 0o700 }).catch(ignoreExisting)
   const found = await lstat(parent)
-  // Anybody may make folders in the temp folder: only one of our own is trusted.
+  // Any user may make folders in the temp folder: only a folder of our own is trusted.
   if (!found.isDirectory() || found.uid !== process.getuid?.()) throw new Error(`${parent} belongs to somebody else`)
   await protect(parent, account)
   return parent
 }
 
-/** The socket of another start may be in it, which then refuses ours. */
+/** Removes an empty folder. A folder with the socket of another start cannot be removed and stays. */
 async function removeWhenEmpty(dir: string): Promise<void> {
   try {
     await rmdir(dir)
@@ -149,7 +150,7 @@ async function removeOthers(dir: string, socketDir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     const path = join(dir, name)
     if (!LEFTOVER.test(name) || path === socketDir) continue
-    // An initdb whose owner was killed a moment ago may still be writing.
+    // The initdb of an owner killed a moment ago may still be writing.
     await rm(path, { recursive: true, force: true, maxRetries: REMOVE_RETRIES })
   }
 }

@@ -2,18 +2,18 @@ import type { PostgresAccount } from './postgres-account.ts'
 import type { PostgresPrograms } from './postgres-programs.ts'
 import { describeSpawnError, spawnProgram } from './postgres-programs.ts'
 
-/** Name of the superuser, the only one: the socket's folder decides who may connect. */
+/** Name of the only superuser; access to the socket's folder decides who may connect. */
 export const EMBEDDED_USER = 'atoll'
 
 const DEADLINE_MS = 60_000
 const MAX_OUTPUT_CHARS = 4_096
 
-/** Makes a cluster in the empty folder `dataDir`. Its collation is built in, so it does not change with the host. */
+/** Makes a cluster in the empty folder `dataDir`. Its collation is built in, so that it does not change with the host. */
 export async function runInitdb(options: {
   programs: PostgresPrograms
   account: PostgresAccount
   dataDir: string
-  /** Without it nothing is flushed to disk: for tests. */
+  /** False flushes nothing to disk: for tests. */
   durable: boolean
 }): Promise<void> {
   const child = spawnProgram(options.account, options.programs.initdb, [

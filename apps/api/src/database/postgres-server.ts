@@ -10,9 +10,9 @@ import { describeSpawnError, spawnProgram } from './postgres-programs.ts'
 /** A started server that accepts connections. */
 export interface PostgresServer {
   readonly pid: number
-  /** Resolves when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended, for any reason. */
   readonly exited: Promise<void>
-  /** Fast shutdown, then an immediate one, then SIGKILL. */
+  /** Tries a fast shutdown, then an immediate one, then SIGKILL. */
   stop(): Promise<void>
 }
 
@@ -20,10 +20,10 @@ export interface ServerOptions {
   account: PostgresAccount
   /** Path of the program. */
   program: string
-  /** Absolute and free of symbolic links. */
+  /** An absolute path without symbolic links. */
   dataDir: string
   socketDir: string
-  /** `name → value`, as in postgresql.conf. */
+  /** Values by name, as in postgresql.conf. */
   settings: Readonly<Record<string, string>>
   log: Logger
 }
@@ -40,7 +40,10 @@ const IMMEDIATE_STOP_DEADLINE_MS = 1_000
 const READY_TEXT = 'database system is ready to accept connections'
 const BUSY_TEXT = /lock file ".*" already exists|pre-existing shared memory block/
 
-/** Starts the server and waits until it accepts connections. Throws DataFolderBusyError, or what it last said. */
+/**
+ * Starts the server and waits until it accepts connections. Throws DataFolderBusyError, or an error with the server's
+ * last message.
+ */
 export async function startPostgresServer(options: ServerOptions): Promise<PostgresServer> {
   const settings: Record<string, string> = {
     ...options.settings,
@@ -59,7 +62,7 @@ export async function startPostgresServer(options: ServerOptions): Promise<Postg
   return { pid: child.pid ?? 0, exited, stop: () => stopServer(child, exited) }
 }
 
-/** Resolves when the server accepts connections. Its log is read for as long as it runs: a full pipe would stop it. */
+/** Resolves when the server accepts connections. Its log is read while it runs, because a full pipe would stop it. */
 async function untilReady(child: ChildProcess, log: Logger): Promise<void> {
   let last = 'it said nothing'
   const outcome = new Promise<void>((resolve, reject) => {

@@ -7,7 +7,7 @@ import { createDockerRegistryService } from './docker-registry-service.ts'
 import { createDockerRegistryStore } from './docker-registry-store.ts'
 import { createHarborRobots } from './harbor-robots.ts'
 
-/** How much longer than its hour a push access may last, and how soon a new key seals what an old one did. */
+/** The interval of the sweep: push access may outlive its hour by this much, and a new sealing key is applied within it. */
 const SWEEP_MS = 5 * 60 * 1000
 
 export interface DockerRegistryPartsOptions {
@@ -20,7 +20,7 @@ export interface DockerRegistryPartsOptions {
 
 export interface DockerRegistryParts extends AsyncDisposable {
   readonly dockerRegistries: DockerRegistryService
-  /** Begins to end what has expired. */
+  /** Starts to end expired push access. */
   start(): void
 }
 

@@ -23,7 +23,7 @@ import { createHarborRobots } from './harbor-robots.ts'
 
 interface Answer {
   status: number
-  /** Parsed; undefined when empty. */
+  /** The parsed body; undefined when empty. */
   body: unknown
 }
 

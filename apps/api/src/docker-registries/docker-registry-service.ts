@@ -22,27 +22,27 @@ export interface DockerRegistryServiceOptions {
 }
 
 /**
- * An organization's registries; for an administrator, the system's own as well. One that is neither is as unknown
+ * Handles an organization's registries and, for an administrator, the system's own. Any other registry is unknown
  * (DOCKER_REGISTRY_NOT_FOUND).
  */
 export interface DockerRegistryService {
-  /** Throws FORBIDDEN for a type only administrators make, and DOCKER_REGISTRY_LIMIT_REACHED. */
+  /** Throws FORBIDDEN for a type that only administrators may make, and DOCKER_REGISTRY_LIMIT_REACHED. */
   create(caller: Principal, body: CreateDockerRegistry): Promise<DockerRegistry>
-  /** Newest first. */
+  /** Returns the registries, newest first. */
   list(caller: Principal): Promise<DockerRegistry[]>
   get(caller: Principal, id: string): Promise<DockerRegistry>
-  /** Throws VALIDATION_FAILED for another host without a password, which would bring the old one there. */
+  /** Throws VALIDATION_FAILED for a new host without a new password, since the old password would be sent there. */
   update(caller: Principal, id: string, body: UpdateDockerRegistry): Promise<DockerRegistry>
-  /** The one before is none any more. */
+  /** Makes the registry the default in place of the former one. */
   setDefault(caller: Principal, id: string): Promise<DockerRegistry>
   delete(caller: Principal, id: string): Promise<void>
-  /** Throws REGISTRY_PUSH_UNAVAILABLE where nothing can be pushed to, and what issuing throws. */
+  /** Throws REGISTRY_PUSH_UNAVAILABLE where no registry takes pushes, and the errors of issuing. */
   pushAccess(): Promise<RegistryPushAccess>
-  /** What an organization's own registries are logged in at with, the newest first, as many as one pull may bring. */
+  /** Returns the logins of an organization's own registries, newest first, as many as one pull may have. */
   accessOf(organizationId: string): Promise<RegistryAccess[]>
-  /** Ends the push access whose hour is over. Throws what the registry's calls throw. */
+  /** Ends push access whose hour is over. Throws the errors of the registry's calls. */
   endExpiredPushAccess(signal: AbortSignal): Promise<void>
-  /** Seals with the first key what another one sealed; answers how many. Throws SECRET_UNREADABLE. */
+  /** Reseals with the first key the passwords that another key sealed; returns their number. Throws SECRET_UNREADABLE. */
   sealAnew(): Promise<number>
 }
 
@@ -155,7 +155,7 @@ class DockerRegistries implements DockerRegistryService {
   }
 }
 
-/** As an image reference names it. Docker Hub is called otherwise in its own addresses. */
+/** Returns the host as image references name it. Docker Hub's own addresses use other names. */
 function registryHost(url: string): string {
   const { host } = new URL(url.includes('://') ? url : `https://${url}`)
   return /(^|\.)docker\.io$/.test(host) ? 'docker.io' : host
@@ -185,7 +185,7 @@ function known(row: DockerRegistryRow | undefined, id: string): DockerRegistryRo
   return row
 }
 
-/** The same for an unknown id and for one that is none of the caller's business. */
+/** The error is the same for an unknown id and for a registry that the caller may not see. */
 function registryNotFound(id: string): AppError {
   return new AppError('DOCKER_REGISTRY_NOT_FOUND', `Docker registry with ID ${id} not found`)
 }

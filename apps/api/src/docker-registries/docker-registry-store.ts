@@ -4,7 +4,7 @@ import type { Database, Queryable } from '../database/database.ts'
 import type { DockerRegistryRow } from './docker-registry-table.ts'
 import { dockerRegistries } from './docker-registry-table.ts'
 
-/** Which registries somebody may see and change: those of an organization, and perhaps the system's own. */
+/** The registries that a caller may see and change: those of an organization and, where set, the system's own. */
 export interface RegistryScope {
   readonly organizationId: string
   readonly withGlobal: boolean
@@ -16,21 +16,21 @@ export type DockerRegistryChange = Partial<
 >
 
 export interface DockerRegistryStore {
-  /** Newest first. */
+  /** Returns the registries, newest first. */
   list(scope: RegistryScope): Promise<DockerRegistryRow[]>
   find(id: string, scope: RegistryScope): Promise<DockerRegistryRow | undefined>
-  /** The system's own of this type that is the default; without one, the newest. */
+  /** Returns the system's default registry of this type; without a default, the newest. */
   findGlobal(type: DockerRegistryRow['registryType']): Promise<DockerRegistryRow | undefined>
-  /** Undefined when the owner has `max` already; a default takes the place of the one before. */
+  /** Inserts a registry; a default replaces the former default. Returns undefined when the owner has `max` already. */
   insert(registry: NewDockerRegistry, max: number): Promise<DockerRegistryRow | undefined>
-  /** Undefined when there is none of this id in the scope. */
+  /** Returns undefined when the scope has no registry with this id. */
   update(id: string, scope: RegistryScope, change: DockerRegistryChange): Promise<DockerRegistryRow | undefined>
-  /** Makes it the default in place of the one before. */
+  /** Makes the registry the default in place of the former one. */
   setDefault(id: string, scope: RegistryScope): Promise<DockerRegistryRow | undefined>
   delete(id: string, scope: RegistryScope): Promise<boolean>
-  /** Every sealed password. */
+  /** Returns every sealed password. */
   listSealed(): Promise<Pick<DockerRegistryRow, 'id' | 'sealedPassword'>[]>
-  /** Puts a password that was sealed anew in the place of the same one; false when that has changed meanwhile. */
+  /** Replaces a sealed password by a resealed one; returns false when the password has changed meanwhile. */
   replaceSealed(id: string, before: string, after: string): Promise<boolean>
 }
 
@@ -125,7 +125,7 @@ function siblingsOf({ organizationId }: Owner) {
     : eq(dockerRegistries.organizationId, organizationId)
 }
 
-/** Until the transaction ends, nobody else counts or makes a default among the same owner's. */
+/** Keeps other transactions from counting the same owner's registries or making a default until this one ends. */
 async function lockSiblings(tx: Queryable, { organizationId }: Owner): Promise<void> {
   await tx.execute(
     sql`select pg_advisory_xact_lock(${advisoryLocks.dockerRegistries}, hashtext(${organizationId ?? ''}))`,

@@ -6,12 +6,12 @@ export const dockerRegistries = pgTable(
   'docker_registries',
   {
     id: uuid('id').primaryKey(),
-    /** Null for the system's own, which administrators manage. */
+    /** Null for the system's registries, which administrators manage. */
     organizationId: uuid('organization_id'),
     name: text('name').notNull(),
     url: text('url').notNull(),
     username: text('username').notNull(),
-    /** What the sealer made of the password, bound to this row. */
+    /** The sealed password, bound to this row. */
     sealedPassword: text('sealed_password').notNull(),
     project: text('project').notNull(),
     registryType: text('registry_type', { enum: ['internal', 'organization', 'public', 'transient'] }).notNull(),
@@ -26,7 +26,7 @@ export const dockerRegistries = pgTable(
       foreignColumns: [organizations.id],
     }).onDelete('cascade'),
     index('docker_registries_organization_index').on(table.organizationId, table.createdAt),
-    // One default in an organization, and one of each type among the system's own.
+    // One default in an organization, and one of each type among the system's registries.
     uniqueIndex('docker_registries_default_unique')
       .on(sql`coalesce(${table.organizationId}::text, ${table.registryType})`)
       .where(sql`${table.isDefault}`),

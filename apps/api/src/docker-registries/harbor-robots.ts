@@ -4,17 +4,17 @@ import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import type { DockerRegistryRow } from './docker-registry-table.ts'
 
-/** How long push credentials are good for. */
+/** The lifetime of push credentials. */
 export const PUSH_ACCESS_MS = 60 * 60 * 1000
 
-/** Longest time for one call of a registry. */
+/** The longest time for one call of a registry. */
 const CALL_DEADLINE_MS = 10_000
 const MAX_ANSWER_BYTES = 1024 * 1024
-/** Robots looked at when the expired are removed. */
+/** The most robots read when the expired ones are removed. */
 const MAX_LISTED_ROBOTS = 100
-/** A robot's life is counted in days there, so that it ends in an hour is up to us. */
+/** Harbor counts a robot's life in days, so this server itself ends it after an hour. */
 const ROBOT_LIFE_DAYS = 1
-/** `atoll-<seconds since the epoch at which it ends>-<random>`. */
+/** `atoll-<seconds since the epoch when it ends>-<random>`. */
 const OUR_ROBOT = /(?:^|[+$])atoll-(\d{1,12})-[0-9a-f]+$/
 
 const NewRobot = Type.Object({ name: Type.String({ minLength: 1 }), secret: Type.String({ minLength: 1 }) })
@@ -26,21 +26,21 @@ export type PushTarget = Pick<DockerRegistryRow, 'name' | 'url' | 'username' | '
 export interface PushCredentials {
   username: string
   secret: string
-  /** ISO 8601. */
+  /** The time in ISO 8601. */
   expiresAt: string
 }
 
 export interface HarborRobots {
   /**
    * Makes a robot account that may push to and pull from the registry's project for PUSH_ACCESS_MS. Throws
-   * REGISTRY_PUSH_UNAVAILABLE for a registry without project or that is no Harbor, and BAD_GATEWAY.
+   * REGISTRY_PUSH_UNAVAILABLE for a registry without a project or that is no Harbor, and BAD_GATEWAY.
    */
   issue(target: PushTarget, password: string): Promise<PushCredentials>
-  /** Removes the robots made here whose hour is over; ends early when the signal aborts. Throws as `issue`. */
+  /** Removes this server's robots whose hour is over; ends early when the signal aborts. Throws the errors of `issue`. */
   removeExpired(target: PushTarget, password: string, signal: AbortSignal): Promise<void>
 }
 
-/** Short-lived push credentials from Harbor; the plain registry protocol has no way to make any. */
+/** Makes short-lived push credentials in Harbor; the plain registry protocol cannot make any. */
 export function createHarborRobots({ now }: { now: () => number }): HarborRobots {
   return {
     async issue(target, password) {
@@ -86,7 +86,7 @@ interface Call {
   signal?: AbortSignal
 }
 
-/** Answers the parsed body, undefined for an empty one. */
+/** Returns the parsed body; undefined for an empty one. */
 async function call({ target, password, method, path, body, signal }: Call): Promise<unknown> {
   const base = /^https?:\/\//.test(target.url) ? target.url : `https://${target.url}`
   const authorization = `Basic ${Buffer.from(`${target.username}:${password}`).toString('base64')}`
@@ -120,7 +120,7 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** What is no JSON is taken for an empty answer, which no check passes. */
+/** Returns undefined for a text that is no JSON, as for an empty answer; no check accepts it. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -6,7 +6,7 @@ export interface ClientEvent {
   readonly payload: object
 }
 
-/** What clients are told of an event; `resource` is the thing as it is now. */
+/** Returns the messages about an event; `resource` is the resource as it is now. */
 export function clientEvents(event: ResourceEvent, resource: object): ClientEvent[] {
   const { kind, from, to } = event
   if (from === null) return [{ name: `${kind}.created`, payload: resource }]
@@ -19,7 +19,7 @@ export function clientEvents(event: ResourceEvent, resource: object): ClientEven
   return [...events, { name: 'sandbox.desired-state.updated', payload }]
 }
 
-/** What a sandbox that shows a state shall become; undefined where the state does not tell. */
+/** Returns the desired state of a sandbox that shows a state; undefined where the state does not imply one. */
 function desiredBy(state: string): string | undefined {
   switch (state) {
     case 'started':

@@ -3,13 +3,16 @@ import type { Logger } from '@atoll/service'
 import type { Socket } from 'socket.io'
 import type { EventRooms, Introduction, Listening } from './event-rooms.ts'
 
-/** Credentials looked at anew at a time. */
+/** The number of credentials checked at a time. */
 const CHECKS_AT_ONCE = 8
 
-/** Answers the organization that a credential may listen to. Throws as its HTTP calls do. */
+/** Returns the organization that a credential may listen to. Throws the errors of the credential's HTTP calls. */
 export type Identify = (introduced: Introduction) => Promise<string>
 
-/** Looks at every credential anew, and ends those who may listen no more: one round at a time, one more when asked meanwhile. */
+/**
+ * Checks every credential again and disconnects listeners that lost access. Rounds run one at a time; a call during a
+ * round starts one more afterwards.
+ */
 export function createCredentialRecheck(rooms: EventRooms, identify: Identify, log: Logger): () => void {
   let running = false
   let again = false

@@ -3,13 +3,13 @@ import type { DatabaseListener } from '../database/listener.ts'
 import type { ResourceEvent } from './resource-event.ts'
 import { parseResourceEvent, RESOURCE_EVENT_CHANNEL } from './resource-event.ts'
 
-/** Events that wait to be read; with more the oldest are dropped, and clients find out by looking. */
+/** The most events that wait to be read; above it the oldest are dropped, and clients learn of them by asking. */
 const MAX_PENDING = 10_000
-/** Events read at a time, and how long they are gathered before. */
+/** The number of events read at a time, and how long they are gathered before. */
 const BATCH_SIZE = 500
 const GATHER_MS = 20
 
-/** Reads resources by id, as clients see them; what is gone may be left out. */
+/** Reads resources by id, as clients see them; missing ones may be left out. */
 export type ResourceReader = (ids: readonly string[]) => Promise<ReadonlyMap<string, object>>
 
 export type ResourceReaders = Readonly<Record<ResourceEvent['kind'], ResourceReader>>
@@ -17,16 +17,16 @@ export type ResourceReaders = Readonly<Record<ResourceEvent['kind'], ResourceRea
 export interface EventFeedOptions {
   listener: Pick<DatabaseListener, 'subscribe'>
   readers: ResourceReaders
-  /** Whether anybody here wants to hear of an organization. */
+  /** Whether any client of this replica listens to an organization. */
   isHeard: (organizationId: string) => boolean
-  /** In the order in which events were committed. Must not throw. */
+  /** Called in the order in which events were committed. Must not throw. */
   deliver: (event: ResourceEvent, resource: object) => void
   log: Logger
 }
 
 /**
- * Turns notifications of every replica into what listeners here are told. Events may be lost with the connection to
- * the database, never made up. Subscribes to the channel; call it before the listener starts.
+ * Delivers the events of every replica to the listeners here. Events may be lost with the connection to the database,
+ * but never invented. Subscribes to the channel; call it before the listener starts.
  */
 export function createEventFeed(options: EventFeedOptions): AsyncDisposable {
   const { readers, isHeard, deliver, log } = options

@@ -13,7 +13,7 @@ export interface EventParts extends AsyncDisposable {
   readonly upgrade: EventSockets['upgrade']
 }
 
-/** What tells clients of changes, on every replica. The caller disposes it. */
+/** Makes the parts that tell clients of changes, on every replica. The caller disposes them. */
 export function createEventParts(options: EventPartsOptions): EventParts {
   const sockets = createEventSockets(options)
   const { listener, readers, log } = options

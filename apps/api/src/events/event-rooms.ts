@@ -1,20 +1,20 @@
 import type { Socket } from 'socket.io'
 
-/** Listeners of one organization at a time. */
+/** The most listeners of one organization. */
 const MAX_OF_ORGANIZATION = 1_000
-/** Messages that wait for a client that reads slower than it is told; with more it is cut off, and looks for itself. */
+/** The most messages that wait for a slow client; above it the client is disconnected, and learns of changes by asking. */
 const MAX_WAITING_MESSAGES = 256
 
-/** How a client has said who it is. */
+/** The credential and the organization that a client gave. */
 export interface Introduction {
   readonly token: string
-  /** The organization as the client named it. */
+  /** The id of the organization that the client gave. */
   readonly named: string | undefined
-  /** Where it is; undefined for a Unix socket. */
+  /** The address of the client; undefined for a Unix socket. */
   readonly address: string | undefined
 }
 
-/** Who listens to what, and by which credential. */
+/** A listener's credential, and the organization it listens to. */
 export interface Listening extends Introduction {
   readonly organizationId: string
   readonly toolboxProxyUrl: string
@@ -22,19 +22,19 @@ export interface Listening extends Introduction {
 
 /** The listeners on this replica, by organization. */
 export interface EventRooms {
-  /** Until its connection ends. False when the organization has as many listeners as it may. */
+  /** Adds a listener until its connection ends. Returns false when the organization has the most listeners already. */
   join(socket: Socket, listening: Listening): boolean
   isHeard(organizationId: string): boolean
   of(organizationId: string): { socket: Socket; listening: Listening }[]
   all(): [Socket, Listening][]
-  /** Ends a listener that reads too slowly. */
+  /** Disconnects a listener that reads too slowly. */
   cutOffIfSlow(socket: Socket): void
   readonly size: number
 }
 
 export function createEventRooms(): EventRooms {
   const rooms = new Map<string, Map<Socket, Listening>>()
-  /** Messages that the network has not taken yet. */
+  /** The number of messages that the network has not taken yet. */
   const waiting = new Map<Socket, number>()
 
   function leave(socket: Socket, organizationId: string): void {
@@ -61,7 +61,7 @@ export function createEventRooms(): EventRooms {
       const { conn } = socket
       conn.on('packetCreate', () => void (waiting.has(socket) && waiting.set(socket, (waiting.get(socket) ?? 0) + 1)))
       conn.on('flush', () => void (waiting.has(socket) && waiting.set(socket, 0)))
-      // A connection may end before it is announced, when its own `disconnect` is not told.
+      // A connection may end before it is announced; its `disconnect` is not emitted then.
       conn.once('close', () => leave(socket, organizationId))
       socket.once('disconnect', () => leave(socket, organizationId))
       return true

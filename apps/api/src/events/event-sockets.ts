@@ -23,14 +23,14 @@ import type { ResourceEvent } from './resource-event.ts'
 
 const EVENTS_PATH = '/api/socket.io/'
 
-/** Connections at a time. */
+/** The most connections at a time. */
 const MAX_CONNECTIONS = 10_000
-/** Clients have nothing to say but who they are, and this long to say so. */
+/** Clients send only their credentials, within this time. */
 const MAX_MESSAGE_BYTES = 16 * 1024
 const INTRODUCTION_DEADLINE_MS = 10_000
 const PING_INTERVAL_MS = 25_000
 const PING_TIMEOUT_MS = 20_000
-/** A credential that expires ends its listeners within this; one that is revoked does at once. */
+/** The listeners of an expired credential are disconnected within this time; those of a revoked one at once. */
 const RECHECK_INTERVAL_MS = 60_000
 
 export interface EventSocketsOptions {
@@ -42,17 +42,17 @@ export interface EventSocketsOptions {
   log: Logger
 }
 
-/** The Socket.IO endpoint (§20.6 of the contract): clients listen to what happens in an organization. */
+/** The Socket.IO endpoint (§20.6 of the contract): clients listen to the events of an organization. */
 export interface EventSockets extends AsyncDisposable {
-  /** Takes over a request to upgrade that is meant for it; false when it is not. */
+  /** Takes over a request to upgrade for this endpoint; returns false for any other. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
   isHeard(organizationId: string): boolean
   deliver(event: ResourceEvent, resource: object): void
-  /** Listeners on this replica. */
+  /** The number of listeners on this replica. */
   readonly size: number
 }
 
-/** Subscribes to what revokes credentials, after the authenticator has; call it before the listener starts. */
+/** Creates the endpoint. Subscribes to revocations after the authenticator has; call it before the listener starts. */
 export function createEventSockets(options: EventSocketsOptions): EventSockets {
   const { log } = options
   const { engine, server } = openServer()
@@ -79,7 +79,7 @@ export function createEventSockets(options: EventSocketsOptions): EventSockets {
     if (!rooms.join(socket, { ...introduced, organizationId, toolboxProxyUrl })) {
       throw new AppError('RATE_LIMITED', 'Too many listen to this organization')
     }
-    // What was found may no longer hold.
+    // The credential may have been revoked while it was checked.
     if (revocations !== revocationsBefore) recheck()
     socket.onAny(() => socket.disconnect(true))
   }
@@ -100,7 +100,7 @@ export function createEventSockets(options: EventSocketsOptions): EventSockets {
       if (pathOf(request.url) !== EVENTS_PATH) return false
       socket.on('error', () => socket.destroy())
       try {
-        // The library keeps what it reads of a request in the same object.
+        // The library stores its own data in the same request object.
         engine.handleUpgrade(request as Parameters<EngineServer['handleUpgrade']>[0], socket, head)
       } catch (error) {
         log.info({ err: error }, 'no listener came about')

@@ -36,7 +36,7 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.disconnect()
 })
 
-/** A replica begins to listen to the database in the background: waits until what happens is told there. */
+/** Waits until the replica tells of events: it begins to listen to the database in the background. */
 async function untilHeard(url: string): Promise<void> {
   const as = await world.createPrincipal()
   const { socket, told } = await listen({ url, token: as.apiKey })
@@ -52,7 +52,7 @@ interface Told {
   payload: Record<string, unknown>
 }
 
-/** As SDK 0.218 listens. */
+/** Listens as SDK 0.218 does. */
 async function listen(options: { url?: string; token?: string; organizationId?: string } = {}) {
   const { url = world.url, token = world.principal.apiKey, organizationId } = options
   const socket = io(url, {
@@ -75,7 +75,7 @@ function namesFor(told: Told[], id: string): string[] {
     .map(({ name, payload }) => `${name} ${payload['newState'] ?? ''}`.trim())
 }
 
-/** As SDKs find it; a sandbox has a field `snapshot` of its own, which is a name. */
+/** Finds the id as SDKs do; a sandbox's own field `snapshot` is a name. */
 function idOf(payload: Record<string, unknown>): unknown {
   const fields = [payload['sandbox'], payload['snapshot'], payload['volume']]
   const nested = fields.find((field) => typeof field === 'object') ?? payload
@@ -221,7 +221,10 @@ describe('a listener is told of a', () => {
     return (await world.call('POST', '/volumes', { body: { name: randomUUID() } })).body as Volume
   }
 
-  /** What was told of snapshots before now: events come in order. Of volumes that other tests made it may hear as well. */
+  /**
+   * Returns the snapshots told of before now, since events come in order. It may also hear of volumes that other tests
+   * made.
+   */
   async function snapshotsToldBefore(told: Told[]): Promise<string[]> {
     const { id } = await createVolume()
     await until('the last is told', () => namesFor(told, id).length > 0)

@@ -2,12 +2,12 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 
-/** PostgreSQL channel on which every replica hears of events. Triggers send them, whatever makes the change. */
+/** The PostgreSQL channel on which every replica receives events. Triggers notify it, whatever makes the change. */
 export const RESOURCE_EVENT_CHANNEL = 'resource_event'
 
 /**
- * A resource came to be (`from` is null), is in another state, or is no more (`to` is `removed`): of a snapshot and a
- * volume its state, of a sandbox the state that clients see.
+ * A resource was made (`from` is null), changed its state, or was removed (`to` is `removed`). The states are those of
+ * a snapshot or volume itself, and for a sandbox those that clients see.
  */
 export const ResourceEvent = Type.Object({
   kind: Type.Enum(['sandbox', 'snapshot', 'volume']),
@@ -18,13 +18,13 @@ export const ResourceEvent = Type.Object({
 })
 export type ResourceEvent = Static<typeof ResourceEvent>
 
-/** Undefined for what is none. */
+/** Returns undefined for a payload that is no event. */
 export function parseResourceEvent(payload: string): ResourceEvent | undefined {
   try {
     const event: unknown = JSON.parse(payload)
     return Value.Check(ResourceEvent, event) ? event : undefined
   } catch {
-    // No JSON is no event.
+    // A text that is no JSON is no event.
     return undefined
   }
 }

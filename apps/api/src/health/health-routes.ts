@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { version } from '../version.ts'
 
-/** Longer than any query takes on a machine that is merely busy: a wrong 503 has the API restarted. */
+/** Longer than any query takes on a busy machine: a false 503 gets the API restarted. */
 const DATABASE_DEADLINE_MS = 10_000
 
 const Health = Type.Object({
@@ -26,7 +26,7 @@ export interface HealthRoutesOptions {
   lastMigration: string
 }
 
-/** `GET /health` and `/health/ready`: 200 while the API can do its work, else 503. */
+/** Serves `GET /health` and `/health/ready`: 200 while the API can do its work, else 503. */
 export const healthRoutes: FastifyPluginAsyncTypebox<HealthRoutesOptions> = async (app, options) => {
   async function requireDatabase(): Promise<void> {
     if (await options.isDatabaseReachable(DATABASE_DEADLINE_MS)) return

@@ -5,28 +5,28 @@ import type { History, HistoryStore } from './history-store.ts'
 import { histories } from './history-store.ts'
 
 const PASS_INTERVAL_MS = 10 * 60 * 1_000
-/** Rows deleted in one transaction. */
+/** The most rows deleted in one transaction. */
 const BATCH_ROWS = 1_000
-/** Of each kind in one pass, so that it ends: 300,000 rows an hour. */
+/** The most batches of each kind in one pass, so that it ends: 300,000 rows an hour. */
 const BATCHES_PER_PASS = 50
 const DAY_MS = 24 * 60 * 60 * 1_000
 
 export interface HistoryKeeperOptions {
   store: HistoryStore
-  /** How long what is over is kept, in days; 0: for ever. */
+  /** Days for which finished things are kept; 0: for ever. */
   days: number
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Forgets rows of destroyed sandboxes, and events of all kinds, once they are old enough. */
+/** Deletes rows of destroyed sandboxes, and events of all kinds, when they are old enough. */
 export interface HistoryKeeper extends RecurringWork {
-  /** Forgets what is old enough now, or as much of it as one pass may. Any number of replicas may do so at once. */
+  /** Deletes the rows that are old enough, up to the limit of one pass. Any number of replicas may do so at once. */
   pass(signal?: AbortSignal): Promise<void>
 }
 
-/** Disposing ends the pass under way after its batch. */
+/** Creates the keeper. Disposing ends the pass under way after its batch. */
 export function createHistoryKeeper({ store, days, log, now }: HistoryKeeperOptions): HistoryKeeper {
   async function forget(history: History, before: Date, signal: AbortSignal | undefined): Promise<void> {
     let rows = 0

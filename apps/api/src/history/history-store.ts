@@ -7,13 +7,13 @@ import { sandboxEvents, sandboxes } from '../sandboxes/sandbox-table.ts'
 import { snapshotEvents } from '../snapshots/snapshot-table.ts'
 import { sandboxVolumes, volumeEvents } from '../volumes/volume-table.ts'
 
-/** What is kept for a while, to be looked up. */
+/** The kinds of rows that are kept for some time, to be looked up. */
 export const histories = ['destroyedSandboxes', 'sandboxEvents', 'snapshotEvents', 'volumeEvents'] as const
 export type History = (typeof histories)[number]
 
-/** The SQL that forgets. */
+/** The SQL that deletes old rows. */
 export interface HistoryStore {
-  /** Deletes what is older than `before`, the oldest first and `limit` rows at most; answers how many. */
+  /** Deletes rows older than `before`, the oldest first and `limit` rows at most; returns their number. */
   forget(history: History, before: Date, limit: number): Promise<number>
 }
 
@@ -40,7 +40,7 @@ function forgetEvents(
 ): Promise<number> {
   return database.transaction(async (tx) => {
     const old = tx.select({ id: table.id }).from(table).where(lt(table.at, before)).orderBy(table.at).limit(limit)
-    // What another replica is at, it deletes.
+    // Rows locked by another replica are deleted by it.
     const rows = await tx
       .delete(table)
       .where(inArray(table.id, old.for('update', { skipLocked: true })))
@@ -49,7 +49,10 @@ function forgetEvents(
   })
 }
 
-/** Of those of which nothing is left anywhere: a backup's row leads to its object, a former placement's to a lost runner. */
+/**
+ * Deletes only sandboxes that left nothing behind: a backup's row leads to its object, a former placement's to a lost
+ * runner.
+ */
 function forgetSandboxes(database: Pick<Database, 'transaction'>, before: Date, limit: number): Promise<number> {
   return database.transaction(async (tx) => {
     const backups = tx.select().from(sandboxBackups).where(eq(sandboxBackups.sandboxId, sandboxes.id))

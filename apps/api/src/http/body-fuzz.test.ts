@@ -18,19 +18,19 @@ import {
 } from '../testing/schema-values.ts'
 import type { Route } from './unservable-requests.ts'
 
-/** Calls of each route, by each caller. */
+/** Calls that each caller makes of each route. */
 const RUNS = 16
-/** After it a call that may be accepted counts as accepted: it waits for a runner that never comes. */
+/** A call that takes longer counts as accepted: it waits for a runner that never comes. */
 const PATIENCE_MS = 4_000
-/** Thousands, one by one, some of them waited for: minutes on a machine with much else to do. */
+/** Thousands of calls run one by one, and some wait: minutes on a busy machine. */
 const MANY_CALLS = { timeout: 600_000 }
-/** What may stand in a path for a name or an id. */
+/** Odd texts in place of a name or an id in a path. */
 const ODD_SEGMENTS = ['%00', '%ED%A0%80', '%F0%9F%92%A5', '__proto__', "';--", '-1', '1e99', 'x'.repeat(600)]
-/** What §2 of the contract has a server say that cannot do it now. */
+/** The statuses that §2 of the contract gives to a server that cannot serve the call now. */
 const UNAVAILABLE = new Set([502, 503, 504])
-/** HEAD is GET without an answer's body, and what is below `/toolbox` the toolbox checks. */
+/** HEAD is GET without the answer's body, and the toolbox itself checks calls below `/toolbox`. */
 const ELSEWHERE = /^HEAD |^\w+ \/api\/toolbox\//
-/** What no body may name: a field that nothing is called, and columns that are not a caller's to write. */
+/** Fields that no body may name: one that does not exist, and columns that a caller must not write. */
 const UNKNOWN_FIELDS = [
   'zzUnknown',
   'id',
@@ -42,14 +42,14 @@ const UNKNOWN_FIELDS = [
   'state',
 ]
 
-/** What a route takes: a body or a query, and who calls with it. */
+/** One input of a route, a body or a query, with the caller that sends it. */
 interface Input {
   readonly route: Route
   readonly part: 'body' | 'querystring'
   readonly shape: Shape
   readonly path: string
   readonly place: Place
-  /** Of the place's owner, who calls. */
+  /** The role of the place's owner, who is the caller. */
   readonly systemRole: 'admin' | 'user'
 }
 
@@ -90,7 +90,7 @@ test(
       await fc.assert(
         fc.asyncProperty(given, async (value) => {
           const answer = await call(input, withUnknown(value, input.shape))
-          // Refused, it changed nothing: it must be refused without the unknown field as well.
+          // A refused call changed nothing: it must be refused without the unknown field as well.
           if (answer.status === 400) {
             expect((await call(input, value, 'refused')).status, answer.message).toBe(400)
           }
@@ -114,7 +114,7 @@ test('whatever a path holds is answered below 500', MANY_CALLS, async () => {
   }
 })
 
-/** Of every route, by an administrator in an organization of their own and by the owner of another. */
+/** Lists the inputs of every route, for an administrator in their own organization and for the owner of another. */
 async function findInputs(): Promise<Input[]> {
   const all: Input[] = []
   for (const route of routes()) {
@@ -134,7 +134,7 @@ function routes(): Route[] {
   return access.world.api.routes.filter(({ method, url }) => !ELSEWHERE.test(`${method} ${url}`))
 }
 
-/** An organization whose owner has a role. */
+/** Creates an organization whose owner has this system role. */
 async function createPlace(systemRole: 'admin' | 'user'): Promise<Place> {
   const { world } = access
   const owner = await world.createOrganization(await world.createUser({ systemRole }))
@@ -148,8 +148,8 @@ function call({ route, part, path, place }: Input, value: unknown, expected?: 'r
 }
 
 /**
- * Calls as the place's owner. Fails when the answer is no error of the contract, or one that there must not be.
- * What must be refused is waited for, however long the machine takes.
+ * Calls as the place's owner. Fails for an answer that is no error of the contract, or an error that must not occur.
+ * Waits for the answer of a call that must be refused, however long the machine takes.
  */
 async function request(
   call: { method: string; url: string; payload?: string | undefined },
@@ -160,7 +160,7 @@ async function request(
   const options = {
     ...call,
     headers: { ...place.owner.headers, 'content-type': 'application/json' },
-    // Each from elsewhere: an address that shows many wrong passwords is not listened to for a while.
+    // Each call has another address: one that shows many wrong passwords is blocked for a while.
     remoteAddress: `10.${calls >> 16}.${(calls >> 8) & 255}.${calls & 255}`,
   } as InjectOptions
   const answer = await (expected === 'refused' ? access.world.api.app.inject(options) : answerInTime(options))
@@ -174,7 +174,7 @@ async function request(
   return { status, message: told.message }
 }
 
-/** Undefined for a call that waits longer than a refusal takes. */
+/** Returns undefined for a call that takes longer than a refusal would. */
 async function answerInTime(options: InjectOptions) {
   const answered = new AbortController()
   const patience = setTimeout(PATIENCE_MS, undefined, { signal: answered.signal }).catch(() => undefined)
@@ -190,7 +190,7 @@ function withUnknown(value: unknown, shape: Shape): unknown {
   return isObject ? Object.fromEntries([...more, ...Object.entries(value)]) : value
 }
 
-/** Everything as text, a list as a field for each item. */
+/** Writes every value as text, and a list as one field per item. */
 function queryOf(value: unknown): URLSearchParams {
   const fields = typeof value === 'object' && value !== null ? Object.entries(value) : []
   return new URLSearchParams(
@@ -202,7 +202,7 @@ function textOf(value: unknown): string {
   return (typeof value === 'object' ? toJson(value) : undefined) ?? String(value)
 }
 
-/** Each field in turn made wrong or left out, with what the answer must name. */
+/** Yields the value with each field in turn wrong or absent, and the name that the error must contain. */
 function* broken({ shape, part }: Input, fitting: unknown): Generator<{ value: unknown; names: string }> {
   for (const [path, field] of fieldsIn(shape)) {
     const wrongs = part === 'body' ? wrongTypes(field) : wrongTexts(field)
@@ -215,7 +215,7 @@ function* broken({ shape, part }: Input, fitting: unknown): Generator<{ value: u
   }
 }
 
-/** In a query any text is a string. */
+/** Any text is a valid string in a query. */
 function wrongTexts(field: Shape): unknown[] {
   return ['integer', 'number', 'boolean'].includes(field.type ?? '') || field.enum !== undefined ? ['x y'] : []
 }

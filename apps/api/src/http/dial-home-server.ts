@@ -8,17 +8,17 @@ import { AppError, DIAL_HOME_SOCKET_NAME, errorBody, TOOLBOX_TUNNEL_PATH } from 
 import { pathOf } from './error-handler.ts'
 import { refuseUpgrade } from './upgrades.ts'
 
-/** Takes over a request to upgrade; it answers or destroys the socket in every case. */
+/** Handles a request to upgrade; it answers or destroys the socket in every case. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
-/** Sandboxes are strangers: a connection that sends no whole head is dropped. */
+/** Sandboxes are not trusted: a connection that does not send its whole head in this time is dropped. */
 const HEADERS_TIMEOUT_MS = 10_000
 const MAX_HEADER_BYTES = 16 * 1024
 const PROBE_DEADLINE_MS = 1_000
 
 /**
- * Listens on the socket that the sandboxes of this host dial. Only the toolbox's tunnel is served there: whoever
- * controls a sandbox reaches nothing else through it.
+ * Listens on the socket that the sandboxes of this host dial. It serves only the toolbox's tunnel, so that a user of a
+ * sandbox reaches nothing else through it.
  */
 export async function listenForToolboxes(options: {
   dir: string
@@ -59,7 +59,7 @@ function listen(server: Server, path: string): Promise<void> {
   })
 }
 
-/** A socket whose owner was killed stays, but nobody answers on it. */
+/** Tells whether a server answers on the socket: the file of a killed server stays, but nothing answers on it. */
 function somebodyAnswers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path)

@@ -5,7 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { DatabaseFault } from '../database/database-fault.ts'
 import { databaseFault } from '../database/database-fault.ts'
 
-/** What Fastify itself refuses, by its code. */
+/** The errors of Fastify itself, by their code. */
 const frameworkErrors: Readonly<Record<string, [ErrorCode, string?]>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: ['INVALID_JSON', 'The body is not valid JSON'],
   FST_ERR_CTP_EMPTY_JSON_BODY: ['INVALID_JSON', 'The body is empty'],
@@ -21,7 +21,10 @@ const databaseErrors: Readonly<Record<DatabaseFault, [ErrorCode, string]>> = {
   'unstorable text': ['BAD_REQUEST', 'A text holds a character that cannot be stored'],
 }
 
-/** The one translator of errors to HTTP: every body is that of `errorBody`, and what is unknown is logged whole. */
+/**
+ * The only place that translates errors to HTTP: every body is that of `errorBody`, and unknown errors are logged in
+ * full.
+ */
 export function createErrorHandler(options: { log: Logger; now: () => number }) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const known = toAppError(error)
@@ -34,14 +37,14 @@ export function createErrorHandler(options: { log: Logger; now: () => number }) 
       requestId: request.id,
       now: options.now(),
     })
-    // An upload that is refused half-way would otherwise be read to its end for nothing.
+    // Closing the connection keeps the server from reading a refused upload to its end for nothing.
     if (!request.raw.complete) reply.header('connection', 'close')
     if (known.headers !== undefined) reply.headers(known.headers)
     void reply.code(status).send(body)
   }
 }
 
-/** Says in Atoll's terms what went wrong. Unknown errors become INTERNAL_SERVER_ERROR with a fixed message. */
+/** Turns any error into an AppError. Unknown errors become INTERNAL_SERVER_ERROR with a fixed message. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
   if (isFastifyError(error)) {
@@ -58,7 +61,7 @@ export function toAppError(error: unknown): AppError {
   return new AppError('INTERNAL_SERVER_ERROR', 'Internal server error', { cause: error })
 }
 
-/** `body.labels.a must be string`: where, in dots, and what is asked for. */
+/** Describes each problem by its dotted path and the requirement, as in `body.labels.a must be string`. */
 function describeValidation(error: FastifyError): string {
   const context = error.validationContext ?? 'body'
   const problems = (error.validation ?? []).map(({ instancePath, message }) => {
@@ -72,7 +75,7 @@ function unescapePointer(part: string): string {
   return part.replaceAll('~1', '/').replaceAll('~0', '~')
 }
 
-/** The path without its query, which may hold what no log or body should repeat. */
+/** Returns the path without its query, which may hold secrets that no log or body should repeat. */
 export function pathOf(url: string | undefined): string {
   return (url ?? '/').split('?', 1)[0] ?? '/'
 }

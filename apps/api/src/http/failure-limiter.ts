@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-/** How many failures are let pass, and how fast a source gets tries back. */
+/** The number of failures that are allowed, and how fast a source gets tries back. */
 export interface FailureBounds {
   /** Failures that one source may cause at once. */
   burst: number
@@ -17,11 +17,11 @@ export interface FailureLimiter {
   readonly bounds: FailureBounds
   allows(source: string): boolean
   failed(source: string): void
-  /** Seconds until `allows` answers true. */
+  /** Seconds until `allows` returns true. */
   retryAfterS(source: string): number
 }
 
-/** `now` in milliseconds. The state is this process's own. */
+/** `now` is in milliseconds. The state is local to this process. */
 export function createFailureLimiter(now: () => number, bounds: FailureBounds = DEFAULT_BOUNDS): FailureLimiter {
   const { burst, refillPerS } = bounds
   const buckets = new LRUCache<string, { left: number; at: number }>({ max: MAX_SOURCES })

@@ -13,33 +13,33 @@ import { endWithError } from './raw-answer.ts'
 import type { TrustedProxies } from './trusted-proxies.ts'
 import { compileValidator } from './validation.ts'
 
-/** URL and headers together; Node answers what is larger before any of our code. */
+/** Bytes of URL and headers together; Node itself refuses larger heads before any of our code runs. */
 const MAX_HEADER_BYTES = 32 * 1024
 const MAX_PATH_PARAMETER_BYTES = 4 * 1024
 /** Time for a client to send its request line and headers. */
 const HEADERS_TIMEOUT_MS = 20_000
-/** Longer than the usual idle time of proxies in front, so that they close first. */
+/** Longer than the usual idle time of proxies in front, so that the proxies close first. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
-/** After this much silence the kernel probes whether the client is still there. */
+/** After this much silence the kernel probes whether the client is still connected. */
 const TCP_KEEP_ALIVE_MS = 30_000
-/** An id from outside is kept only if it can be written to a log as it is. */
+/** An id from outside is kept only if it can be logged unchanged. */
 const SANE_REQUEST_ID = /^[\w.:-]{1,64}$/
 
 export interface HttpServerOptions {
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Whose word counts for where a request comes from; nobody's unless given. */
+  /** The proxies whose headers are believed about a request's origin; none by default. */
   proxies?: Pick<TrustedProxies, 'trusts'>
-  /** Takes a request from the routes and answers it; false when it did not. */
+  /** Takes a request from the routes and answers it; returns false when it did not. */
   divert?: (request: IncomingMessage, response: ServerResponse) => boolean
-  /** The path by which a request finds its route. */
+  /** Returns the path by which a request finds its route. */
   rewriteUrl?: (request: { url?: string | undefined }) => string
 }
 
 /**
- * The HTTP server without any route. No request and no connection has a time limit of its own, since uploads,
- * downloads and commands may take hours: headers and JSON bodies have one, and dead clients are found by TCP.
+ * Creates the HTTP server without routes. Requests and connections have no time limit, since uploads, downloads and
+ * commands may take hours. Headers and JSON bodies have one, and TCP detects dead clients.
  */
 export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const { divert = () => false, rewriteUrl, proxies } = options
@@ -47,7 +47,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = options.log
   const app = fastify({
     loggerInstance,
-    // The request observer writes the lines, with what they may hold.
+    // The request observer writes the log lines and decides what they may hold.
     logController: new LogController({ disableRequestLogging: true }),
     serverFactory: (handler) =>
       openServer((request, response) => divert(request, response) || handler(request, response)),
@@ -79,7 +79,7 @@ function requestId(request: IncomingMessage): string {
   return typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
 }
 
-/** Answers what is no HTTP request at all, with the body every error has. */
+/** Answers bytes that are no HTTP request, with the body every error has. */
 function refuseMalformed(error: Error & { code?: string }, socket: Socket, now: number): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

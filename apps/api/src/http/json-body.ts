@@ -6,7 +6,7 @@ import fastifyPlugin from 'fastify-plugin'
 /** Largest JSON body, unless a route sets its own `bodyLimit`. */
 export const MAX_JSON_BODY_BYTES = 1024 * 1024
 
-/** Lists and objects in each other: more than any body needs, and what a recursion over a body surely bears. */
+/** The deepest nesting of lists and objects: more than any body needs, and safe for recursion over a body. */
 export const MAX_JSON_LEVELS = 64
 
 /** Longest time from the first to the last byte of a JSON body. */
@@ -14,22 +14,24 @@ export const JSON_BODY_DEADLINE_MS = 30_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The body is passed on unread: it is neither parsed nor bounded, and the call is not logged one by one. */
+    /**
+     * The body is passed on unread, neither parsed nor bounded, and only a sample of its successful calls is logged.
+     */
     proxied?: boolean
   }
 }
 
 /**
- * Reads every body as JSON, whatever its content type says, since clients send JSON with wrong ones or none. An
- * absent body is undefined. Keys named `__proto__`, and `prototype` below `constructor`, are dropped as any
- * unknown field is. Throws INVALID_JSON, PAYLOAD_TOO_LARGE and REQUEST_TIMEOUT.
+ * Reads every body as JSON, whatever its content type, since clients send JSON with wrong types or none. An absent body
+ * is undefined. Keys named `__proto__`, and `prototype` below `constructor`, are dropped like any unknown field. Throws
+ * INVALID_JSON, PAYLOAD_TOO_LARGE and REQUEST_TIMEOUT.
  */
 export const jsonBody = fastifyPlugin(
   async (app: FastifyInstance) => {
     const parse = app.getDefaultJsonParser('remove', 'remove')
     app.removeAllContentTypeParsers()
     app.addHook('onRequest', async (request) => {
-      // Fastify refuses a malformed type before any parser could look at the body.
+      // Fastify refuses a malformed content type before any parser sees the body.
       if (!request.routeOptions.config.proxied) delete request.raw.headers['content-type']
     })
     app.addContentTypeParser('*', (request: FastifyRequest, payload: IncomingMessage, done) => {
@@ -80,14 +82,14 @@ function readBytes(payload: IncomingMessage, maxBytes: number): Promise<Buffer> 
     const finish = () => {
       clearTimeout(timer)
       payload.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
-      // An error that comes later concerns nobody.
+      // A later error of the stream needs no handling.
       payload.on('error', () => undefined)
     }
     payload.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
   })
 }
 
-/** Looks at it level by level, since a recursion would be the very harm. */
+/** Checks the nesting level by level, since a recursion could itself exhaust the stack. */
 function isTooDeep(body: unknown): boolean {
   let level = [body].filter(isContainer)
   for (let depth = 0; depth < MAX_JSON_LEVELS; depth++) {

@@ -8,21 +8,21 @@ import { listenForToolboxes } from './dial-home-server.ts'
 export interface ListenersOptions {
   app: FastifyInstance
   config: { readonly host: string; readonly port: number; readonly dialHomeDir: string | undefined }
-  /** Of the public port. */
+  /** Handles upgrades on the public port. */
   upgrade: UpgradeHandler
-  /** Of the socket that sandboxes dial. */
+  /** Handles upgrades on the socket that sandboxes dial. */
   dialHomeUpgrade: UpgradeHandler
   log: Logger
   now: () => number
 }
 
-/** The API's two ways in: the public port, and the socket that this host's sandboxes dial. */
+/** The API's two entries: the public port, and the socket that this host's sandboxes dial. */
 export interface Listeners {
-  /** Opens both; answers the public URL. Throws one line that names what is taken. */
+  /** Opens both and returns the public URL. Throws one line that names the port or socket that is taken. */
   open(): Promise<string>
-  /** Takes no new connection and closes idle ones. */
+  /** Stops accepting connections and closes idle ones. */
   refuseNew(): void
-  /** Cuts what is still connected. */
+  /** Closes the connections that are still open. */
   dropAll(): Promise<void>
 }
 
@@ -63,7 +63,7 @@ function explain(error: unknown, { host, port }: { host: string; port: number })
   return error
 }
 
-/** Where this machine reaches the port. */
+/** Returns the URL by which this machine reaches the port. */
 function publicUrl(host: string, address: AddressInfo | string | null): string {
   if (address === null || typeof address === 'string') throw new Error('the server listens on no port')
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host

@@ -4,11 +4,11 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { version } from '../version.ts'
 
-/** Where the interactive page is; the document is below it at `/json`. */
+/** Path of the interactive page; the document is below it at `/json`. */
 export const DOCS_PATH = '/api/docs'
 
 /**
- * All from here. The page styles elements as it goes, which cannot run anything; requests are not upgraded to
+ * Everything loads from here. The page sets styles at run time, which cannot run code; requests are not upgraded to
  * HTTPS, since a self-hosted API often has none.
  */
 const CONTENT_SECURITY_POLICY = [
@@ -24,7 +24,7 @@ const LOGO = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40" heigh
 <circle cx="20" cy="20" r="12" fill="none" stroke="#4fd1c5" stroke-width="6" stroke-dasharray="58 18"/>
 <text x="42" y="28" font-family="sans-serif" font-size="24" fill="#fff">Atoll</text></svg>`
 
-/** Describes every route that is registered after it, as OpenAPI 3.1, from the schemas that check the requests. */
+/** Describes every later route as OpenAPI 3.1, from the schemas that check the requests. */
 export const openapi = fastifyPlugin<{ publicUrl: string | undefined }>(
   async (app: FastifyInstance, { publicUrl }) => {
     await app.register(fastifySwagger, {
@@ -43,7 +43,7 @@ export const openapi = fastifyPlugin<{ publicUrl: string | undefined }>(
           },
         },
       },
-      // What takes a permission takes a key, which the page then sends.
+      // A route that requires access takes an API key, which the page then sends.
       transform: ({ schema, url, route }) => ({
         url,
         schema: { ...schema, ...(route.config?.access === undefined ? {} : { security: [{ apiKey: [] }] }) },
@@ -53,7 +53,7 @@ export const openapi = fastifyPlugin<{ publicUrl: string | undefined }>(
   { name: 'openapi' },
 )
 
-/** The interactive page. Everything it needs is served from here, so it works without the internet. */
+/** Serves the interactive page with all its files, so that it works without the internet. */
 export const docsPage: FastifyPluginAsync = async (app) => {
   await app.register(fastifySwaggerUi, {
     routePrefix: DOCS_PATH,

@@ -1,4 +1,4 @@
-/** A `preValidation` hook for a body whose every field is optional: an absent one is an empty one, as SDKs send it. */
+/** A `preValidation` hook for a body whose fields are all optional: SDKs leave it out, which counts as an empty one. */
 export async function absentBodyIsEmpty(request: { body: unknown }): Promise<void> {
   request.body ??= {}
 }

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import type { TrustedProxies } from './trusted-proxies.ts'
 
-/** A host name, an IPv4 address or an IPv6 one in brackets, and perhaps a port. */
+/** A host name, an IPv4 address or a bracketed IPv6 address, with an optional port. */
 const SANE_HOST = /^(?:[\w.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i
 
-/** How a request was addressed. */
+/** The parts of a request that tell how it was addressed. */
 export type Addressed = Pick<IncomingMessage, 'headers' | 'socket'>
 
-/** What stands before `/api` in the URLs that a client is told; without a slash at its end. */
+/** Returns the part before `/api` in the URLs that a client is told; it has no slash at its end. */
 export type PublicOrigin = (request: Addressed) => string
 
 export interface PublicOriginOptions {
@@ -15,20 +15,23 @@ export interface PublicOriginOptions {
   proxies: Pick<TrustedProxies, 'trusts'>
 }
 
-/** The configured URL; without one, how this request itself was addressed, by the word of a trusted proxy if one brings it. */
+/**
+ * Returns the configured URL; without one, the address of the request itself, taken from a trusted proxy's headers if
+ * there are any.
+ */
 export function createPublicOrigin({ publicUrl, proxies }: PublicOriginOptions): PublicOrigin {
   return (request) => {
     if (publicUrl !== undefined) return publicUrl
     const isProxied = proxies.trusts(request.socket.remoteAddress)
     const forwarded = (name: string) => (isProxied ? lastOf(request.headers[name]) : undefined)
-    // There is no TLS here.
+    // This server has no TLS itself.
     const protocol = forwarded('x-forwarded-proto') === 'https' ? 'https' : 'http'
     const hosts = [forwarded('x-forwarded-host'), request.headers.host]
     return `${protocol}://${hosts.find(isSaneHost) ?? addressOf(request)}`
   }
 }
 
-/** What the nearest of several proxies said. */
+/** Returns the value that the nearest of several proxies added. */
 function lastOf(header: string | string[] | undefined): string | undefined {
   return header?.toString().split(',').at(-1)?.trim()
 }

@@ -1,6 +1,6 @@
 import type { ErrorBody } from '@atoll/protocol'
 
-/** Anything that takes the bytes of an HTTP response and closes. */
+/** Any socket that takes the bytes of an HTTP response and closes. */
 interface ResponseSocket {
   end(text: string): unknown
 }

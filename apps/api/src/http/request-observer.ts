@@ -4,22 +4,22 @@ import fastifyPlugin from 'fastify-plugin'
 import { pathOf } from './error-handler.ts'
 import type { Metrics } from './metrics.ts'
 
-/** Of the proxied calls that succeed, one in so many is logged: a line a call would halve their rate. */
+/** One of this many successful proxied calls is logged: a line for each call would halve their rate. */
 const PROXIED_SAMPLE = 1_000
 
-/** Counts what is under way, so that a shutdown can wait for it. */
+/** Counts requests under way, so that a shutdown can wait for them. */
 export interface RequestsInFlight {
   readonly count: number
   /** Resolves as soon as no request is under way. */
   untilNone(): Promise<void>
 }
 
-/** What names, counts and logs requests, whichever server they come to. */
+/** Names, counts and logs the requests of every server. */
 export type RequestObserver = ReturnType<typeof createRequestObserver>
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The path itself holds what opens something: the log has the route in its place. */
+    /** The path holds a secret: the log shows the route instead. */
     secretInPath?: boolean
   }
 }
@@ -27,15 +27,15 @@ declare module 'fastify' {
 const SWITCHING_PROTOCOLS = 101
 
 interface Course {
-  /** By the clock of `performance.now`. */
+  /** From `performance.now`. */
   startedAt: number
-  /** Read at the start: a connection that has ended has none. */
+  /** Read at the start: a closed connection has no address. */
   ip: string | undefined
-  /** The answer was not given whole to the network. */
+  /** Whether the connection closed before the whole answer was handed to the network. */
   aborted: boolean
 }
 
-/** Names each request in its answer, and counts, times and logs it when its answer is whole or its client has gone. */
+/** Adds an id to each answer; counts, times and logs the request when the answer is complete or the client has gone. */
 export function createRequestObserver(options: { log: Logger; metrics: Metrics }) {
   const { log, metrics } = options
   let count = 0
@@ -51,11 +51,11 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
       waiting = []
     }
     const durationMs = performance.now() - startedAt
-    // A path that no route matches comes from outside, so it must not become a label.
+    // A path without a route comes from outside, so it must not become a label.
     const route = request.routeOptions.url ?? 'unmatched'
     const method = request.routeOptions.url === undefined ? 'any' : request.method
     const status = reply.raw.statusCode
-    // What was upgraded writes past its response, and ends when either side likes.
+    // An upgraded connection writes outside its response and may be ended by either side.
     const aborted = course.aborted && status !== SWITCHING_PROTOCOLS
     if (aborted) metrics.requestsAborted.inc({ route })
     else metrics.requestDuration.observe({ method, route, status }, durationMs / 1_000)
@@ -91,7 +91,7 @@ export function createRequestObserver(options: { log: Logger; metrics: Metrics }
         reply.raw.once('finish', () => {
           course.aborted = false
         })
-        // Comes last, whether the answer was sent by Fastify or by a handler that took the socket over.
+        // `close` comes last, whether Fastify sent the answer or a handler took over the socket.
         reply.raw.once('close', () => observe(request, reply, course))
         done()
       })

@@ -1,11 +1,14 @@
 import { isIPv6 } from 'node:net'
 
-/** One IPv6 customer has at least this many leading groups to themselves: a /64. */
+/** The leading groups that one IPv6 customer has at least to themselves: a /64. */
 const NETWORK_GROUPS = 4
 const GROUPS = 8
 const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i
 
-/** Whom a request counts against: its address, or for IPv6 the network, since one host has more than can be counted. */
+/**
+ * Returns the name under which a request counts: its address, or for IPv6 the network, since one host has too many
+ * addresses to count.
+ */
 export function requestSource(address: string | undefined): string {
   if (address === undefined || address === '') return 'local'
   const mapped = MAPPED_IPV4.exec(address)?.[1]

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 
 const VERSION = /^v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})/
 
-/** Whether the caller says to be an SDK of at least `minimum`; who says nothing is none. */
+/** Tells whether the caller names an SDK of at least `minimum`; a caller without the header is not an SDK. */
 export function isSdkAtLeast(
   request: Pick<FastifyRequest, 'headers'>,
   minimum: `${number}.${number}.${number}`,

@@ -10,7 +10,7 @@ import { createHttpServer } from './http-server.ts'
 import { createTrustedProxies } from './trusted-proxies.ts'
 
 const PROXY = '10.0.0.1'
-/** Far more than an address may have wrong. */
+/** Far more wrong guesses than one address may make. */
 const GUESSES = 300
 
 test.each([
@@ -45,7 +45,7 @@ test('behind a trusted proxy limits, the audit log and the log tell clients apar
     const authorization = `Bearer dtn_${randomBytes(32).toString('hex')}`
     return (await ask(from, { url: '/api/sandbox', headers: { authorization } }, remoteAddress)).statusCode
   }
-  // All at once: what the limit gives back meanwhile is less than what is asked, however slow the machine.
+  // All guesses come at once, so that the limit refills less than is asked, however slow the machine.
   await Promise.all(Array.from({ length: GUESSES }, () => guess('1.1.1.1')))
   await until('one client is not listened to any more', async () => (await guess('1.1.1.1')) === 429)
   expect(await guess('2.2.2.2')).toBe(401)

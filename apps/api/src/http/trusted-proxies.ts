@@ -5,13 +5,13 @@ import proxyAddress from '@fastify/proxy-addr'
 const PREFIX = /^\d{1,3}$/
 const MAX_PREFIX: Readonly<Record<number, number>> = { 4: 32, 6: 128 }
 
-/** Reverse proxies in front of the public port: what they say of a request counts, and what anybody else says does not. */
+/** Reverse proxies in front of the public port: only their headers about a request are believed. */
 export interface TrustedProxies {
-  /** Whether an address is one of theirs. Undefined, a Unix socket, never is. */
+  /** Whether an address belongs to a trusted proxy. Undefined, a Unix socket, never does. */
   trusts(address: string | undefined): boolean
   /**
-   * Where a request comes from: behind trusted proxies the last address in `X-Forwarded-For` that is none of theirs.
-   * Undefined for a Unix socket.
+   * Returns the client's address: behind trusted proxies, the last address in `X-Forwarded-For` that is no trusted
+   * proxy. Undefined for a Unix socket.
    */
   clientOf(request: IncomingMessage): string | undefined
 }
@@ -27,7 +27,7 @@ export function createTrustedProxies(addresses: readonly string[]): TrustedProxi
   }
 }
 
-/** Takes a list between commas apart. Problems are told with what is wrong; a network that holds everybody is one. */
+/** Reads a comma-separated list. Each problem names the wrong entry; a network that holds every address is one. */
 export function readTrustedProxies(text: string | undefined): { addresses: readonly string[]; problems: string[] } {
   const addresses = (text ?? '').split(',').flatMap((part) => part.trim() || [])
   const wrong = addresses.filter((address) => !isNetwork(address))

@@ -1,9 +1,11 @@
 import { AppError } from '@atoll/protocol'
 
-/** Runs works a few at a time. */
+/** Runs a limited number of works at a time. */
 export type Turnstile = <Result>(work: () => Promise<Result>) => Promise<Result>
 
-/** Lets `max` works run at a time and `maxWaiting` wait; throws SERVICE_UNAVAILABLE with `refusal` to the others. */
+/**
+ * Lets `max` works run at a time and `maxWaiting` wait; throws SERVICE_UNAVAILABLE with `refusal` for any further one.
+ */
 export function createTurnstile(bounds: { max: number; maxWaiting: number; refusal: string }): Turnstile {
   const waiting: (() => void)[] = []
   let running = 0

@@ -3,20 +3,20 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
 import { pathOf } from './error-handler.ts'
 
-/** Names, ids and paths stay far below it. */
+/** Real names, ids and paths stay far below this limit. */
 const MAX_URL_BYTES = 16 * 1024
 
 export interface Route {
   readonly method: string
   readonly url: string
-  /** What its requests are checked against. */
+  /** The schema that checks its requests. */
   readonly schema: FastifySchema | undefined
 }
 
 /**
- * Refuses what no route can serve: 414 for a URL that is too long, 404 for an unknown path, 405 with `Allow` for a
- * known one with another method. It does so before the body is read, so what that holds does not matter. `routes`
- * lists every route that is registered after the plugin.
+ * Refuses requests that no route can serve: 414 for a URL that is too long, 404 for an unknown path, 405 with `Allow`
+ * for a known path with another method. It does so before the body is read, so the body does not matter. `routes` lists
+ * every route that is registered after the plugin.
  */
 export function createUnservableRequests() {
   const routes: Route[] = []
@@ -51,7 +51,7 @@ export function createUnservableRequests() {
   return { plugin, routes: list }
 }
 
-/** `/api/sandbox/:id/start` → one segment for each parameter; a `*` takes the rest. */
+/** Turns `/api/sandbox/:id/start` into a pattern: each parameter matches one segment, and `*` matches the rest. */
 function toPattern(url: string): RegExp {
   const parts = url.split('/').map((part) => {
     if (part === '*') return '.*'

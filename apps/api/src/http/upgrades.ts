@@ -10,7 +10,7 @@ export function refuseUpgrade(request: IncomingMessage, socket: Duplex, error?: 
   const refusal = error ?? new AppError('NOT_FOUND', `Cannot upgrade ${path}`)
   const context = { source: 'DAYTONA_API', method: request.method ?? '', path, now: Date.now() } as const
   const body = errorBody(refusal, context)
-  // The client may be gone by now, which is all the same.
+  // The client may be gone by now, which does no harm.
   socket.on('error', () => socket.destroy())
   endWithError(socket, body)
 }

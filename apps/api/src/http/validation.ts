@@ -4,8 +4,8 @@ import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 
 /**
- * Compiles a route's schemas. Query, path and headers arrive as text and are converted (`1` and `true` to true);
- * a body must have the right types as it is. Defaults are filled in; what a schema does not name is let be.
+ * Compiles a route's schemas. Query, path and headers arrive as text and are converted (`1` and `true` to true); a body
+ * must already have the right types. Defaults are filled in; fields that a schema does not name are kept.
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const compiled = Compile(schema)

@@ -54,7 +54,7 @@ async function filesOf(scope: string): Promise<readonly unknown[]> {
   return await database.sql`select name from object_files where scope = ${scope}`
 }
 
-/** Holds the sums against what they are sums of, and the rows against the files. */
+/** Compares the stored sums with the rows, and the rows with the files. */
 async function expectBooksBalanced(): Promise<void> {
   const { sql } = database
   const counted = await sql`
@@ -265,7 +265,7 @@ describe('the sweep', () => {
     await store.put(key, bytes('kept'))
     const uploadId = await store.createUpload(key)
     await store.putPart({ uploadId, key, number: 1 }, bytes('x'))
-    // As a crash leaves them: after the file, before the row of its object; and before the file.
+    // The remains of two crashes: one after the file was written but before its object's row, one before the file.
     const folder = createObjectFolder(dir)
     const [written, unwritten] = [randomUUID(), randomUUID()]
     await folder.write(written, bytes('left'), 10)

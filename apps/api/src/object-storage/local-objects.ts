@@ -24,18 +24,18 @@ import { MAX_UPLOADS, objectUploadStore } from './object-upload-store.ts'
 import { storedObjectStore } from './stored-object-store.ts'
 import type { ObjectFile, ObjectUploadPartRow, StoredObjectRow } from './stored-object-table.ts'
 
-/** Longest body of one call, as in S3. */
+/** The longest body of one call, as in S3. */
 export const MAX_PUT_BYTES = 5 * 1024 ** 3
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream'
-/** How often a read starts over because the object was replaced meanwhile. */
+/** The number of reads that may start over because the object was replaced meanwhile. */
 const MAX_READ_ATTEMPTS = 5
 
 export interface LocalPutOptions extends PutOptions {
-  /** Header fields to answer with, by their names in lower case. */
+  /** Header fields of the answer to a read, by their names in lower case. */
   headers?: Record<string, string>
-  /** What the scope may hold with it. */
+  /** The quota that the scope must stay within. */
   quota?: ScopeQuota
-  /** Throws OBJECT_EXISTS when there is one of this key. */
+  /** Throws OBJECT_EXISTS when there is already an object with this key. */
   ifAbsent?: boolean
 }
 
@@ -43,27 +43,27 @@ export interface LocalObjectHead extends ObjectHead {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Objects in the data folder, which of them there are in PostgreSQL. */
+/** An object store whose files are in the data folder and whose index is in PostgreSQL. */
 export interface LocalObjectStore extends ObjectStore {
-  /** Throws OBJECT_TOO_LARGE, OBJECT_QUOTA_EXCEEDED, OBJECT_EXISTS and BAD_REQUEST for a body of another length. */
+  /** Throws OBJECT_TOO_LARGE, OBJECT_QUOTA_EXCEEDED, OBJECT_EXISTS, and BAD_REQUEST for a body of another length. */
   put(key: string, body: Readable, options?: LocalPutOptions): Promise<ObjectFacts>
   head(key: string): Promise<LocalObjectHead | undefined>
   get(key: string, span?: ByteSpan): Promise<{ head: LocalObjectHead; body: Readable } | undefined>
   list(options: LocalListOptions): Promise<ObjectPage>
   createUpload(key: string, options?: Pick<LocalPutOptions, 'contentType' | 'headers'>): Promise<string>
-  /** Throws as `put`, too. */
+  /** Throws the errors of `put`, too. */
   putPart(target: PartTarget, body: Readable, options?: Pick<LocalPutOptions, 'size' | 'quota'>): Promise<string>
-  /** Uploads below a prefix that are under way, at most MAX_UPLOADS. */
+  /** Lists the uploads below a prefix that are under way, at most MAX_UPLOADS. */
   listUploads(prefix: string): Promise<{ id: string; key: string }[]>
   /** Throws OBJECT_UPLOAD_NOT_FOUND. */
   abortUpload(uploadId: string, key: string): Promise<void>
-  /** Removes files, once nothing needs them. */
+  /** Removes files that nothing needs any more. */
   removeFiles(names: readonly string[]): Promise<void>
 }
 
 interface StoreOptions extends Pick<LocalPutOptions, 'size' | 'quota'> {
   scope: string
-  /** Throws when the body need not come at all. */
+  /** Throws when the body should be refused before it is read. */
   check?: (tx: Queryable) => Promise<unknown>
 }
 
@@ -173,13 +173,13 @@ class LocalObjects implements LocalObjectStore {
     checkObjectKey(key)
     for (const id of await objectUploadStore.findOf(this.options.database.db, key)) {
       await this.abortUpload(id, key).catch((error: unknown) => {
-        // Somebody else was quicker.
+        // Another caller has aborted or completed it meanwhile.
         if (!(error instanceof AppError && error.code === 'OBJECT_UPLOAD_NOT_FOUND')) throw error
       })
     }
   }
 
-  /** What fails here is found again by the sweep. */
+  /** A file that cannot be removed here is removed later by the sweep. */
   async removeFiles(names: readonly string[]): Promise<void> {
     if (names.length === 0) return
     try {
@@ -190,7 +190,7 @@ class LocalObjects implements LocalObjectStore {
     }
   }
 
-  /** Writes a file, then lets `commit` make it part of something in the transaction that counts it. */
+  /** Writes a file, then runs `commit` in the transaction that counts the file; `commit` adds it to an object or an upload. */
   private async store<Result>(
     body: Readable,
     { scope, size, quota, check }: StoreOptions,
@@ -231,7 +231,7 @@ function tooLarge(): AppError {
   return new AppError('OBJECT_TOO_LARGE', `At most ${MAX_PUT_BYTES} bytes may come at once`)
 }
 
-/** The stored parts that are named. Throws OBJECT_PART_INVALID when they do not fit. */
+/** Returns the stored parts that are named. Throws OBJECT_PART_INVALID when a part is unknown, out of order or too small. */
 function choose(named: readonly NamedPart[], stored: readonly ObjectUploadPartRow[]): ObjectUploadPartRow[] {
   if (named.length === 0) throw new AppError('OBJECT_PART_INVALID', 'The upload names no part')
   const byNumber = new Map(stored.map((part) => [part.number, part]))
@@ -253,7 +253,7 @@ function choose(named: readonly NamedPart[], stored: readonly ObjectUploadPartRo
   })
 }
 
-/** As S3 makes it: of the parts' digests, and how many they are. */
+/** Makes an etag as S3 does: a digest of the parts' digests, and the number of parts. */
 function etagOf(parts: readonly ObjectUploadPartRow[]): string {
   const hash = createHash('md5')
   for (const { etag } of parts) hash.update(Buffer.from(etag, 'hex'))

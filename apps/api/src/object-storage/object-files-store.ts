@@ -3,7 +3,7 @@ import { and, eq, inArray, isNotNull, lt, sql } from 'drizzle-orm'
 import type { Queryable } from '../database/database.ts'
 import { objectFiles, objectUsage } from './stored-object-table.ts'
 
-/** Most bytes and files of one scope. */
+/** The most bytes and files of one scope. */
 export interface ScopeQuota {
   readonly maxBytes: number
   readonly maxFiles: number
@@ -12,23 +12,26 @@ export interface ScopeQuota {
 export interface Reservation {
   readonly name: string
   readonly scope: string
-  /** As announced; 0 when not known. */
+  /** The announced length; 0 when it is not known. */
   readonly bytes: number
   readonly quota: ScopeQuota | undefined
 }
 
 /**
- * What files there are. Each has a row from before it is written until after it is removed, so nothing is ever removed
- * for want of a row, and what a crash leaves behind is known.
+ * The SQL of files. A file has a row from before it is written until after it is removed, so the files that a crash
+ * leaves behind are known, and no file is removed because its row is missing.
  */
 export const objectFilesStore = {
-  /** Counts a file that is going to be written. In a transaction; throws OBJECT_QUOTA_EXCEEDED. */
+  /** Counts a file before it is written. Call it in a transaction; throws OBJECT_QUOTA_EXCEEDED. */
   async reserve(tx: Queryable, { name, scope, bytes, quota }: Reservation): Promise<void> {
     await addUsage(tx, { scope, bytes, files: 1 }, quota)
     await tx.insert(objectFiles).values({ name, scope, bytes })
   },
 
-  /** Makes a reserved file that is complete part of something. In a transaction; throws OBJECT_QUOTA_EXCEEDED. */
+  /**
+   * Marks a reserved, complete file as used by an object or an upload. Call it in a transaction; throws
+   * OBJECT_QUOTA_EXCEEDED.
+   */
   async hold(tx: Queryable, { name, scope, bytes, quota }: Reservation, actualBytes: number): Promise<void> {
     if (actualBytes !== bytes) await addUsage(tx, { scope, bytes: actualBytes - bytes, files: 0 }, quota)
     const held = await tx
@@ -39,7 +42,7 @@ export const objectFilesStore = {
     if (held.length === 0) throw new AppError('REQUEST_TIMEOUT', 'The upload took too long')
   },
 
-  /** Nothing needs these files any more. */
+  /** Marks files as unused. */
   async release(tx: Queryable, names: readonly string[]): Promise<void> {
     if (names.length === 0) return
     await tx
@@ -48,7 +51,7 @@ export const objectFilesStore = {
       .where(inArray(objectFiles.name, [...names]))
   },
 
-  /** Ends the counting of released files, which have been removed. */
+  /** Deletes the rows of released files that have been removed, and no longer counts them. */
   async forget(tx: Queryable, names: readonly string[]): Promise<void> {
     if (names.length === 0) return
     const removed = await tx
@@ -60,13 +63,13 @@ export const objectFilesStore = {
       const total = totals.get(scope) ?? { bytes: 0, files: 0 }
       totals.set(scope, { bytes: total.bytes + bytes, files: total.files + 1 })
     }
-    // In one order everywhere, so that no two transactions wait for each other.
+    // Scopes are locked in one order everywhere, so that no two transactions wait for each other.
     for (const [scope, { bytes, files }] of [...totals].sort(([a], [b]) => (a < b ? -1 : 1))) {
       await addUsage(tx, { scope, bytes: -bytes, files: -files })
     }
   },
 
-  /** Files that nothing has needed since before `before`. */
+  /** Returns files that have been unused since before `before`. */
   async findReleased(db: Queryable, before: Date, limit: number): Promise<string[]> {
     const rows = await db
       .select({ name: objectFiles.name })
@@ -85,7 +88,7 @@ interface UsageChange {
 }
 
 async function addUsage(tx: Queryable, { scope, bytes, files }: UsageChange, quota?: ScopeQuota): Promise<void> {
-  // The first of two steps, since a row that would be inserted must pass the checks even where it is not.
+  // Inserts zeros first: even a row that conflicts must pass the checks, which a negative change would not.
   await tx.insert(objectUsage).values({ scope, bytes: 0, files: 0 }).onConflictDoNothing()
   const [sums] = await tx
     .update(objectUsage)

@@ -8,27 +8,26 @@ import { AppError } from '@atoll/protocol'
 import type { ByteSpan } from './object-store.ts'
 import type { ObjectFile } from './stored-object-table.ts'
 
-/** Characters of a name that are its folder's. */
+/** The first characters of a name, which name its subfolder. */
 const FOLDER_LETTERS = 2
 
 export interface WrittenFile {
   bytes: number
-  /** Hexadecimal. */
+  /** The digest in hexadecimal. */
   md5: string
 }
 
 /**
- * Files of random names in one folder. Names come from us alone, so none can lead elsewhere. `incoming/` holds what is
- * being written, `files/` what is complete and on disk.
+ * Files with random names in one folder. Only our own code makes the names, so none can lead elsewhere. `incoming/`
+ * holds files that are being written, `files/` the complete ones that are on disk.
  */
 export interface ObjectFolder {
   /**
-   * Writes `body`, with bounded memory; the file is whole and flushed when this resolves, and not there when it
-   * throws. Throws OBJECT_TOO_LARGE above `maxBytes`, SERVICE_UNAVAILABLE when the disk is full, and what the body
-   * throws.
+   * Writes `body` with bounded memory. The file is complete and flushed when this resolves, and absent when it throws.
+   * Throws OBJECT_TOO_LARGE above `maxBytes`, SERVICE_UNAVAILABLE when the disk is full, and the error of the body.
    */
   write(name: string, body: Readable, maxBytes: number): Promise<WrittenFile>
-  /** One stream over `span` of the files one after the other. Undefined when the first needed is not there. */
+  /** Returns one stream over `span` of the files in order. Undefined when the first file needed is missing. */
   read(files: readonly ObjectFile[], span: ByteSpan): Promise<Readable | undefined>
   remove(name: string): Promise<void>
 }
@@ -45,7 +44,8 @@ export function createObjectFolder(dir: string): ObjectFolder {
       if (made !== undefined) await Promise.all([dir, join(dir, 'files')].map(flushFolder))
       const measured = { bytes: 0, hash: createHash('md5') }
       try {
-        // Open before the body flows: a body that fails at once would else be cleaned up before its file appears.
+        // Opened before the body flows: a body that fails at once would otherwise be cleaned up before its file
+        // appears.
         const file = await open(draft, 'wx', 0o600)
         const sink = file.createWriteStream({ flush: true })
         await pipeline(body, (source: AsyncIterable<Buffer>) => measure(source, measured, maxBytes), sink)
@@ -70,7 +70,7 @@ export function createObjectFolder(dir: string): ObjectFolder {
       if (rest.length === 0) return stream
       const openPiece = ({ name, start, end }: Piece) => createReadStream(complete(name), { start, end })
       const joined = Readable.from(oneAfterTheOther(stream, rest, openPiece), { objectMode: false })
-      // A stream that is given up before its first byte never runs the generator.
+      // A stream that is closed before its first byte never runs the generator, which would destroy it.
       return joined.once('close', () => stream.destroy())
     },
     async remove(name) {
@@ -97,7 +97,7 @@ async function* measure(
 
 interface Piece {
   name: string
-  /** Within the file, both included. */
+  /** Positions within the file, both included. */
   start: number
   end: number
 }

@@ -1,14 +1,17 @@
 import { AppError } from '@atoll/protocol'
 
-/** Longest key, in bytes of UTF-8: that of S3. */
+/** The longest key, in bytes of UTF-8, as in S3. */
 export const MAX_OBJECT_KEY_BYTES = 1_024
 
-/** What XML cannot hold, so that no answer could name the object; NUL and lone surrogates PostgreSQL cannot either. */
+/**
+ * Characters that XML cannot hold, so that no answer could name the object; PostgreSQL cannot hold NUL and lone
+ * surrogates either.
+ */
 const UNNAMEABLE = /[\p{Cc}\ufffe\uffff\p{Surrogate}]/u
 
 /**
- * Throws INVALID_OBJECT_KEY unless a key is `<scope>/<rest>`, neither of them empty, at most MAX_OBJECT_KEY_BYTES
- * long and without control characters. `..` and empty segments mean nothing: no key ever becomes a path.
+ * Throws INVALID_OBJECT_KEY unless a key is `<scope>/<rest>`, both not empty, at most MAX_OBJECT_KEY_BYTES long and
+ * without control characters. `..` and empty segments have no meaning: no key ever becomes a path.
  */
 export function checkObjectKey(key: string): void {
   if (Buffer.byteLength(key) > MAX_OBJECT_KEY_BYTES) {
@@ -26,7 +29,7 @@ export function isNameable(text: string): boolean {
   return !UNNAMEABLE.test(text)
 }
 
-/** Whose an object is: the part of a checked key before the first slash. */
+/** Returns the scope of a checked key: the part before the first slash. */
 export function scopeOf(key: string): string {
   return key.slice(0, key.indexOf('/'))
 }
@@ -35,7 +38,7 @@ const LAST_CODE_POINT = 0x10ffff
 const FIRST_SURROGATE = 0xd800
 const LAST_SURROGATE = 0xdfff
 
-/** The first text, by UTF-8 bytes, behind all that begin with `prefix`; undefined when nothing is behind them. */
+/** Returns the first text, by UTF-8 bytes, behind all that begin with `prefix`; undefined when no text is behind them. */
 export function firstBehind(prefix: string): string | undefined {
   const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
   for (let last = points.pop(); last !== undefined; last = points.pop()) {

@@ -7,24 +7,27 @@ import type { ListOptions, ObjectFacts, ObjectPage } from './object-store.ts'
 import type { KeyBound } from './stored-object-store.ts'
 import { storedObjectStore } from './stored-object-store.ts'
 
-/** Rows read at once where most may vanish in common prefixes. */
+/** Rows read at once when a delimiter is given, since most of them may end up in common prefixes. */
 const ROWS_WITH_DELIMITER = 100
 
 const CursorContent = Type.Union([Type.Object({ from: Type.String() }), Type.Object({ behind: Type.String() })])
 
 export interface LocalListOptions extends ListOptions {
-  /** Only keys behind this one; a cursor comes before it. */
+  /** Lists only keys behind this one; a cursor takes precedence. */
   startAfter?: string
-  /** What all keys begin with as well, without a part in what common prefixes are. */
+  /** A second prefix that all keys have; common prefixes do not depend on it. */
   within?: string
 }
 
-/** One page of objects; rows within a common prefix are skipped, not read. Throws BAD_REQUEST for a foreign cursor. */
+/**
+ * Reads one page of objects; skips the rows within a common prefix without reading them. Throws BAD_REQUEST for a
+ * foreign cursor.
+ */
 export async function listObjects(db: Queryable, options: LocalListOptions): Promise<ObjectPage> {
   const { delimiter = '', limit, within = '' } = options
   const prefix = options.prefix.startsWith(within) ? options.prefix : within
   const page = new GrowingPage(options)
-  // No key begins with both.
+  // No key can begin with both prefixes.
   if (!isNameable(prefix) || !prefix.startsWith(options.prefix)) return page.done()
   const batch = delimiter === '' ? limit + 1 : Math.min(limit + 1, ROWS_WITH_DELIMITER)
   for (;;) {
@@ -35,7 +38,7 @@ export async function listObjects(db: Queryable, options: LocalListOptions): Pro
 }
 
 class GrowingPage {
-  /** Where the page after what was taken begins. */
+  /** The start of the next page, behind the rows taken so far. */
   bound: KeyBound | undefined
   private readonly options: LocalListOptions
   private readonly objects: ObjectFacts[] = []
@@ -46,7 +49,7 @@ class GrowingPage {
     this.bound = firstBound(options)
   }
 
-  /** False for what is behind the end of the page. */
+  /** Adds a row; returns false when the page is full. */
   take(row: ObjectFacts): boolean {
     const last = this.commonPrefixes.at(-1)
     if (last !== undefined && row.key.startsWith(last)) return true
@@ -71,14 +74,14 @@ class GrowingPage {
   }
 }
 
-/** The key up to the first delimiter behind the prefix. */
+/** Returns the key up to the first delimiter behind the prefix. */
 function commonPrefixOf(key: string, { prefix, delimiter = '' }: LocalListOptions): string | undefined {
   if (delimiter === '') return undefined
   const at = key.indexOf(delimiter, prefix.length)
   return at === -1 ? undefined : key.slice(0, at + delimiter.length)
 }
 
-/** Behind the last text of all there is nothing, so that a bound behind it finds no row. */
+/** Returns the bound behind a common prefix. Behind the last of all texts it is one that finds no row. */
 function boundBehind(common: string): KeyBound {
   const from = firstBehind(common)
   return from === undefined ? { behind: '\u{10ffff}'.repeat(256) } : { from }
@@ -99,7 +102,7 @@ function fromCursor(cursor: string): KeyBound {
     if (Value.Check(CursorContent, content) && isNameable('from' in content ? content.from : content.behind))
       return content
   } catch {
-    // Refused below, as what is valid JSON and no cursor.
+    // A text that is no JSON is refused below, like JSON that is no cursor.
   }
   throw new AppError('BAD_REQUEST', 'The continuation token was not made here')
 }

@@ -3,8 +3,8 @@ import type { ByteSpan } from './object-store.ts'
 const RANGE = /^bytes=(\d{0,16})-(\d{0,16})$/
 
 /**
- * What a `Range` header asks of `size` bytes: undefined for all of them, as for a header that is not understood or
- * names several ranges, and `unsatisfiable` when none of it is there.
+ * Reads the span that a `Range` header requests of `size` bytes. Undefined means all of them: also for a header that is
+ * not understood or names several ranges. Returns `unsatisfiable` when none of the bytes exist.
  */
 export function readRange(header: string | undefined, size: number): ByteSpan | 'unsatisfiable' | undefined {
   const match = RANGE.exec(header ?? '')

@@ -27,12 +27,12 @@ export interface ObjectStoragePartsOptions {
 }
 
 export interface ObjectStorageParts extends AsyncDisposable {
-  /** Where everything that is no row is kept: in S3 when that is configured, else in the data folder. */
+  /** The store of everything that is not a database row: in S3 when that is configured, else in the data folder. */
   readonly objects: ObjectStore
   readonly pushAccess: PushAccess
-  /** What the S3 endpoint of this server needs; undefined when objects are in another S3. */
+  /** The parts of this server's S3 endpoint; undefined when objects are in another S3. */
   readonly endpoint: { objects: LocalObjectStore; credentials: SessionCredentialsMint } | undefined
-  /** Begins to remove what is left behind. */
+  /** Starts to remove abandoned uploads, files and objects. */
   start(): void
 }
 
@@ -40,7 +40,7 @@ export interface ObjectStorageParts extends AsyncDisposable {
 export async function createObjectStorageParts(options: ObjectStoragePartsOptions): Promise<ObjectStorageParts> {
   const { config, secrets } = options
   if (config.s3 === undefined || secrets.s3 === undefined) return createLocalParts(options)
-  // The client of AWS takes a while to load, which only those who use it should wait for.
+  // The client of AWS loads slowly, so it is loaded only where S3 is configured.
   const { createS3Objects } = await import('./s3-objects.ts')
   const objects = createS3Objects({ config: config.s3, secrets: secrets.s3 })
   return {

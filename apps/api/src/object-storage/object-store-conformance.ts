@@ -8,11 +8,11 @@ import { MIN_PART_BYTES } from './object-store.ts'
 
 export interface ConformanceSubject {
   readonly store: ObjectStore
-  /** A scope that is empty. */
+  /** Returns an empty scope. */
   newScope(): Promise<string>
 }
 
-/** What every object store does alike. `subject` is asked for when a test runs. */
+/** Describes the behaviour that all object stores share. `subject` is called when a test runs. */
 export function describeObjectStore(subject: () => ConformanceSubject): void {
   itGivesBack(subject)
   itReplacesWhole(subject)
@@ -233,7 +233,7 @@ function itTakesParts(subject: () => ConformanceSubject): void {
   })
 }
 
-/** As `Buffer.compare` has it, which is that of S3. */
+/** Orders like `Buffer.compare`, which is the order of S3. */
 function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

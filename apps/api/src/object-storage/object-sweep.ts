@@ -5,9 +5,9 @@ import { MAX_LISTED_OBJECTS } from './object-store.ts'
 import { objectUploadStore } from './object-upload-store.ts'
 import { storedObjectStore } from './stored-object-store.ts'
 
-/** How long what nobody uses is kept: longer than any one body may take. */
+/** How long abandoned uploads and unused files are kept: longer than any one body may take. */
 export const LEFT_BEHIND_MS = 24 * 60 * 60 * 1000
-/** How much is looked at in one go. */
+/** The most rows of each kind in one run. */
 const BATCH = 1_000
 
 export interface ObjectSweepOptions {
@@ -18,8 +18,8 @@ export interface ObjectSweepOptions {
 }
 
 /**
- * Removes what is left behind: multipart uploads that nobody went on with, files of crashes, and the objects of
- * organizations that are gone. Ends early when the signal aborts.
+ * Removes abandoned multipart uploads, files left by crashes, and the objects of organizations that no longer exist.
+ * Ends early when the signal aborts.
  */
 export async function sweepObjects(options: ObjectSweepOptions, signal: AbortSignal): Promise<void> {
   const { db } = options.database

@@ -7,7 +7,7 @@ import { firstBehind, scopeOf } from './object-key.ts'
 import type { ObjectUploadPartRow } from './stored-object-table.ts'
 import { objectUploadParts, objectUploads } from './stored-object-table.ts'
 
-/** Multipart uploads of one scope that are under way. */
+/** The most multipart uploads of one scope that may be under way. */
 export const MAX_UPLOADS = 1_000
 
 export interface NewUpload {
@@ -16,12 +16,12 @@ export interface NewUpload {
   headers: Record<string, string>
 }
 
-/** Multipart uploads that are under way. All that change something run in a transaction. */
+/** The SQL of multipart uploads that are under way. Calls that change something run in a transaction. */
 export const objectUploadStore = {
   /** Throws OBJECT_QUOTA_EXCEEDED above MAX_UPLOADS. */
   async insert(tx: Queryable, upload: NewUpload): Promise<string> {
     const prefix = `${scopeOf(upload.key)}/`
-    // Of two that begin at once, the later one must count the earlier.
+    // Of two uploads that begin at once, the later one must count the earlier.
     await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.objectUploads}, hashtext(${prefix}))`)
     const [pending] = await tx
       .select({ total: count() })
@@ -41,14 +41,14 @@ export const objectUploadStore = {
   },
 
   /**
-   * Nobody else changes it until the transaction ends. Whoever also counts files does that first: two transactions that
-   * did it the other way round would wait for each other. Throws OBJECT_UPLOAD_NOT_FOUND.
+   * Locks the upload until the transaction ends. A transaction that also counts files does that first: two with
+   * opposite orders would wait for each other. Throws OBJECT_UPLOAD_NOT_FOUND.
    */
   async lock(tx: Queryable, id: string, key: string) {
     return found(await tx.select().from(objectUploads).where(isUpload(id, key)).for('update'))
   },
 
-  /** Answers the file that nothing needs now, if another had this number. */
+  /** Stores a part; returns the file of the part that had this number, which is now unused. */
   async putPart(tx: Queryable, part: ObjectUploadPartRow): Promise<string[]> {
     const { uploadId, number, ...columns } = part
     const same = and(eq(objectUploadParts.uploadId, uploadId), eq(objectUploadParts.number, number))
@@ -63,7 +63,7 @@ export const objectUploadStore = {
     return released
   },
 
-  /** In the order of their numbers. */
+  /** Returns the parts in the order of their numbers. */
   async listParts(tx: Queryable, uploadId: string): Promise<ObjectUploadPartRow[]> {
     return await tx
       .select()
@@ -72,7 +72,7 @@ export const objectUploadStore = {
       .orderBy(asc(objectUploadParts.number))
   },
 
-  /** Answers the files that nothing needs now: all but those to keep. */
+  /** Deletes an upload; returns its files that are now unused: all but those to keep. */
   async delete(tx: Queryable, uploadId: string, keep: ReadonlySet<string>): Promise<string[]> {
     const parts = await objectUploadStore.listParts(tx, uploadId)
     await tx.delete(objectUploads).where(eq(objectUploads.id, uploadId))
@@ -81,13 +81,13 @@ export const objectUploadStore = {
     return released
   },
 
-  /** Those to one key. */
+  /** Returns the ids of the uploads to one key. */
   async findOf(db: Queryable, key: string): Promise<string[]> {
     const rows = await db.select({ id: objectUploads.id }).from(objectUploads).where(eq(objectUploads.key, key))
     return rows.map(({ id }) => id)
   },
 
-  /** Those that are under way below a prefix, oldest first. */
+  /** Returns the uploads below a prefix that are under way, oldest first. */
   async list(db: Queryable, prefix: string, limit: number) {
     const end = firstBehind(prefix)
     return await db
@@ -98,7 +98,7 @@ export const objectUploadStore = {
       .limit(limit)
   },
 
-  /** Those not used since `before`, and those of the scope when one is given. */
+  /** Returns the uploads not used since `before` and, when a scope is given, only those of the scope. */
   async findAbandoned(db: Queryable, { before, scope }: { before?: Date; scope?: string }, limit: number) {
     const prefix = scope === undefined ? undefined : `${scope}/`
     return await db

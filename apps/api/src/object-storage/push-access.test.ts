@@ -11,7 +11,7 @@ import { createTestApi } from '../testing/test-api.ts'
 
 const KEYS = { accessKeyId: 'AKID', secretAccessKey: 'hunter2-secret' }
 
-/** The token service as far as AssumeRole goes. */
+/** A token service that can only AssumeRole. */
 let sts: Server
 let stsEndpoint: string
 let calls: { authorization: string; parameters: URLSearchParams }[]

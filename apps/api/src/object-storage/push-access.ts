@@ -6,17 +6,17 @@ import { LOCAL_BUCKET, LOCAL_REGION, S3_PATH } from './s3-endpoint/s3-path.ts'
 import type { SessionCredentialsMint } from './s3-endpoint/session-credentials.ts'
 import { SESSION_MS } from './s3-endpoint/session-credentials.ts'
 
-/** Longest time for the token service to answer. */
+/** The longest wait for an answer of the token service. */
 const STS_TIMEOUT_MS = 10_000
 const STS_ATTEMPTS = 2
 
-/** Hands out credentials for an hour, for the objects of one organization. */
+/** Issues credentials for the objects of one organization, valid for an hour. */
 export interface PushAccess {
-  /** `origin` is how the client reaches this server. Throws OBJECT_STORAGE_UNAVAILABLE and BAD_GATEWAY. */
+  /** `origin` is the address by which the client reaches this server. Throws OBJECT_STORAGE_UNAVAILABLE and BAD_GATEWAY. */
   issue(organizationId: string, origin: string): Promise<StorageAccess>
 }
 
-/** Credentials for the endpoint that this server is itself. */
+/** Issues credentials for this server's own S3 endpoint. */
 export function createLocalPushAccess(credentials: SessionCredentialsMint): PushAccess {
   return {
     issue: async (organizationId, origin) => ({
@@ -29,7 +29,7 @@ export function createLocalPushAccess(credentials: SessionCredentialsMint): Push
   }
 }
 
-/** Credentials of the configured role, made by the token service with a policy for the one organization. */
+/** Issues credentials of the configured role, which the token service limits to the one organization by a policy. */
 export function createStsPushAccess({ config, secrets }: { config: S3Config; secrets: S3Secrets }): PushAccess {
   const { bucket, region, roleArn } = config
   return {
@@ -83,7 +83,7 @@ async function assumeRole({ config, secrets, roleArn, policy }: RoleRequest): Pr
   }
 }
 
-/** What the role may do is narrowed to it. */
+/** Returns the policy that limits the role to the objects of one organization. */
 function policyFor(bucket: string, organizationId: string): string {
   const objects = [
     ...['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],

@@ -28,7 +28,7 @@ afterAll(async () => {
   await api[Symbol.asyncDispose]()
 })
 
-/** Credentials are for one organization: below it every test has a folder of its own. */
+/** Returns a new scope. The credentials are for one organization, so each test has a folder below it. */
 async function newScope(): Promise<string> {
   scopes += 1
   return `${access.organizationId}/${scopes}`

@@ -32,11 +32,11 @@ import type {
   PutOptions,
 } from './object-store.ts'
 
-/** Bytes of one part of a body; with MAX_PARALLEL_PARTS it bounds what a put holds in memory. */
+/** The bytes of one part of a body; with MAX_PARALLEL_PARTS it bounds the memory of a put. */
 const PART_BYTES = 8 * 1024 ** 2
 const MAX_PARALLEL_PARTS = 2
 const CONNECT_TIMEOUT_MS = 5_000
-/** Longest time without an answer or a byte. */
+/** The longest time without an answer or a byte. */
 const IDLE_TIMEOUT_MS = 60_000
 
 export interface S3ObjectsOptions {
@@ -44,7 +44,7 @@ export interface S3ObjectsOptions {
   secrets: S3Secrets & { sessionToken?: string }
 }
 
-/** Objects in a bucket of S3. The caller disposes it. */
+/** An object store in an S3 bucket. The caller disposes it. */
 export interface S3Objects extends ObjectStore, Disposable {}
 
 export function createS3Objects(options: S3ObjectsOptions): S3Objects {
@@ -62,7 +62,7 @@ class BucketObjects implements S3Objects {
       region,
       credentials: secrets,
       ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-      // Not every S3 but that of AWS knows the newer checksums.
+      // Only AWS's own S3 is sure to know the newer checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
@@ -140,7 +140,7 @@ class BucketObjects implements S3Objects {
     return answer.UploadId
   }
 
-  /** Holds the part in memory: it is signed, and sent again where the link breaks. */
+  /** Holds the part in memory, because it is signed, and sent again after a broken connection. */
   async putPart({ uploadId, key, number }: PartTarget, body: Readable, { size }: Pick<PutOptions, 'size'> = {}) {
     checkObjectKey(key)
     const content = await buffer(measured(body, size))
@@ -169,7 +169,7 @@ class BucketObjects implements S3Objects {
       if (Key !== key) continue
       const call = new AbortMultipartUploadCommand({ Bucket: this.bucket, Key, UploadId })
       await this.client.send(call).catch((error: unknown) => {
-        // Somebody else was quicker.
+        // Another caller has aborted or completed it meanwhile.
         if (!(error instanceof S3ServiceException && error.name === 'NoSuchUpload')) throw error
       })
     }
@@ -180,7 +180,7 @@ class BucketObjects implements S3Objects {
   }
 }
 
-/** A body of another length than announced fails before the object is there. */
+/** Yields the body; throws when its length is not the announced one, before the object exists. */
 async function* measured(body: Readable, size: number | undefined): AsyncGenerator<Buffer> {
   let bytes = 0
   for await (const chunk of body) {
@@ -194,7 +194,7 @@ async function* measured(body: Readable, size: number | undefined): AsyncGenerat
 
 const PART_ERRORS: ReadonlySet<string> = new Set(['InvalidPart', 'InvalidPartOrder', 'EntityTooSmall'])
 
-/** As the interface names what S3 says of uploads. */
+/** Translates S3's errors about uploads to those of the interface. */
 function refuse(error: unknown): never {
   if (error instanceof S3ServiceException && error.name === 'NoSuchUpload') {
     throw new AppError('OBJECT_UPLOAD_NOT_FOUND', 'There is no such multipart upload', { cause: error })
@@ -218,7 +218,7 @@ interface Answer {
 }
 
 function toFacts(key: string, answer: Answer): ObjectFacts {
-  // Of a part, the range says how large the whole is.
+  // In the answer to a range, `ContentRange` holds the size of the whole object.
   const whole = /\/(\d+)$/.exec(answer.ContentRange ?? '')?.[1]
   return {
     key,

@@ -10,7 +10,7 @@ import { objectUsage, storedObjects } from './stored-object-table.ts'
 
 export type NewStoredObject = Omit<StoredObjectRow, 'modifiedAt'>
 
-/** Where a list goes on: from a key on, or behind it. */
+/** The start of a list: from a key on, or behind a key. */
 export type KeyBound = { readonly from: string } | { readonly behind: string }
 
 export interface KeyRange {
@@ -18,14 +18,14 @@ export interface KeyRange {
   bound: KeyBound | undefined
 }
 
-/** Which objects there are, and of which files. */
+/** The SQL of objects and the files they consist of. */
 export const storedObjectStore = {
   async find(db: Queryable, key: string): Promise<StoredObjectRow | undefined> {
     const [row] = await db.select().from(storedObjects).where(eq(storedObjects.key, key))
     return row
   },
 
-  /** Those that begin with the prefix, in the order of their keys' bytes. */
+  /** Returns the objects whose keys begin with the prefix, in the order of the keys' bytes. */
   async list(db: Queryable, { prefix, bound }: KeyRange, limit: number): Promise<ObjectFacts[]> {
     const { key, size, etag, modifiedAt } = storedObjects
     const end = firstBehind(prefix)
@@ -44,8 +44,8 @@ export const storedObjectStore = {
   },
 
   /**
-   * Puts an object in the place of what has its key, in a transaction; answers it and the files that nothing needs now.
-   * Undefined, with nothing done, when there is one and `ifAbsent`.
+   * Replaces the object with this key, in a transaction; returns the new row and the files that are now unused. Returns
+   * undefined and does nothing when `ifAbsent` is set and the object exists.
    */
   async replace(tx: Queryable, object: NewStoredObject, ifAbsent: boolean) {
     await lockKey(tx, object.key)
@@ -63,7 +63,7 @@ export const storedObjectStore = {
     return { row, released }
   },
 
-  /** In a transaction; answers the files that nothing needs now. */
+  /** Deletes an object, in a transaction; returns the files that are now unused. */
   async delete(tx: Queryable, key: string): Promise<string[]> {
     await lockKey(tx, key)
     const deleted = await tx.delete(storedObjects).where(eq(storedObjects.key, key)).returning()
@@ -72,7 +72,7 @@ export const storedObjectStore = {
     return released
   },
 
-  /** Scopes that are the ids of organizations which no longer exist. */
+  /** Returns the scopes whose organizations no longer exist. */
   async findAbandonedScopes(db: Queryable, limit: number): Promise<string[]> {
     const isOrganization = eq(sql`${organizations.id}::text`, objectUsage.scope)
     const rows = await db
@@ -90,7 +90,7 @@ export const storedObjectStore = {
   },
 }
 
-/** Until the transaction ends, nobody else replaces or deletes what has this key. */
+/** Keeps other transactions from replacing or deleting the object with this key until this one ends. */
 async function lockKey(tx: Queryable, key: string): Promise<void> {
   await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.storedObjects}, hashtext(${key}))`)
 }

@@ -15,7 +15,7 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core'
 
-/** Text that is compared and sorted by its UTF-8 bytes, whatever the database's language. */
+/** Text that is compared and sorted by its UTF-8 bytes, whatever the database's locale. */
 const bytewise = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
 
 /** One file of an object, in the order of its bytes. */
@@ -24,7 +24,7 @@ export interface ObjectFile {
   readonly bytes: number
 }
 
-/** Objects that lie in the data folder; those in S3 have no rows. */
+/** Objects in the data folder; objects in S3 have no rows. */
 export const storedObjects = pgTable(
   'stored_objects',
   {
@@ -32,7 +32,7 @@ export const storedObjects = pgTable(
     size: bigint('size', { mode: 'number' }).notNull(),
     etag: text('etag').notNull(),
     contentType: text('content_type').notNull(),
-    /** Header fields to answer with, by their names in lower case. */
+    /** Header fields of the answer to a read, by their names in lower case. */
     headers: jsonb('headers').$type<Record<string, string>>().notNull(),
     files: jsonb('files').$type<ObjectFile[]>().notNull(),
     modifiedAt: timestamp('modified_at', { withTimezone: true }).notNull().defaultNow(),
@@ -45,11 +45,11 @@ export const objectFiles = pgTable(
   'object_files',
   {
     name: uuid('name').primaryKey(),
-    /** Against whose quota it counts. */
+    /** The scope whose quota it counts against. */
     scope: text('scope').notNull(),
-    /** As announced while it is written, then as it is. */
+    /** The announced length while the file is written, then the real one. */
     bytes: bigint('bytes', { mode: 'number' }).notNull(),
-    /** Since when nothing needs it: it is not yet complete, or no longer wanted. Null while it is part of something. */
+    /** The time since which it is unused: it is incomplete, or no longer wanted. Null while an object or an upload uses it. */
     releasedAt: timestamp('released_at', { withTimezone: true }).defaultNow(),
   },
   (table) => [
@@ -58,7 +58,7 @@ export const objectFiles = pgTable(
   ],
 )
 
-/** The sums of `object_files`, kept with them. */
+/** The sums of `object_files` by scope, updated with it. */
 export const objectUsage = pgTable(
   'object_usage',
   {
@@ -77,7 +77,7 @@ export const objectUploads = pgTable(
     key: bytewise('key').notNull(),
     contentType: text('content_type').notNull(),
     headers: jsonb('headers').$type<Record<string, string>>().notNull(),
-    /** When it was begun or its latest part came. */
+    /** The time when it began or its latest part arrived. */
     usedAt: timestamp('used_at', { withTimezone: true }).notNull().defaultNow(),
   },
   (table) => [index('object_uploads_key_index').on(table.key), index('object_uploads_used_index').on(table.usedAt)],

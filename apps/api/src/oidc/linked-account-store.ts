@@ -5,13 +5,13 @@ import { linkedAccounts } from './linked-account-table.ts'
 
 export type LinkedAccountRow = typeof linkedAccounts.$inferSelect
 
-/** What names an identity. */
+/** The key of an identity. */
 export interface Identity {
   issuer: string
   subject: string
 }
 
-/** An identity with what its user is. */
+/** An identity with the data of its user. */
 export interface LinkedUser extends LinkedAccountRow {
   systemRole: 'admin' | 'user'
   userName: string
@@ -28,7 +28,7 @@ export interface LinkedAccountStore {
     change: Partial<Pick<LinkedAccountRow, 'email' | 'emailVerified' | 'userId'>>,
   ): Promise<void>
   delete(identity: Identity): Promise<void>
-  /** Holds off whoever wants to create or move the same identity until the transaction ends. */
+  /** Keeps other transactions from creating or moving the same identity until this one ends. */
   lock(identity: Identity): Promise<void>
 }
 

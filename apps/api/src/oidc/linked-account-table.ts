@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm'
 import { boolean, check, foreignKey, index, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 import { users } from '../users/user-table.ts'
 
-/** Which user an identity of an OpenID provider is; several may be one user. */
+/** The user of each identity of an OpenID provider; several identities may share one user. */
 export const linkedAccounts = pgTable(
   'linked_accounts',
   {
@@ -11,7 +11,7 @@ export const linkedAccounts = pgTable(
     /** `sub` of its tokens. */
     subject: text('subject').notNull(),
     userId: text('user_id').notNull(),
-    /** As the provider last told. */
+    /** The email that the provider last gave. */
     email: text('email').notNull().default(''),
     emailVerified: boolean('email_verified').notNull().default(false),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),

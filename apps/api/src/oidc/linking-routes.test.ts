@@ -102,7 +102,7 @@ test('an account that would come back by itself is not unlinked', async () => {
   expect(await link({ provider: 'other', userId: '17', token })).toBe(204)
   const path = `/users/linked-accounts/main/${encodeURIComponent(ADA.sub)}`
   const answer = await call('DELETE', path, token)
-  // Whatever is answered must hold: what is unlinked does not let in.
+  // The answer must match the effect: an unlinked account must not be able to sign in.
   const stillIn = (await userOf(ada)) === ADA.sub
   expect({ status: answer.statusCode, stillIn }).toEqual({ status: 400, stillIn: true })
 })

@@ -11,7 +11,7 @@ const ByAccount = Type.Object({ provider: Type.String(), providerUserId: Type.St
 const tags = ['users']
 const caller = { access: 'caller' } as const
 
-/** Accounts of OpenID providers that are one user: §5 of the contract. */
+/** Serves the linking of OpenID accounts to one user: §5 of the contract. */
 export const linkingRoutes: FastifyPluginAsyncTypebox<LinkingRoutesOptions> = async (app, { linking }) => {
   const summary = 'List the providers whose accounts can be linked'
   app.get(

@@ -21,17 +21,17 @@ export interface LinkingServiceOptions {
   verifyToken: (provider: OidcProvider, token: string) => Promise<VerifiedToken | undefined>
 }
 
-/** Makes several accounts of OpenID providers one user. All throw LINKING_NOT_CONFIGURED where there is no provider. */
+/** Links several accounts of OpenID providers to one user. Calls throw LINKING_NOT_CONFIGURED where there is no provider. */
 export interface LinkingService {
   providers(caller: Caller): Promise<AccountProvider[]>
   /**
-   * What the account's former user may, the caller may too from now on. Throws ACCOUNT_ALREADY_LINKED; FORBIDDEN for
-   * a key, an unverified email or without a proof; UNAUTHORIZED for a token that does not belong to the account.
+   * Links an account and gives the caller the memberships of its former user. Throws ACCOUNT_ALREADY_LINKED; FORBIDDEN
+   * for a key, an unverified email or without a proof; UNAUTHORIZED for a token that does not belong to the account.
    */
   link(caller: Caller, wanted: LinkAccount): Promise<void>
   /**
-   * Throws ACCOUNT_NOT_LINKED, FORBIDDEN likewise, and BAD_REQUEST for the last way to sign in and for the account whose
-   * subject is the user's own id: it would lead to the same user the next time it signs in.
+   * Throws ACCOUNT_NOT_LINKED, FORBIDDEN as `link` does, and BAD_REQUEST for the last way to sign in and for the
+   * account whose subject is the user's own id: its next sign-in would lead to the same user again.
    */
   unlink(caller: Caller, account: { provider: string; subject: string }): Promise<void>
 }
@@ -47,7 +47,7 @@ export function createLinkingService(options: LinkingServiceOptions): LinkingSer
   }
 
   async function verifiedUser({ kind, userId }: Caller): Promise<UserRow> {
-    // Whoever links an account can sign in as its user, which is more than a key may do.
+    // A linked account can sign in as its user, which is more than a key allows.
     if (kind !== 'accessToken') throw new AppError('FORBIDDEN', 'Sign in to do this; an API key is not enough')
     const user = await createUserStore(database.db).find(userId)
     if (user === undefined) throw userNotFound(userId)
@@ -95,7 +95,7 @@ export function createLinkingService(options: LinkingServiceOptions): LinkingSer
       const identity = { issuer, subject: account.subject }
       await database.transaction(async (tx) => {
         const accounts = createLinkedAccountStore(tx)
-        // Of two calls that take the last two ways away, one must see the other.
+        // Of two calls that remove the last two ways to sign in, one must see the other's change.
         await accounts.lock({ issuer: 'user', subject: id })
         const linked = await accounts.listOf(id)
         if (!linked.some(({ issuer: at, subject }) => at === issuer && subject === account.subject)) {
@@ -113,7 +113,7 @@ export function createLinkingService(options: LinkingServiceOptions): LinkingSer
   }
 }
 
-/** A verified address proves who somebody is, when their provider has told it of the other account too. */
+/** Whether a verified address proves that both are one person: the account's provider must have verified the same address. */
 function isSamePerson(user: UserRow, account: LinkedUser | undefined): boolean {
   if (account === undefined || !account.emailVerified || user.email === '') return false
   return account.email.toLowerCase() === user.email.toLowerCase()

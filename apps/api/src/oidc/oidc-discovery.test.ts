@@ -12,7 +12,7 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
 const log = createLogger('test', 'silent')
 let issuer: string
-/** What the test's provider answers, by path. */
+/** The answers of the test's provider, by path. */
 let answers: Record<string, Answer>
 let asked: string[]
 let end: () => Promise<void>
@@ -90,7 +90,7 @@ test('who a token says nothing about is asked for, at the provider', async () =>
   const me = async (bearer: string) =>
     (await api.app.inject({ url: '/api/users/me', headers: { authorization: `Bearer ${bearer}` } })).json()
   expect(await me(await token('ada'))).toMatchObject({ name: 'Ada', email: 'ada@example.org', emailVerified: true })
-  // An answer about somebody else is none.
+  // An answer about another subject is ignored.
   expect(await me(await token('eve'))).toMatchObject({ name: 'Unknown', email: '', emailVerified: false })
 })
 

@@ -6,9 +6,9 @@ import { Value } from 'typebox/value'
 import { trimIssuer } from '../auth/issuer-name.ts'
 import { fetchFromProvider, PROVIDER_DEADLINE_MS } from './oidc-fetch.ts'
 
-/** A provider that failed is not asked again for this long, so that nobody waits for it over and over. */
+/** After a failure the provider is not asked again for this long, so that calls do not wait for it repeatedly. */
 const RETRY_MS = 5_000
-/** A document is read again after this long; its provider may have moved its keys. */
+/** A document is read again after this long, since the provider may have moved its keys. */
 const DISCOVERY_TTL_MS = 24 * 60 * 60 * 1000
 /** Keys are fetched again after this long, and at once for an unknown one, but not more often than every 30 s. */
 const KEYS_MAX_AGE_MS = 10 * 60 * 1000
@@ -20,15 +20,15 @@ const Document = Type.Object({
   userinfo_endpoint: Type.Optional(Type.String({ pattern: '^https?://' })),
 })
 
-/** What a provider tells of itself. */
+/** A provider's discovery document. */
 export interface Discovered {
-  /** `iss` exactly as its tokens have it. */
+  /** `iss` exactly as in its tokens. */
   readonly issuer: string
   readonly keys: RemoteJWKSet
   readonly userinfoEndpoint: string | undefined
 }
 
-/** Asks for it when first needed. Throws what went wrong, without asking again for 5 s. */
+/** Returns the document; fetches it when first needed. Throws the error of a fetch, without asking again for 5 s. */
 export type Discovery = () => Promise<Discovered>
 
 /** `now` in milliseconds. */
@@ -53,7 +53,7 @@ export function createDiscovery(options: { issuer: string; log: Logger; now: () 
     return { issuer: document.issuer, keys, userinfoEndpoint: document.userinfo_endpoint }
   }
 
-  /** What was known before serves on while the provider cannot be asked. */
+  /** Fetches the document; returns the last good one while the provider cannot be asked. */
   async function ask(): Promise<Discovered> {
     try {
       lastGood = await discover()

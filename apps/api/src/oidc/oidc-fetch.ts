@@ -1,7 +1,7 @@
-/** Longest answer of a provider that is read: key sets and discovery documents have a few kB. */
+/** The longest answer of a provider that is read: key sets and discovery documents have a few kB. */
 const MAX_ANSWER_BYTES = 256 * 1024
 
-/** How long a provider may take to answer whole, in milliseconds. */
+/** The longest time for a provider's whole answer, in milliseconds. */
 export const PROVIDER_DEADLINE_MS = 5_000
 
 export interface ProviderRequest {
@@ -9,7 +9,10 @@ export interface ProviderRequest {
   signal?: AbortSignal
 }
 
-/** GET with bounds on time and size, following no redirect. Throws when the answer is not 200 or not in bounds. */
+/**
+ * Calls GET with limits on time and size, without following redirects. Throws when the answer is not 200 or exceeds a
+ * limit.
+ */
 export async function fetchFromProvider(url: string, request: ProviderRequest = {}): Promise<Response> {
   const deadline = AbortSignal.timeout(PROVIDER_DEADLINE_MS)
   const signal = request.signal === undefined ? deadline : AbortSignal.any([deadline, request.signal])

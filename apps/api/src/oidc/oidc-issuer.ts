@@ -6,10 +6,10 @@ import type { Discovery } from './oidc-discovery.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 import type { OidcUsers } from './oidc-users.ts'
 
-/** Signatures by key pairs only: a public key must never pass for a shared secret. */
+/** Only signatures by key pairs are accepted: a public key must never pass for a shared secret. */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
-/** Longest subject that OpenID Connect allows. */
+/** The longest subject that OpenID Connect allows. */
 const MAX_SUBJECT_LENGTH = 255
 
 export interface OidcIssuerOptions {
@@ -20,7 +20,7 @@ export interface OidcIssuerOptions {
   now: () => number
 }
 
-/** Checks the tokens of one OpenID provider and knows whose they are. */
+/** Checks the tokens of one OpenID provider and finds their users. */
 export function createOidcIssuer({ provider, discovery, users, now }: OidcIssuerOptions): TokenIssuer {
   return {
     issuer: provider.issuer,
@@ -32,7 +32,7 @@ export function createOidcIssuer({ provider, discovery, users, now }: OidcIssuer
   }
 }
 
-/** Answers undefined for a token that is wrong. Throws SERVICE_UNAVAILABLE when the provider's keys cannot be had. */
+/** Returns undefined for a wrong token. Throws SERVICE_UNAVAILABLE when the provider's keys cannot be fetched. */
 export async function verifyToken(
   token: string,
   options: Pick<OidcIssuerOptions, 'provider' | 'discovery' | 'now'>,
@@ -59,7 +59,7 @@ export async function verifyToken(
   }
 }
 
-/** What jose throws beyond these is about the key set, which only the provider can mend. */
+/** Whether the token caused an error. Other errors of jose come from the key set, which only the provider can correct. */
 function isFaultOfToken(error: unknown): boolean {
   return (
     error instanceof errors.JWTClaimValidationFailed ||

@@ -17,7 +17,7 @@ export interface OidcPartsOptions {
   now: () => number
 }
 
-/** What the configured OpenID providers are good for. Nobody is asked anything before a token comes. */
+/** The parts of the configured OpenID providers. No provider is asked anything before a token arrives. */
 export interface OidcParts {
   readonly issuers: readonly TokenIssuer[]
   readonly linking: LinkingService

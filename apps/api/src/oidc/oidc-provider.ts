@@ -18,18 +18,18 @@ const Providers = Type.Array(Provider, { maxItems: 16 })
 
 /** An OpenID provider whose tokens are accepted. */
 export interface OidcProvider {
-  /** Names it in URLs, and in what clients link. */
+  /** Names the provider in URLs, and in the accounts that clients link. */
   readonly name: string
-  /** For people. */
+  /** The name shown to people. */
   readonly displayName: string
-  /** As its tokens have it in `iss`, without a slash at its end. */
+  /** `iss` of its tokens, without a slash at its end. */
   readonly issuer: string
   readonly clientId: string
-  /** What its tokens must have in `aud`; the client id unless configured. */
+  /** The required `aud` of its tokens; the client id unless configured. */
   readonly audience: string
 }
 
-/** The variables that name providers. */
+/** The variables that configure providers. */
 export interface OidcVariables {
   ATOLL_OIDC_ISSUER?: string
   ATOLL_OIDC_CLIENT_ID?: string
@@ -39,8 +39,8 @@ export interface OidcVariables {
 }
 
 /**
- * The configured providers: first the one that clients are told of, whose subjects are user ids. Answers the problems
- * there are as text.
+ * Returns the configured providers: first the one that clients are told of, whose subjects are user ids. Returns
+ * problems as text.
  */
 export function readProviders(variables: OidcVariables): { providers: OidcProvider[]; problems: string[] } {
   const main = readMain(variables)

@@ -70,7 +70,7 @@ test('a user whom an administrator made beforehand is the same', async () => {
 test('the provider may change its keys', async () => {
   expect((await ask('/users/me', await oidc.signIn(ADA))).statusCode).toBe(200)
   await oidc.rotate()
-  // A key set just fetched is not fetched again for a while.
+  // A key set that was just fetched is not fetched again for 30 s.
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 31_000 })
   expect((await ask('/users/me', await oidc.signIn(ADA))).statusCode).toBe(200)
 })

@@ -13,24 +13,24 @@ import type { OidcProfile } from './oidc-profile.ts'
 import { toProfile } from './oidc-profile.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
-/** A provider is asked about the same person at most once in this time. */
+/** A provider is asked about the same user at most once in this time. */
 const ASKED_TTL_MS = 60_000
 const MAX_ASKED = 10_000
 
 export interface OidcUsersOptions {
   database: Database
-  /** By the name of the provider. */
+  /** Discoveries by the name of the provider. */
   discoveries: ReadonlyMap<string, Discovery>
   /** The provider whose subjects are user ids, as in the Daytona contract. */
   mainProvider: string | undefined
-  /** Whether the organization of somebody with an unverified email is suspended. */
+  /** Whether the personal organization of a user with an unverified email is suspended. */
   requireVerifiedEmail: boolean
   log: Logger
 }
 
-/** Who the people of OpenID providers are here. */
+/** Finds and makes the users of OpenID identities. */
 export interface OidcUsers {
-  /** At first sight makes a user with an organization of their own; later keeps their email address as it is told. */
+  /** Makes a user with a personal organization at the first token; later updates their email address to the provider's. */
   findOrCreate(provider: OidcProvider, token: VerifiedToken): Promise<LinkedUser | undefined>
 }
 
@@ -46,7 +46,7 @@ export function createOidcUsers(options: OidcUsersOptions): OidcUsers {
       await accounts.lock(identity)
       if ((await accounts.find(identity)) !== undefined) return
       const userId = provider.name === options.mainProvider ? identity.subject : randomUUID()
-      // The contract's ids are subjects, so an administrator may have made this user beforehand.
+      // Ids are subjects in the contract, so an administrator may have made this user beforehand.
       const user = { id: userId, name: profile.name, email, role: 'user', emailVerified } as const
       const created = await createUserStore(tx).insertIfNew(user)
       if (created !== undefined) {
@@ -70,13 +70,13 @@ export function createOidcUsers(options: OidcUsersOptions): OidcUsers {
   }
 }
 
-/** Whether the provider may know more about somebody than is stored. */
+/** Whether the provider may know more about the user than is stored. */
 function isNews(known: LinkedUser, told: OidcProfile): boolean {
   if (told.email === undefined) return !known.emailVerified
   return told.email !== known.email || told.emailVerified !== known.emailVerified
 }
 
-/** Takes over what a provider newly says; a user's address follows the account that it came from. */
+/** Stores a provider's new data; the user's address changes with the account that it came from. */
 async function keepUp(tx: Queryable, known: LinkedUser, { name, email, emailVerified }: OidcProfile): Promise<void> {
   if (email === undefined) return
   await createLinkedAccountStore(tx).update(known, { email, emailVerified })
@@ -87,7 +87,7 @@ async function keepUp(tx: Queryable, known: LinkedUser, { name, email, emailVeri
   if (emailVerified) await createOrganizationStore(tx).liftPersonalSuspension(known.userId, UNVERIFIED_EMAIL_REASON)
 }
 
-/** Access tokens often say nothing of a person: then the provider's userinfo is asked, where it has one. */
+/** Creates a function that asks for the profile: when an access token holds no email, it asks the provider's userinfo. */
 function createProfileQuestions({ discoveries, log }: Pick<OidcUsersOptions, 'discoveries' | 'log'>) {
   const asked = new LRUCache<string, OidcProfile>({ max: MAX_ASKED, ttl: ASKED_TTL_MS })
   return async (provider: OidcProvider, { token, subject, claims }: VerifiedToken): Promise<OidcProfile> => {
@@ -97,7 +97,7 @@ function createProfileQuestions({ discoveries, log }: Pick<OidcUsersOptions, 'di
     const before = asked.get(key)
     if (before !== undefined) return before
     const answer = await askUserinfo().catch((error: unknown) => {
-      // A token of a machine is none of a person; whoever it is may come in all the same.
+      // The token of a machine has no person behind it; its user is admitted all the same.
       log.debug({ err: error, provider: provider.name }, 'a provider says nothing about a user')
       return {}
     })

@@ -41,7 +41,7 @@ async function invited(body: object = {}): Promise<OrganizationInvitation> {
 }
 
 async function expire(id: string): Promise<void> {
-  // The database's clock tells microseconds, the API's milliseconds.
+  // The database's clock has microseconds, the API's milliseconds.
   await world.api.database.sql`
     update organization_invitations set expires_at = now() - interval '1 second' where id = ${id}`
 }
@@ -97,7 +97,7 @@ test('an answer is final', async () => {
   const body = { role: 'member', assignedRoleIds: [] }
   expect((await world.call('PUT', `${path}/${id}`, { as: owner, body })).status).toBe(403)
   expect((await world.call('POST', `${path}/${id}/cancel`, { as: owner })).status).toBe(403)
-  // Whoever declined may be asked again.
+  // A user who declined may be invited again.
   expect((await invite({ email: emailOf(guest) })).status).toBe(201)
 })
 

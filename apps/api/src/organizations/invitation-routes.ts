@@ -16,7 +16,7 @@ const owner = { access: 'owner' } as const
 const one = OrganizationInvitation
 const many = Type.Array(OrganizationInvitation)
 
-/** Invitations (§4 of the contract): those of an organization, and those of the caller. */
+/** Serves invitations (§4 of the contract): those of an organization, and those of the caller. */
 export const invitationRoutes: FastifyPluginAsyncTypebox<InvitationRoutesOptions> = async (app, options) => {
   await app.register(organizationInvitationRoutes, options)
   await app.register(myInvitationRoutes, options)

@@ -11,36 +11,37 @@ import { createMemberStore } from './member-store.ts'
 import { toInvitation } from './organization-dto.ts'
 import { lockOrganization, requireAccount, requireRoles } from './organization-guards.ts'
 
-/** The global role Developer, which an invitation gives that names none. */
+/** The global role Developer: an invitation without roles gives it. */
 const DEFAULT_ROLE_ID = '00000000-0000-0000-0000-000000000001'
 
-/** Invitations of one organization that stand at once. */
+/** The most standing invitations of one organization: pending and not expired. */
 export const MAX_STANDING_INVITATIONS = 500
 
 /**
- * Invitations: pending until accepted, declined, cancelled or expired. Of answers at once one counts; all that
- * change one throw INVITATION_NOT_FOUND, and INVITATION_NOT_PENDING for one that stands no more.
+ * Handles invitations: pending until accepted, declined, cancelled or expired. Of simultaneous answers to one only the
+ * first counts. Calls that change an invitation throw INVITATION_NOT_FOUND, and INVITATION_NOT_PENDING when it no
+ * longer stands.
  */
 export interface InvitationService {
   /** Throws ORGANIZATION_IS_PERSONAL, ALREADY_MEMBER, ALREADY_INVITED, VALIDATION_FAILED, and QUOTA_EXCEEDED. */
   create(principal: Principal, body: CreateInvitation): Promise<OrganizationInvitation>
-  /** Those that stand. */
+  /** Returns the organization's standing invitations. */
   list(organizationId: string): Promise<OrganizationInvitation[]>
-  /** Without a time it expires when it would have. */
+  /** Changes an invitation. Without a new time its expiry stays. */
   update(organizationId: string, id: string, body: UpdateInvitation): Promise<OrganizationInvitation>
   cancel(organizationId: string, id: string): Promise<void>
-  /** Those that stand for the caller's email. */
+  /** Returns the standing invitations to the caller's email. */
   listMine(caller: Caller): Promise<OrganizationInvitation[]>
   countMine(caller: Caller): Promise<number>
   /** Makes the caller a member, with the roles of the invitation. Throws ALREADY_MEMBER. */
   accept(caller: Caller, id: string): Promise<OrganizationInvitation>
-  /** Answers the id of the organization. */
+  /** Returns the id of the organization. */
   decline(caller: Caller, id: string): Promise<string>
 }
 
 export interface InvitationServiceOptions {
   database: Pick<Database, 'db' | 'transaction'>
-  /** Whether an email address counts only once it is verified. */
+  /** Whether an email address counts only when it is verified. */
   requireVerifiedEmail: boolean
   /** Milliseconds since the epoch. */
   now: () => number
@@ -147,13 +148,16 @@ class Invitations implements InvitationService {
     throw new AppError('QUOTA_EXCEEDED', `There may be at most ${MAX_STANDING_INVITATIONS} invitations at once`)
   }
 
-  /** An invitation of the organization that stands; both stay locked. */
+  /** Locks the organization and checks that its invitation stands. */
   private async lockOwn(tx: Queryable, organizationId: string, id: string): Promise<void> {
     await lockOrganization(tx, organizationId)
     this.requireStanding(await find(tx, id, (invitation) => invitation.organizationId === organizationId))
   }
 
-  /** An invitation of the caller that stands, read after its organization was locked: of two answers one counts. */
+  /**
+   * Returns a standing invitation of the caller. Reads it after locking its organization, so that only one of two
+   * answers counts.
+   */
   private async lockMine(tx: Queryable, caller: Caller, id: string): Promise<InvitationWithRoles> {
     const email = (await this.emailOf(tx, caller)).toLowerCase()
     const isMine = (invitation: InvitationWithRoles) => email !== '' && invitation.email.toLowerCase() === email
@@ -169,7 +173,7 @@ class Invitations implements InvitationService {
     if (expiresAt.getTime() <= this.now()) throw new AppError('INVITATION_NOT_PENDING', 'The invitation has expired')
   }
 
-  /** Empty for a caller without one that is known to be theirs, who is invited to nothing. */
+  /** Returns the caller's email; empty when none is known to be theirs, so that no invitation matches. */
   private async emailOf(db: Queryable, caller: Caller): Promise<string> {
     requireAccount(caller)
     const user = await createUserStore(db).find(caller.userId)

@@ -11,11 +11,14 @@ export type NewInvitation = Pick<InvitationRow, 'organizationId' | 'email' | 'in
 export type InvitationChanges = Partial<Pick<InvitationRow, 'status' | 'role' | 'expiresAt'>>
 export type InvitationWithRoles = InvitationRow & { organizationName: string; roles: RoleRow[] }
 
-/** The SQL of invitations. Those of a deleted organization are not found. Whoever changes one locks its organization. */
+/**
+ * The SQL of invitations. Those of deleted organizations are not found. A transaction that changes one locks its
+ * organization.
+ */
 export interface InvitationStore {
   insert(values: NewInvitation, roleIds: readonly string[]): Promise<string>
   find(id: string): Promise<InvitationWithRoles | undefined>
-  /** Pending ones that stand at `now`, oldest first. */
+  /** Returns pending invitations that have not expired at `now`, oldest first. */
   listStanding(of: { organizationId: string } | { email: string }, now: Date): Promise<InvitationWithRoles[]>
   countStanding(email: string, now: Date): Promise<number>
   update(id: string, changes: InvitationChanges): Promise<void>

@@ -4,15 +4,15 @@ import { check, foreignKey, index, pgTable, primaryKey, text, timestamp, uuid } 
 import { organizationRoles } from './organization-role-table.ts'
 import { organizations } from './organization-table.ts'
 
-/** Who was asked to join. A pending one whose time is over has expired; no column says so. */
+/** Invitations to join an organization. A pending one past its time has expired; no column records this. */
 export const organizationInvitations = pgTable(
   'organization_invitations',
   {
     id: uuid('id').primaryKey().defaultRandom(),
     organizationId: uuid('organization_id').notNull(),
-    /** As it was written; compared without regard to case. */
+    /** The email as it was written; compared without regard to case. */
     email: text('email').notNull(),
-    /** The inviter's email when they invited. */
+    /** The inviter's email at the time of the invitation. */
     invitedBy: text('invited_by').notNull(),
     status: text('status', { enum: ['pending', 'accepted', 'declined', 'cancelled'] })
       .notNull()
@@ -43,7 +43,7 @@ export const organizationInvitations = pgTable(
   ],
 )
 
-/** Which roles whoever accepts will have. */
+/** The roles that a user gets by accepting an invitation. */
 export const organizationInvitationRoles = pgTable(
   'organization_invitation_roles',
   {

@@ -48,7 +48,7 @@ test('roles are assigned as a whole, and what they allow counts at once', async 
   const first = await world.call('POST', assigned, { as, body: { roleIds: [DEVELOPER, VOLUMES, DEVELOPER] } })
   expect(first.status).toBe(200)
   expect(memberOf(first).assignedRoles.map(({ id }) => id)).toEqual([DEVELOPER, VOLUMES])
-  // No runner is there: whoever may create gets that far.
+  // There is no runner: a caller with the permission gets as far as that error.
   await expect.poll(async () => (await world.call('POST', '/sandbox', { as: member, body: {} })).status).toBe(400)
   const second = await world.call('POST', assigned, { as, body: { roleIds: [VOLUMES] } })
   expect(memberOf(second).assignedRoles.map(({ id }) => id)).toEqual([VOLUMES])

@@ -14,7 +14,7 @@ const membership = { access: 'membership' } as const
 const owner = { access: 'owner' } as const
 const response = { 200: OrganizationUser }
 
-/** Members of an organization (§4 of the contract). */
+/** Serves the members of an organization (§4 of the contract). */
 export const memberRoutes: FastifyPluginAsyncTypebox<MemberRoutesOptions> = async (app, options) => {
   await app.register(belongingRoutes, options)
   await app.register(accessRoutes, options)

@@ -12,19 +12,19 @@ import type { OrganizationRow } from './organization-table.ts'
 
 type UserRole = 'owner' | 'member'
 
-/** Throws where somebody must not go. */
+/** Throws when the member must not leave the organization. */
 type LeaveCheck = (organization: OrganizationRow, member: MemberRow) => void
 
-/** What becomes of a member; what is absent stays. */
+/** The new role or roles of a member; an absent field keeps the old value. */
 interface NewAccess {
   role?: UserRole
-  /** `field` is what the caller calls them. */
+  /** `field` is the caller's name for the roles, for messages. */
   roles?: { field: string; ids: readonly string[] }
 }
 
 /**
- * Members of the principal's organization. At least one owner remains whatever comes at once. All throw
- * MEMBER_NOT_FOUND for a user who does not belong to it.
+ * Handles the members of the principal's organization. At least one owner always remains, also under simultaneous
+ * calls. Calls that take a user throw MEMBER_NOT_FOUND for a user who is not a member.
  */
 export interface MemberService {
   list(principal: Principal): Promise<OrganizationUser[]>
@@ -33,8 +33,8 @@ export interface MemberService {
   /** Throws LAST_OWNER. */
   remove(principal: Principal, userId: string): Promise<void>
   /**
-   * Throws LAST_OWNER, for a personal organization ORGANIZATION_IS_PERSONAL, and FORBIDDEN to an API key that may do less
-   * there than its user.
+   * Throws LAST_OWNER, ORGANIZATION_IS_PERSONAL for a personal organization, and FORBIDDEN to an API key with fewer
+   * permissions there than its user.
    */
   leave(principal: Principal): Promise<void>
 }
@@ -77,7 +77,7 @@ export function createMemberService({ db, transaction }: Pick<Database, 'db' | '
   }
 }
 
-/** Leaving ends the membership and every key of it, which a key that was given less than that must not do. */
+/** Leaving ends the membership and all its keys, so a key with fewer permissions must not do it. */
 function requireAllOf(principal: Principal, { role, roles }: MemberRow): void {
   if (principal.kind !== 'apiKey' || actsAsOwner(principal)) return
   const allowed = toPermissions(roles.flatMap(({ permissions }) => permissions))

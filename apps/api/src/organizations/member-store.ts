@@ -5,23 +5,23 @@ import { organizationRoles, organizationUserRoles } from './organization-role-ta
 import { organizationUsers } from './organization-table.ts'
 import type { RoleRow } from './role-store.ts'
 
-/** A member with what a list shows of the user. */
+/** A member with the user's data that lists show. */
 export type MemberRow = typeof organizationUsers.$inferSelect & { name: string; email: string; roles: RoleRow[] }
 
-/** The SQL of members. Whoever changes owners locks the organization first. */
+/** The SQL of members. A transaction that changes owners locks the organization first. */
 export interface MemberStore {
-  /** Oldest first. */
+  /** Returns the members, oldest first. */
   list(organizationId: string): Promise<MemberRow[]>
   find(organizationId: string, userId: string): Promise<MemberRow | undefined>
-  /** Whether somebody with this email belongs to it, in whatever case it is written. */
+  /** Whether a user with this email, in any case, is a member. */
   hasEmail(organizationId: string, email: string): Promise<boolean>
   countOwners(organizationId: string): Promise<number>
-  /** False when they belong to it already. */
+  /** Returns false when the user is a member already. */
   insert(organizationId: string, userId: string, role: 'owner' | 'member'): Promise<boolean>
   setRole(organizationId: string, userId: string, role: 'owner' | 'member'): Promise<void>
   /** Replaces the set; each id must be one of a role that the organization can assign. */
   setAssignedRoles(organizationId: string, userId: string, roleIds: readonly string[]): Promise<void>
-  /** With their roles and keys. */
+  /** Removes the member with their roles and keys. */
   remove(organizationId: string, userId: string): Promise<void>
 }
 

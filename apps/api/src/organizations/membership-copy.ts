@@ -4,8 +4,8 @@ import { organizationUserRoles } from './organization-role-table.ts'
 import { organizations, organizationUsers } from './organization-table.ts'
 
 /**
- * Gives a user every membership that another has, where they have none yet. The other keeps theirs; their personal
- * organization becomes an ordinary one, since nobody has two.
+ * Gives a user every membership of another user that they lack. The other keeps theirs; their personal organization
+ * becomes an ordinary one, since a user has only one.
  */
 export async function copyMemberships(tx: Queryable, users: { from: string; to: string }): Promise<void> {
   const { from, to } = users

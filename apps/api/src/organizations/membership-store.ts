@@ -7,7 +7,7 @@ import { isUuid } from '../database/uuid.ts'
 import { organizationRoles, organizationUserRoles } from './organization-role-table.ts'
 import { organizations, organizationUsers } from './organization-table.ts'
 
-/** What users are in organizations. */
+/** The SQL of memberships. */
 export interface MembershipStore {
   /** `undefined` for an organization that does not exist, null for one that the user does not belong to. */
   find(userId: string, organizationId: string): Promise<Membership | null | undefined>
@@ -31,7 +31,7 @@ export function createMembershipStore(db: Queryable): MembershipStore {
   }
 }
 
-/** A column: what the roles of the member in `organization_users` allow. */
+/** A column: the permissions that the roles of the member in `organization_users` give. */
 export function assignedPermissions(): SQL<string[]> {
   return sql<string[]>`array(
     select distinct unnest(${organizationRoles.permissions})

@@ -54,7 +54,7 @@ test('a deleted organization takes its snapshots and volumes with it, what is in
   expect(await sql`select 1 from snapshots where id = ${snapshot.id}`).toEqual([])
 })
 
-/** As another replica has it. */
+/** Creates the upkeep of another replica. */
 function createUpkeep() {
   const { database } = world.api
   const [listener, now] = [{ subscribe: () => undefined }, Date.now]

@@ -6,7 +6,7 @@ import type { OrganizationRow } from './organization-table.ts'
 import type { RoleRow } from './role-store.ts'
 import { isSuspended } from './suspension.ts'
 
-/** A bound where clients expect a number. */
+/** Shows a limit as a number, which clients expect even where there is no limit. */
 export function shownBound(limit: number | null): number {
   return limit ?? UNBOUNDED
 }
@@ -20,7 +20,7 @@ const WHAT_THERE_IS_NOT_YET = {
   ...{ experimentalConfig: {}, otelConfig: null },
 }
 
-/** As it is at `now` (milliseconds since the epoch). */
+/** Shows the organization as it is at `now` (milliseconds since the epoch). */
 export function toOrganization(row: OrganizationRow, now: number): Organization {
   return {
     id: row.id,

@@ -16,15 +16,15 @@ export async function lockOrganization(tx: Queryable, organizationId: string): P
 }
 
 /**
- * What concerns users themselves and no organization takes their access token, or a key that may do everything in an
- * organization that they own: others were made for one organization only. Throws FORBIDDEN.
+ * Throws FORBIDDEN unless the caller may act on their own account: with an access token, or a key with every permission
+ * in an organization that they own. Other keys are for one organization only.
  */
 export function requireAccount(caller: Caller): void {
   if (!isPrincipal(caller) || caller.kind !== 'apiKey' || actsAsOwner(caller)) return
   throw new AppError('FORBIDDEN', 'This API key acts in its organization only')
 }
 
-/** The ids, each once. Throws VALIDATION_FAILED for a role that the organization cannot assign. */
+/** Returns the role ids, each once. Throws VALIDATION_FAILED for a role that the organization cannot assign. */
 export async function requireRoles(
   tx: Queryable,
   organizationId: string,

@@ -27,7 +27,7 @@ export interface OrganizationPartsOptions {
   volumes: OrganizationVolumes
   warmPools: OrganizationBelongings
   regions: Pick<RegionService, 'resolve'>
-  /** Whether an email address counts only once it is verified. */
+  /** Whether an email address counts only when it is verified. */
   requireVerifiedEmail: boolean
   log: Logger
   /** Milliseconds since the epoch. */
@@ -42,7 +42,7 @@ export interface OrganizationParts {
   readonly upkeep: OrganizationUpkeep
 }
 
-/** Makes the parts from the bottom up. The caller starts and disposes the upkeep. */
+/** Makes the parts in the order of their dependencies. The caller starts and disposes the upkeep. */
 export function createOrganizationParts(options: OrganizationPartsOptions): OrganizationParts {
   const { database, sandboxes, snapshots, volumes, warmPools, log, now } = options
   const belongings = [warmPools, volumes, sandboxes, snapshots]
@@ -63,7 +63,7 @@ export function createOrganizationParts(options: OrganizationPartsOptions): Orga
   }
 }
 
-/** Everything below `/organizations`. */
+/** Serves everything below `/organizations`. */
 export const allOrganizationRoutes: FastifyPluginAsync<OrganizationParts> = async (app, parts) => {
   await app.register(organizationRoutes, parts)
   await app.register(memberRoutes, parts)

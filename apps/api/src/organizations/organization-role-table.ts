@@ -3,7 +3,7 @@ import { sql } from 'drizzle-orm'
 import { check, foreignKey, index, pgTable, primaryKey, text, timestamp, unique, uuid } from 'drizzle-orm/pg-core'
 import { organizations, organizationUsers } from './organization-table.ts'
 
-/** Sets of permissions that members can be given. */
+/** Roles: sets of permissions that members can be given. */
 export const organizationRoles = pgTable(
   'organization_roles',
   {
@@ -28,7 +28,7 @@ export const organizationRoles = pgTable(
   ],
 )
 
-/** Which roles a member has. */
+/** The roles of each member. */
 export const organizationUserRoles = pgTable(
   'organization_user_roles',
   {

@@ -22,7 +22,7 @@ const membership = { access: 'membership' } as const
 const owner = { access: 'owner' } as const
 const administrator = { access: 'administrator' } as const
 
-/** Daytona's `/organizations` (§4 of the contract), save for members, roles and invitations. */
+/** Daytona's `/organizations` (§4 of the contract), except for members, roles and invitations. */
 export const organizationRoutes: FastifyPluginAsyncTypebox<OrganizationRoutesOptions> = async (app, options) => {
   await app.register(lifeRoutes, options)
   await app.register(ownerRoutes, options)

@@ -22,27 +22,27 @@ export interface OrganizationServiceOptions {
   database: Pick<Database, 'db' | 'transaction'>
   sandboxes: Pick<OrganizationSandboxes, 'usage'>
   storedUsage: (organizationId: string) => Promise<StoredUsage>
-  /** Regions that there are. */
+  /** Finds the regions that exist. */
   regions: Pick<RegionService, 'resolve'>
-  /** Whether an email address counts only once it is verified. */
+  /** Whether an email address counts only when it is verified. */
   requireVerifiedEmail: boolean
-  /** Told when an organization is marked as deleted, so that what it has is ended. */
+  /** Called when an organization is marked as deleted, so that its belongings are removed. */
   onDeleted: () => void
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Organizations themselves. All that take an id throw ORGANIZATION_NOT_FOUND. */
+/** Handles organizations themselves. Calls that take an id throw ORGANIZATION_NOT_FOUND. */
 export interface OrganizationService {
   /**
-   * The caller becomes its owner. Throws FORBIDDEN for a key that may not do everything, an email address that is not
-   * verified and one organization too many; TARGET_NOT_FOUND.
+   * Creates an organization owned by the caller. Throws FORBIDDEN to a key without every permission, for an unverified
+   * email address and above the most organizations of one user; TARGET_NOT_FOUND.
    */
   create(caller: Caller, body: CreateOrganization): Promise<Organization>
-  /** Those the caller belongs to; a key shows its own only, unless it is an administrator's. */
+  /** Returns the caller's organizations; a key shows only its own, unless it is an administrator's. */
   list(caller: Caller): Promise<Organization[]>
   get(id: string): Promise<Organization>
-  /** Hides it at once; what it has is ended afterwards. Throws ORGANIZATION_IS_PERSONAL. */
+  /** Hides the organization at once; its belongings are removed afterwards. Throws ORGANIZATION_IS_PERSONAL. */
   delete(id: string): Promise<void>
   usage(id: string): Promise<UsageOverview>
   setQuota(id: string, body: UpdateQuota): Promise<Organization>
@@ -139,7 +139,10 @@ class Organizations implements OrganizationService {
     return row
   }
 
-  /** Locks the user, so that their organizations are counted one after the other. */
+  /**
+   * Requires a verified email address where that is configured. Locks the user, so that their organizations are counted
+   * one create at a time.
+   */
   private async requireVerified(tx: Queryable, userId: string): Promise<void> {
     const users = createUserStore(tx)
     await users.lock(userId)

@@ -5,13 +5,13 @@ import { organizations, organizationUsers } from './organization-table.ts'
 import type { QuotaLimits } from './quota-limits.ts'
 import { DEFAULT_QUOTAS } from './quota-limits.ts'
 
-/** Name of the organization that each user has of their own. */
+/** Name of each user's personal organization. */
 const PERSONAL_NAME = 'Personal'
 
-/** Why the personal organization of somebody with an unverified email address is suspended. */
+/** The reason for the suspension of a personal organization whose user has an unverified email address. */
 export const UNVERIFIED_EMAIL_REASON = 'Verify your email address'
 
-/** What a personal organization has that is not as usual. */
+/** Settings of a personal organization that differ from the defaults. */
 export interface PersonalOptions {
   quotas?: Readonly<QuotaLimits>
   suspensionReason?: string | undefined
@@ -19,23 +19,26 @@ export interface PersonalOptions {
 
 export type OrganizationChanges = Partial<Omit<OrganizationRow, 'id' | 'createdBy' | 'createdAt' | 'updatedAt'>>
 
-/** The SQL of organizations. What is deleted is not found. */
+/** The SQL of organizations. Deleted organizations are not found. */
 export interface OrganizationStore {
-  /** Makes the user's own organization, with them as its owner and `DEFAULT_QUOTAS` unless given; answers its id. */
+  /** Makes the user's personal organization, owned by them, with `DEFAULT_QUOTAS` unless others are given; returns its id. */
   insertPersonal(userId: string, options?: PersonalOptions): Promise<string>
-  /** Ends a suspension of the user's own organization that has just this reason. */
+  /** Lifts the suspension of the user's personal organization if it has exactly this reason. */
   liftPersonalSuspension(userId: string, reason: string): Promise<void>
-  /** Makes an organization with `DEFAULT_QUOTAS`, whose owner is its creator. */
+  /** Makes an organization with `DEFAULT_QUOTAS`, owned by its creator. */
   insert(values: { name: string; createdBy: string; defaultRegionId: string | null }): Promise<OrganizationRow>
   find(id: string): Promise<OrganizationRow | undefined>
-  /** The same; the row stays locked until the transaction ends, so that its members change one after the other. */
+  /** Finds and locks the row until the transaction ends, so that its members change one after the other. */
   lock(id: string): Promise<OrganizationRow | undefined>
-  /** Those the user belongs to, oldest first; of these only `onlyId` where it is given. */
+  /** Returns the organizations the user belongs to, oldest first; only `onlyId` of these where it is given. */
   listOf(userId: string, onlyId: string | undefined): Promise<OrganizationRow[]>
-  /** How many the user has made, besides their personal one. */
+  /** Returns the number of organizations the user has made, besides their personal one. */
   countMadeBy(userId: string): Promise<number>
   update(id: string, changes: OrganizationChanges): Promise<OrganizationRow | undefined>
-  /** Takes every member, with their keys, and the rest that belongs to nobody else; what runs is ended elsewhere. */
+  /**
+   * Removes all members with their keys, and other rows that nothing else needs; sandboxes and the like are ended
+   * elsewhere.
+   */
   removeMembers(id: string): Promise<void>
 }
 

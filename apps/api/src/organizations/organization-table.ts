@@ -15,12 +15,12 @@ import {
 } from 'drizzle-orm/pg-core'
 import { users } from '../users/user-table.ts'
 
-/** What an organization may have; null is without bound. In cores and GiB. */
+/** The limits of an organization, in cores and GiB; null is without limit. */
 const quotaColumns = {
-  /** Of all that run together. */
+  /** Summed over all running sandboxes. */
   cpuQuota: integer('cpu_quota'),
   memoryGibQuota: integer('memory_gib_quota'),
-  /** Of all that exist together. */
+  /** Summed over all existing sandboxes. */
   diskGibQuota: integer('disk_gib_quota'),
   maxSandboxCpu: integer('max_sandbox_cpu'),
   maxSandboxMemoryGib: integer('max_sandbox_memory_gib'),
@@ -39,9 +39,9 @@ export const organizations = pgTable(
     id: uuid('id').primaryKey().defaultRandom(),
     name: text('name').notNull(),
     createdBy: text('created_by').notNull(),
-    /** Made with its user and never left or deleted before them. */
+    /** Made with its user; it is not left or deleted before the user is. */
     personal: boolean('personal').notNull(),
-    /** Region of sandboxes that name none; null: the system's own. */
+    /** The region of sandboxes that name none; null: the system's default. */
     defaultRegionId: text('default_region_id'),
     suspended: boolean('suspended').notNull().default(false),
     suspendedAt: timestamp('suspended_at', { withTimezone: true }),
@@ -49,7 +49,7 @@ export const organizations = pgTable(
     /** Null: until lifted. */
     suspendedUntil: timestamp('suspended_until', { withTimezone: true }),
     ...quotaColumns,
-    /** Set: nobody sees it any more, and what it has is being removed; the row goes last. */
+    /** Set: the organization is hidden and its belongings are being removed; its row is deleted last. */
     deletedAt: timestamp('deleted_at', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
     updatedAt: timestamp('updated_at', { withTimezone: true }).notNull().defaultNow(),
@@ -58,13 +58,13 @@ export const organizations = pgTable(
     foreignKey({ name: 'organizations_created_by_fk', columns: [table.createdBy], foreignColumns: [users.id] }),
     check('organizations_name_check', sql`${table.name} <> ''`),
     index('organizations_created_by_index').on(table.createdBy),
-    // The few that a periodic job looks for.
+    // These partial indexes hold only the few rows that a periodic job looks for.
     index('organizations_suspended_index').on(table.suspendedAt).where(sql`${table.suspended}`),
     index('organizations_deleted_index').on(table.deletedAt).where(sql`${table.deletedAt} is not null`),
   ],
 )
 
-/** Who belongs to an organization, and as what. */
+/** The members of organizations, with their role. */
 export const organizationUsers = pgTable(
   'organization_users',
   {

@@ -153,7 +153,7 @@ async function snapshot(as: TestPrincipal): Promise<Snapshot> {
   return await get()
 }
 
-/** Upkeep of the world's database by another clock. */
+/** Creates the upkeep of the world's database with another clock. */
 function upkeepAt(now: number): OrganizationUpkeep {
   const { database } = world.api
   const changes = createSandboxChanges({ subscribe: () => undefined })

@@ -6,43 +6,49 @@ import type { Database, Queryable } from '../database/database.ts'
 import { isSuspended } from './suspension.ts'
 import { createUpkeepStore } from './upkeep-store.ts'
 
-/** How late a suspension's end of grace or what a dead replica left undone is noticed, at most. */
+/** The longest delay until the upkeep sees that a suspension's grace has ended or that a dead replica left work undone. */
 const UPKEEP_INTERVAL_MS = 10_000
-/** Deleted organizations looked at in one round. */
+/** The most deleted organizations in one round. */
 const MAX_DELETED_AT_ONCE = 1_000
-/** Suspended organizations in one query. */
+/** The most suspended organizations in one query. */
 const MAX_STOPPED_AT_ONCE = 1_000
 const GRACE_MS = SUSPENSION_GRACE_HOURS * 60 * 60 * 1_000
 
-/** Something that organizations have: sandboxes, snapshots, volumes. */
+/** One kind of thing that organizations own: sandboxes, snapshots, volumes or warm pools. */
 export interface OrganizationBelongings {
-  /** Asks what runs to stop, and what is ready to be used to be so no more. Absent for what is neither. */
+  /** Asks running things to stop and ready things to become inactive. Absent for a kind that does neither. */
   stopAll?(organizationIds: readonly string[], reason: string): Promise<void>
-  /** Asks for the end of everything; repeating it does nothing. */
+  /** Asks for the removal of everything; a repeated call does nothing. */
   destroyAll(organizationId: string, reason: string): Promise<void>
-  /** Deletes the rows when everything has ended; false while something has not. */
+  /** Deletes the rows when everything has ended; returns false while something has not. */
   forget(tx: Queryable, organizationId: string): Promise<boolean>
 }
 
 export interface OrganizationUpkeepOptions {
   database: Pick<Database, 'db' | 'transaction'>
-  /** In the order in which their rows are deleted: what refers to others first. */
+  /** In the order in which their rows are deleted: rows that refer to others first. */
   belongings: readonly OrganizationBelongings[]
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Stops what a suspended organization runs and has ready once the grace is over, and ends deleted organizations. */
+/**
+ * Stops a suspended organization's sandboxes and makes its snapshots inactive once the grace is over, and removes
+ * deleted organizations.
+ */
 export interface OrganizationUpkeep extends AsyncDisposable {
   start(): void
-  /** A round soon: something was deleted. */
+  /** Starts a round soon, because something was deleted. */
   wake(): void
-  /** One round; none when another replica is at it. */
+  /** Runs one round; does nothing when another replica runs one. */
   run(): Promise<void>
 }
 
-/** Works from `start` until disposed. Of several replicas one works at a time; a round that is cut short is repeated. */
+/**
+ * Creates the upkeep, which works from `start` until disposed. One replica works at a time; an interrupted round is
+ * repeated.
+ */
 export function createOrganizationUpkeep({
   database,
   belongings,
@@ -70,7 +76,7 @@ export function createOrganizationUpkeep({
         for (const each of belongings) await each.destroyAll(id, 'The organization was deleted')
         await forget(id)
       } catch (error) {
-        // The others must not wait for this one.
+        // One failure must not delay the other organizations.
         log.warn({ err: error, organizationId: id }, 'a deleted organization cannot be ended yet')
       }
     }

@@ -4,12 +4,12 @@ import type { RegionUsage } from '../sandboxes/organization-sandboxes.ts'
 import { shownBound } from './organization-dto.ts'
 import type { QuotaLimits, SnapshotUsage } from './quota-limits.ts'
 
-/** What an organization has besides sandboxes. */
+/** The usage of an organization besides sandboxes. */
 export interface StoredUsage extends SnapshotUsage {
   volumes: number
 }
 
-/** What is used of what may be: each amount under the names that the generations of clients have for it. */
+/** Shows the used amounts and their limits, under the names that each generation of clients has for them. */
 export function toUsageOverview(
   limits: QuotaLimits,
   stored: StoredUsage,

@@ -1,7 +1,7 @@
 import { AppError } from '@atoll/protocol'
 import type { OrganizationRow } from './organization-table.ts'
 
-/** What an organization may have; null is without bound. In cores and GiB. */
+/** The limits of an organization, in cores and GiB; null is without limit. */
 export type QuotaLimits = Pick<
   OrganizationRow,
   | 'cpuQuota'
@@ -18,7 +18,7 @@ export type QuotaLimits = Pick<
   | 'volumeQuota'
 >
 
-/** What a new organization may have: §4 of the contract. */
+/** The limits of a new organization: §4 of the contract. */
 export const DEFAULT_QUOTAS: Readonly<QuotaLimits> = Object.freeze({
   cpuQuota: 10,
   memoryGibQuota: 10,
@@ -34,7 +34,7 @@ export const DEFAULT_QUOTAS: Readonly<QuotaLimits> = Object.freeze({
   volumeQuota: 100,
 })
 
-/** For whoever owns the machine: what bounds them is the machine. */
+/** The limits for the owner of the machine, which itself is the only bound. */
 export const UNLIMITED_QUOTAS: Readonly<QuotaLimits> = Object.freeze({
   cpuQuota: null,
   memoryGibQuota: null,
@@ -50,7 +50,7 @@ export const UNLIMITED_QUOTAS: Readonly<QuotaLimits> = Object.freeze({
   volumeQuota: null,
 })
 
-/** Cores and GiB of one sandbox. */
+/** The cores and GiB of one sandbox. */
 export interface SandboxSize {
   cpu: number
   memoryGib: number
@@ -58,15 +58,15 @@ export interface SandboxSize {
 }
 
 /**
- * What the sandboxes of an organization take together: disk by all that exist and have not failed, cpu and memory
- * by those among them that run or shall.
+ * The sums over an organization's sandboxes: disk of all that exist and have not failed; cpu and memory of those of
+ * them that run or shall run.
  */
 export interface SandboxUsage extends SandboxSize {
   sandboxes: number
   running: number
 }
 
-/** How many snapshots there are, and their sizes together, as far as they are known (GiB). */
+/** The number of snapshots, and the sum of their known sizes (GiB). */
 export interface SnapshotUsage {
   snapshots: number
   totalGib: number
@@ -79,14 +79,14 @@ interface Bound {
   adds: number
 }
 
-/** Throws QUOTA_EXCEEDED for a sandbox larger than one may be. */
+/** Throws QUOTA_EXCEEDED for a sandbox above the largest size. */
 export function checkSandboxSize(limits: QuotaLimits, size: SandboxSize): void {
   checkLargest('CPU of a sandbox', limits.maxSandboxCpu, size.cpu)
   checkLargest('memory of a sandbox (GiB)', limits.maxSandboxMemoryGib, size.memoryGib)
   checkLargest('disk of a sandbox (GiB)', limits.maxSandboxDiskGib, size.diskGib)
 }
 
-/** Throws QUOTA_EXCEEDED when `adds` on top of `used` is too much; what adds nothing is never refused. */
+/** Throws QUOTA_EXCEEDED when `adds` on top of `used` is too much; an amount that adds nothing is never refused. */
 export function checkSandboxUsage(limits: QuotaLimits, used: SandboxUsage, adds: SandboxUsage): void {
   const { sandboxQuota, runningSandboxQuota } = limits
   checkSum({ what: 'sandboxes', limit: sandboxQuota, used: used.sandboxes, adds: adds.sandboxes })
@@ -96,13 +96,13 @@ export function checkSandboxUsage(limits: QuotaLimits, used: SandboxUsage, adds:
   checkSum({ what: 'total memory (GiB)', limit: limits.memoryGibQuota, used: used.memoryGib, adds: adds.memoryGib })
 }
 
-/** Whether any bound concerns what the sandboxes take together. */
+/** Whether any limit applies to the sums over the sandboxes. */
 export function boundsSandboxUsage(limits: QuotaLimits): boolean {
   const { sandboxQuota, runningSandboxQuota, diskGibQuota, cpuQuota, memoryGibQuota } = limits
   return [sandboxQuota, runningSandboxQuota, diskGibQuota, cpuQuota, memoryGibQuota].some((limit) => limit !== null)
 }
 
-/** Throws QUOTA_EXCEEDED for a snapshot larger than one may be. */
+/** Throws QUOTA_EXCEEDED for a snapshot above the largest size. */
 export function checkSnapshotSize(limits: QuotaLimits, sizeGib: number): void {
   checkLargest('size of a snapshot (GiB)', limits.maxSnapshotGib, sizeGib)
 }
@@ -115,7 +115,7 @@ export function checkSnapshotUsage(limits: QuotaLimits, used: SnapshotUsage, add
   checkSum({ ...sizes, used: used.totalGib, adds: adds.totalGib })
 }
 
-/** Throws QUOTA_EXCEEDED when one volume more is too much. */
+/** Throws QUOTA_EXCEEDED when one more volume is too much. */
 export function checkVolumeUsage(limits: QuotaLimits, used: number): void {
   checkSum({ what: 'volumes', limit: limits.volumeQuota, used, adds: 1 })
 }

@@ -3,7 +3,7 @@ import type { QuotaLimits } from './quota-limits.ts'
 
 type Asked = number | null | undefined
 
-/** What a body changes: null and absent keep a bound, -1 lifts it. */
+/** Returns the limits that a body changes: null and absent keep a limit, -1 lifts it. */
 export function toQuotaChanges(body: UpdateQuota): Partial<QuotaLimits> {
   const asked: Record<keyof QuotaLimits, Asked> = {
     cpuQuota: body.totalCpuQuota,

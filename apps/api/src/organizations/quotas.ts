@@ -15,44 +15,44 @@ import {
 } from './quota-limits.ts'
 import { isSuspended } from './suspension.ts'
 
-/** What a sandbox shall have, and what that takes on top of what is counted. */
+/** The requested size of a sandbox, and what it adds to the counted sums. */
 export interface SandboxDemand {
-  /** Checked against what one sandbox may have, when given. */
+  /** The size to check against the largest of one sandbox, when given. */
   size?: SandboxSize
   adds: SandboxUsage
-  /** Counts what the organization has, in the same transaction; called only when there is a bound. */
+  /** Counts the organization's usage, in the same transaction; called only when there is a limit. */
   usage: () => Promise<SandboxUsage>
 }
 
 export interface SnapshotDemand {
-  /** 0 where it is not known yet. */
+  /** 0 where the size is not known yet. */
   sizeGib: number
-  /** Counts what the organization has without it, in the same transaction. */
+  /** Counts the usage without this snapshot, in the same transaction. */
   usage: () => Promise<SnapshotUsage>
 }
 
 /**
- * What an organization may have. Each check locks the organization until the caller's transaction ends, so that of
- * several at its edge as many win as there is room for. It comes before any lock on a runner, snapshot or volume.
- * All throw ORGANIZATION_NOT_FOUND, ORGANIZATION_SUSPENDED and QUOTA_EXCEEDED.
+ * Checks the quotas of an organization. Each check locks the organization until the caller's transaction ends, so that
+ * simultaneous calls never pass a limit together. It comes before any lock on a runner, snapshot or volume. The checks
+ * throw ORGANIZATION_NOT_FOUND, ORGANIZATION_SUSPENDED and QUOTA_EXCEEDED.
  */
 export interface Quotas {
-  /** Answers the organization, which may make and start things. */
+  /** Returns the organization, if it may make and start things. */
   requireActive(tx: Queryable, organizationId: string): Promise<OrganizationRow>
-  /** The same without a lock, for an organization that the transaction has locked. */
+  /** Checks without a lock, for an organization that the transaction has locked. */
   checkSandboxOf(organization: OrganizationRow, demand: SandboxDemand): Promise<void>
-  /** Answers the organization. */
+  /** Returns the organization. */
   checkSandbox(tx: Queryable, organizationId: string, demand: SandboxDemand): Promise<OrganizationRow>
   checkSnapshot(tx: Queryable, organizationId: string, demand: SnapshotDemand): Promise<void>
-  /** `count` counts what the organization has without the new one, in the same transaction. */
+  /** `count` counts the volumes without the new one, in the same transaction. */
   checkVolume(tx: Queryable, organizationId: string, count: () => Promise<number>): Promise<void>
 }
 
-/** `now`: milliseconds since the epoch. */
+/** `now` returns milliseconds since the epoch. */
 export function createQuotas({ now }: { now: () => number }): Quotas {
   async function requireActive(tx: Queryable, organizationId: string): Promise<OrganizationRow> {
     const mine = eq(organizations.id, organizationId)
-    // Not `for update`, which would also wait for whoever only refers to the organization.
+    // `for update` would also wait for transactions that only refer to the organization.
     const locking = tx.select().from(organizations).where(mine).for('no key update')
     const [row] = await locking.prepare('lock_organization').execute()
     if (row === undefined || row.deletedAt !== null) throw organizationNotFound(organizationId)

@@ -12,7 +12,7 @@ const Role = Type.Object({ organizationId: Type.String(), roleId: Type.String() 
 const tags = ['organizations']
 const owner = { access: 'owner' } as const
 
-/** Roles of an organization (§4 of the contract). */
+/** Serves the roles of an organization (§4 of the contract). */
 export const roleRoutes: FastifyPluginAsyncTypebox<RoleRoutesOptions> = async (app, { roles }) => {
   const body = WriteOrganizationRole
   const list = { 200: Type.Array(OrganizationRole) }

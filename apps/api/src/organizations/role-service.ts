@@ -8,15 +8,15 @@ import { lockOrganization } from './organization-guards.ts'
 import type { RoleValues } from './role-store.ts'
 import { createRoleStore } from './role-store.ts'
 
-/** Roles that members of an organization can be given. A change counts at once for whoever has the role. */
+/** Handles the roles that members of an organization can be given. A change applies at once to all members with the role. */
 export interface RoleService {
-  /** The organization's own and the global ones, by id. */
+  /** Returns the organization's own roles and the global ones, by id. */
   list(organizationId: string): Promise<OrganizationRole[]>
   /** Throws VALIDATION_FAILED for an unknown permission, ROLE_NAME_TAKEN. */
   create(organizationId: string, body: WriteOrganizationRole): Promise<OrganizationRole>
-  /** Throws as `create`, ROLE_NOT_FOUND, and FORBIDDEN for a global role. */
+  /** Throws the errors of `create`, ROLE_NOT_FOUND, and FORBIDDEN for a global role. */
   update(organizationId: string, roleId: string, body: WriteOrganizationRole): Promise<OrganizationRole>
-  /** Takes it from whoever has it. Throws ROLE_NOT_FOUND, and FORBIDDEN for a global role. */
+  /** Deletes the role and takes it from its members. Throws ROLE_NOT_FOUND, and FORBIDDEN for a global role. */
   delete(organizationId: string, roleId: string): Promise<void>
 }
 
@@ -54,7 +54,7 @@ function valuesOf({ name, description, permissions }: WriteOrganizationRole): Ro
   return { name, description, permissions: parsePermissions(permissions) }
 }
 
-/** Locks the organization, in which the role must be its own. */
+/** Locks the organization. Throws unless the role is its own. */
 async function lockOwnRole(tx: Queryable, organizationId: string, roleId: string): Promise<void> {
   await lockOrganization(tx, organizationId)
   const role = isUuid(roleId) ? await createRoleStore(tx).find(organizationId, roleId) : undefined

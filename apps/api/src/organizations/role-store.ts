@@ -7,18 +7,18 @@ export type RoleValues = Pick<RoleRow, 'name' | 'description' | 'permissions'>
 
 /** The SQL of roles: an organization's own, and the global ones that every organization has. */
 export interface RoleStore {
-  /** By id, so that the global ones come first. */
+  /** Returns the roles by id, so that the global ones come first. */
   list(organizationId: string): Promise<RoleRow[]>
   find(organizationId: string, id: string): Promise<RoleRow | undefined>
-  /** Those of `ids` that the organization can assign. */
+  /** Returns the roles of `ids` that the organization can assign. */
   findMany(organizationId: string, ids: readonly string[]): Promise<RoleRow[]>
-  /** Undefined when the organization has a role of that name. */
+  /** Returns undefined when the organization has a role of that name. */
   insert(organizationId: string, values: RoleValues): Promise<RoleRow | undefined>
-  /** Changes a role of the organization's own. */
+  /** Changes one of the organization's own roles. */
   update(organizationId: string, id: string, values: RoleValues): Promise<RoleRow | undefined>
   /** Whether another of the organization's own roles has the name. */
   isNameTaken(organizationId: string, name: string, exceptId: string): Promise<boolean>
-  /** Takes it from whoever has it as well. */
+  /** Deletes the role and takes it from its members. */
   remove(organizationId: string, id: string): Promise<void>
 }
 

@@ -3,11 +3,11 @@ import type { Queryable } from '../database/database.ts'
 import type { OrganizationRow } from './organization-table.ts'
 import { organizations } from './organization-table.ts'
 
-/** The SQL of what has to be done about organizations. */
+/** The SQL that finds organizations for the upkeep. */
 export interface UpkeepStore {
-  /** Ids of what is marked as deleted, oldest first. */
+  /** Returns the ids of organizations marked as deleted, oldest first. */
   deleted(limit: number): Promise<string[]>
-  /** Those whose suspension began before then. */
+  /** Returns the organizations whose suspension began before `before`. */
   suspendedBefore(before: Date): Promise<OrganizationRow[]>
   remove(id: string): Promise<void>
 }

@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { createIdleWatch } from './idle-watch.ts'
 
-/** A socket on which as much has moved as a test says. */
+/** Creates a socket whose byte count the test sets. */
 function countedSocket(): Socket {
   return Object.defineProperty(new Socket(), 'bytesWritten', { value: 0, writable: true })
 }

@@ -1,32 +1,32 @@
 import type { Socket } from 'node:net'
 
-/** How often connections are looked at. */
+/** The interval at which connections are checked. */
 const SWEEP_INTERVAL_MS = 15_000
 
 export interface Watched {
   /** The client's connection. */
   readonly socket: Socket
-  /** It is cut when nothing moved on it for so long. */
+  /** The connection is closed after this long without a byte. */
   readonly limitMs: number
-  /** Something has moved since it was last looked at. */
+  /** Called when bytes have moved since the last check. */
   readonly onMoved: () => void
 }
 
-/** Cuts connections on which nothing moves in either direction. Disposing ends the watch, not the connections. */
+/** Closes connections on which nothing moves in either direction. Disposing ends the watch, not the connections. */
 export interface IdleWatch extends Disposable {
-  /** Watches until the function returned is called. */
+  /** Watches until the returned function is called. */
   add(watched: Watched): () => void
-  /** Looks at every connection now. */
+  /** Checks every connection now. */
   sweep(): void
 }
 
 interface Seen {
   bytes: number
-  /** By the clock. */
+  /** The time by `now`. */
   movedAt: number
 }
 
-/** `now` is in milliseconds, of a clock that nobody sets. One timer serves all connections. */
+/** `now` returns milliseconds of a monotonic clock. One timer serves all connections. */
 export function createIdleWatch({ now }: { now: () => number }): IdleWatch {
   const watching = new Map<Watched, Seen>()
 

@@ -1,11 +1,11 @@
 import { isApiKey } from '../api-keys/api-key.ts'
 import { trimIssuer } from '../auth/issuer-name.ts'
 
-/** Whoever signs access tokens for this Atoll. */
+/** An issuer of access tokens for this Atoll. */
 export interface OwnIssuer {
   /** `iss` of its tokens, with or without a slash at its end. */
   readonly issuer: string
-  /** `aud` of those that are for Atoll. Another program may take other tokens of the same issuer. */
+  /** `aud` of tokens for Atoll. Another program may accept other tokens of the same issuer. */
   readonly audience: string
 }
 
@@ -15,7 +15,7 @@ export type IsOwnCredential = (authorization: string) => boolean
 const BEARER = /^bearer +(\S+) *$/i
 const JWT = /^[\w-]+\.([\w-]+)\.[\w-]*$/
 
-/** Goes by what a credential says, not by whether it is valid: an expired key is no sandbox's business either. */
+/** Decides by the form and claims of a credential, not by its validity: an expired key must not reach a sandbox either. */
 export function createIsOwnCredential(issuers: readonly OwnIssuer[]): IsOwnCredential {
   return (authorization) => {
     const bearer = BEARER.exec(authorization)?.[1]
@@ -26,13 +26,13 @@ export function createIsOwnCredential(issuers: readonly OwnIssuer[]): IsOwnCrede
   }
 }
 
-/** Unchecked, and empty for what is no JSON Web Token. */
+/** Returns the unchecked claims; empty for a text that is no JSON Web Token. */
 function claimsOf(token: string): { iss?: unknown; aud?: unknown } {
   try {
     const claims: unknown = JSON.parse(Buffer.from(JWT.exec(token)?.[1] ?? '', 'base64url').toString('utf8'))
     return typeof claims === 'object' && claims !== null ? claims : {}
   } catch {
-    // No JSON is no claim.
+    // A text that is no JSON has no claims.
     return {}
   }
 }

@@ -9,7 +9,7 @@ import type { PreviewRefusal } from './preview-refusal.ts'
 const HTML = 'text/html'
 const JSON_TYPE = 'application/json'
 
-/** Answers in the place of a preview: with a page, or with the error body for a client that prefers JSON. */
+/** Answers instead of a preview: with a page, or with the error body for a client that prefers JSON. */
 export function answerRefusal(
   { request, reply }: { request: FastifyRequest; reply: FastifyReply },
   refusal: PreviewRefusal,
@@ -27,7 +27,7 @@ export function answerRefusal(
     vary: 'accept',
     'x-content-type-options': 'nosniff',
     'x-request-id': request.id,
-    // What a refused request goes on sending is for nobody.
+    // The rest of a refused request's body is not read.
     ...(request.raw.complete ? {} : { connection: 'close' }),
   })
   reply.raw.end(text)

@@ -5,15 +5,15 @@ import type { IsOwnCredential } from './own-credential.ts'
 export const PREVIEW_TOKEN_HEADER = 'x-daytona-preview-token'
 const COOKIE_PREFIX = 'daytona-sandbox-auth-'
 
-/** Everything in a request that could open a preview, by where it stands. */
+/** The tokens in a request that could open a preview, by their place. */
 export interface ShownTokens {
   header: string | undefined
   query: string | undefined
-  /** Several when a page of another host below the same domain has set one, too. */
+  /** More than one when a page of another host below the same domain has set one, too. */
   cookies: string[]
 }
 
-/** `target` is the request target as it came. */
+/** Reads the tokens. `target` is the request target as it came. */
 export function readShownTokens(target: string, headers: IncomingHttpHeaders, sandboxId: string): ShownTokens {
   const at = target.indexOf('?')
   const query = at < 0 ? null : new URLSearchParams(target.slice(at)).get(TOKEN_PARAMETER)
@@ -23,14 +23,14 @@ export function readShownTokens(target: string, headers: IncomingHttpHeaders, sa
   return { header: headers[PREVIEW_TOKEN_HEADER]?.toString(), query: query ?? undefined, cookies }
 }
 
-/** What a browser is to keep for this host alone, until it closes or the sandbox is started anew. */
+/** Writes a cookie that the browser keeps for this host alone, until it closes or the sandbox is started anew. */
 export function writeTokenCookie(options: { sandboxId: string; token: string; secure: boolean }): string {
   const { sandboxId, token, secure } = options
   const parts = [`${COOKIE_PREFIX}${sandboxId}=${token}`, 'Path=/', 'HttpOnly', 'SameSite=Lax']
   return [...parts, ...(secure ? ['Secure'] : [])].join('; ')
 }
 
-/** The headers in which Atoll's own credentials may stand: what of them is the program's in the sandbox. */
+/** Returns the headers that may hold Atoll's own credentials, with only the content meant for the program in the sandbox. */
 export function ownHeaders(headers: IncomingHttpHeaders, isOwnCredential: IsOwnCredential) {
   const { authorization, referer } = headers
   const cookie = cookiePairs(headers.cookie)
@@ -44,7 +44,7 @@ export function ownHeaders(headers: IncomingHttpHeaders, isOwnCredential: IsOwnC
   }
 }
 
-/** A program's cookies stay with the host that sets them, and are never ours. */
+/** Keeps a program's cookies to the host that sets them, and drops those with the name of Atoll's own. */
 export function safeSetCookies(given: string | readonly string[] | undefined): string[] {
   return [given ?? []]
     .flat()

@@ -8,7 +8,7 @@ import { until } from '../testing/until.ts'
 import { createIdleWatch } from './idle-watch.ts'
 import { createPreviewForward } from './preview-forward.ts'
 
-/** A server that passes every request on to the one end of a tunnel in memory whose other end is `serve`. */
+/** Creates a server that passes every request on to one end of an in-memory tunnel, whose other end is `serve`. */
 async function open(serve: (exchange: IncomingExchange) => void, answerDeadlineMs?: number) {
   const [near, far] = createMemoryLinkPair()
   createPeer(far, { role: 'dialler', onRequest: serve })

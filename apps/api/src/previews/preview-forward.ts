@@ -24,19 +24,19 @@ import type { PreviewRefused } from './preview-refusal.ts'
 import { refusals } from './preview-refusal.ts'
 import type { OpenPreview } from './preview-service.ts'
 
-/** A server may think this long before its answer begins, and be silent this long in the middle of it. */
+/** The longest time until a server's answer begins, and the longest silence in the middle of it. */
 const ANSWER_DEADLINE_MS = 300_000
 const IDLE_LIMIT_MS = 300_000
-/** Of a WebSocket, where silence is usual. */
+/** The idle limit of a WebSocket, where silence is usual. */
 const UPGRADED_IDLE_LIMIT_MS = 3_600_000
-/** Requests to one sandbox at a time: a flood of them leaves its toolbox, which shares the tunnel, reachable. */
+/** The most simultaneous requests to one sandbox: under a flood its toolbox, which shares the tunnel, stays reachable. */
 const MAX_CALLS_PER_SANDBOX = 1_024
 
 /** Newer SDKs reach the toolbox itself as a preview of this port (§1). */
 const TOOLBOX_PORT = 2_280
 const SWITCHING_PROTOCOLS = 101
 
-/** Request headers that stay here or are written anew. */
+/** Request headers that are not passed on, or are written anew. */
 const withheld: ReadonlySet<string> = new Set([
   ...['authorization', 'cookie', 'referer', 'forwarded', 'x-real-ip'],
   ...['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-port', 'x-forwarded-proto'],
@@ -63,7 +63,7 @@ export interface PreviewCall {
   readonly port: number
 }
 
-/** Passes one admitted request on to a server in a sandbox; it answers in every case, and takes the reply over. */
+/** Passes one admitted request on to a server in a sandbox. It takes the reply over and answers in every case. */
 export type PreviewForward = (preview: OpenPreview, call: PreviewCall) => void
 
 export function createPreviewForward(options: PreviewForwardOptions): PreviewForward {
@@ -76,7 +76,7 @@ export function createPreviewForward(options: PreviewForwardOptions): PreviewFor
     registers: [options.metrics.registry],
   })
 
-  /** False when the sandbox has as many calls as it may. */
+  /** Counts a call; returns false when the sandbox has the most calls already. */
   function begin(sandboxId: string): boolean {
     const running = calls.get(sandboxId) ?? 0
     if (running >= MAX_CALLS_PER_SANDBOX) return false
@@ -102,7 +102,7 @@ export function createPreviewForward(options: PreviewForwardOptions): PreviewFor
       finish(sandboxId)
       unwatch()
       outcomes.inc({ outcome: outcome.kind })
-      // For the observer: an upgrade writes past the response.
+      // Sets the status for the request observer, since an upgrade writes outside the response.
       if (outcome.kind === 'answered') reply.raw.statusCode = outcome.status
       else if (outcome.kind === 'refused') answerRefusal(call, refused ?? refusals.brokenOff(), now())
       else if (outcome.kind === 'failed') {
@@ -127,7 +127,7 @@ export function createPreviewForward(options: PreviewForwardOptions): PreviewFor
       ...{ acceptResponse, answerDeadlineMs, onOutcome: conclude },
     }
     if (upgrade === undefined) return forwardHttp(peer, { req: request.raw, res: reply.raw }, forwarding)
-    // Joined streams end with their socket, when it is too late to say what they were.
+    // Set beforehand: joined streams end with their socket, when the status can no longer be set.
     reply.raw.statusCode = SWITCHING_PROTOCOLS
     forwardUpgrade(peer, { req: request.raw, ...upgrade }, forwarding)
   }
@@ -151,7 +151,7 @@ function requestHeaders(
   }
 }
 
-/** Keeps what a program says within its own host, and lets the browser keep the token it has shown. */
+/** Keeps cookies and redirects of a program within its own host, and stores a token from the query in a cookie. */
 function adaptResponse(
   headers: Headers,
   { preview, call, secure }: { preview: OpenPreview; call: PreviewCall; secure: boolean },
@@ -168,7 +168,7 @@ function adaptResponse(
   const { location } = headers
   if (typeof location === 'string') {
     const here = `${secure ? 'https' : 'http'}://${request.headers.host ?? ''}`
-    // A program that is asked as localhost sends its visitors there.
+    // A program that is asked as localhost redirects its visitors there.
     headers['location'] = location.replace(
       new RegExp(`^https?://(?:localhost|127\\.0\\.0\\.1):${port}(?=[/?#]|$)`),
       here,
@@ -176,10 +176,10 @@ function adaptResponse(
   }
 }
 
-/** Why the toolbox itself would not pass the request on. */
+/** Returns the refusal that stands for the toolbox's own reason not to pass the request on. */
 function toolboxRefusal({ headers }: ResponseHead, port: number): PreviewRefused | undefined {
   const code = headers[TOOLBOX_REFUSAL_HEADER]
-  // The toolbox's own surface answers for itself.
+  // On its own port the toolbox's answers are passed on unchanged.
   if (code === undefined || port === TOOLBOX_PORT) return undefined
   if (code === 'PORT_UNREACHABLE') return refusals.nothingListens(port)
   return code === 'GATEWAY_TIMEOUT' ? refusals.tooSlow() : refusals.brokenOff()

@@ -1,34 +1,34 @@
 import { isUuid } from '../database/uuid.ts'
 import type { Addressed, PublicOrigin } from '../http/public-origin.ts'
 
-/** Browsers take every name below it for this machine, without any DNS. */
+/** Browsers resolve every name below it to this machine, without DNS. */
 const DEFAULT_PREVIEW_DOMAIN = 'localhost'
 
 const MAX_PORT = 65_535
-/** One label of a host name: a port, and an id or a signed token. */
+/** The first label of a host name: a port, and an id or a signed token. */
 const LABEL = /^([1-9]\d{0,4})-([0-9a-z-]{16,36})$/
 const SIGNED_TOKEN = /^[0-9a-z]{16}$/
 
-/** Which port of which sandbox a host name stands for. */
+/** The port and the sandbox or link that a host name stands for. */
 export type PreviewAddress =
   | { readonly kind: 'sandbox'; readonly port: number; readonly sandboxId: string }
   | { readonly kind: 'signed'; readonly port: number; readonly token: string }
 
 export interface PreviewHostsOptions {
-  /** Below which previews are: a host name, and perhaps a port. */
+  /** The domain of previews: a host name, with an optional port. */
   previewDomain: string | undefined
   publicUrl: string | undefined
   publicOrigin: PublicOrigin
 }
 
-/** The host names of previews: what they stand for, and how they are written. */
+/** Parses and writes the host names of previews. */
 export interface PreviewHosts {
   /**
-   * What a `Host` header stands for. `unknown`: nothing, but it lies below the domain, where nothing else may answer.
-   * Undefined: it lies elsewhere.
+   * Parses a `Host` header. Returns `unknown` for a name below the domain that stands for no preview: nothing else may
+   * answer it. Returns undefined for a name elsewhere.
    */
   parse(host: string | undefined): PreviewAddress | 'unknown' | undefined
-  /** Where a port is to be found; `name` is the sandbox's id or a signed token, or stands for one. */
+  /** Returns the URL of a port; `name` is the sandbox's id, a signed token, or a placeholder for one. */
   url(request: Addressed, preview: { port: string; name: string }): string
   /** Whether the browser that sent a request reaches previews over TLS. */
   isSecure(request: Addressed): boolean
@@ -38,7 +38,7 @@ export function createPreviewHosts(options: PreviewHostsOptions): PreviewHosts {
   const { publicUrl, publicOrigin } = options
   const [domain = '', ownPort] = (options.previewDomain ?? DEFAULT_PREVIEW_DOMAIN).toLowerCase().split(':')
   const suffix = `.${domain}`
-  // It may lie below the same domain, and answers for itself.
+  // The API's own name may lie below the same domain; it is no preview.
   const apiHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname.toLowerCase()
 
   return {
@@ -56,7 +56,7 @@ export function createPreviewHosts(options: PreviewHostsOptions): PreviewHosts {
   }
 }
 
-/** Lower case, without the port and without the dot that may end it. */
+/** Returns the name in lower case, without the port and without a dot at its end. */
 function hostName(host: string | undefined): string {
   return (host ?? '').toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
 }

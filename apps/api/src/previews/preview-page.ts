@@ -1,6 +1,6 @@
 import type { PreviewRefusal } from './preview-refusal.ts'
 
-/** No more than the page's own style: it comes from the origin of what a sandbox serves. */
+/** Allows nothing but the page's own style: the page has the origin of the sandbox's content. */
 export const PREVIEW_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 const STYLE = `
@@ -18,7 +18,7 @@ h1 { margin: 0 0 .75rem; font-size: 1.375rem; line-height: 1.3 }
 footer { color: var(--faint); font-size: .875rem; border-top: 1px solid var(--edge); padding-top: 1rem; margin-top: 1.5rem }
 `
 
-/** The page that says why there is no preview: whole in itself, and without anything that a visitor sent. */
+/** Writes the page that explains why there is no preview. It is self-contained and shows nothing that a visitor sent. */
 export function previewPage({ error, title, hint }: PreviewRefusal): string {
   return `<!doctype html>
 <html lang="en">

@@ -20,10 +20,10 @@ import { createSignedPreviewStore } from './signed-preview-store.ts'
 
 export interface PreviewPartsOptions {
   database: Database
-  /** Not started yet. */
+  /** A listener that has not been started. */
   listener: DatabaseListener
   previewHosts: PreviewHosts
-  /** Whose access tokens the API takes: they never reach a sandbox. */
+  /** The issuers whose access tokens the API accepts: these tokens never reach a sandbox. */
   issuers: readonly OwnIssuer[]
   sandboxParts: Pick<SandboxParts, 'sandboxes' | 'toolbox' | 'activity'>
   requests: RequestObserver
@@ -34,11 +34,11 @@ export interface PreviewPartsOptions {
   now: () => number
 }
 
-/** What shows the world what a sandbox serves. */
+/** The parts that serve previews. */
 export interface PreviewParts {
   readonly previews: PreviewService
   readonly signedPreviews: SignedPreviewService
-  /** Makes the server; the caller closes it. */
+  /** Creates the server; the caller closes it. */
   createServer(): Promise<PreviewServer>
 }
 
@@ -53,7 +53,7 @@ export function createPreviewParts(options: PreviewPartsOptions): PreviewParts {
     signedPreviews,
     async createServer() {
       const isOwnCredential = createIsOwnCredential(options.issuers)
-      // Whoever sets the clock cuts no connection, and keeps none.
+      // The monotonic clock makes changes of the system time close no connection and keep none.
       const idleWatch = createIdleWatch({ now: () => performance.now() })
       const forwardPreview = createPreviewForward({ hosts, activity, isOwnCredential, idleWatch, log, metrics, now })
       const server = await createPreviewServer({ hosts, previews, forwardPreview, requests, proxies, log, now })

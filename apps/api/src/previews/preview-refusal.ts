@@ -1,12 +1,12 @@
 import type { ErrorCode } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 
-/** Why a preview is not shown, for a program and for a person. */
+/** The reason why a preview is not shown, for a program and for a person. */
 export interface PreviewRefusal {
   readonly error: AppError
   /** A few words. */
   readonly title: string
-  /** What the person who sees it can do. */
+  /** Tells the visitor what they can do. */
   readonly hint: string
 }
 
@@ -79,7 +79,7 @@ function refuse(code: ErrorCode, message: string, page: { title: string; hint: s
   return new PreviewRefused(new AppError(code, message), page)
 }
 
-/** Thrown where it is known that a preview is not shown. */
+/** Thrown when a preview must not be shown. */
 export class PreviewRefused extends Error implements PreviewRefusal {
   override readonly name = 'PreviewRefused'
   readonly error: AppError

@@ -17,7 +17,7 @@ const ById = Type.Object({ sandboxId: Type.String() })
 const Yes = Type.Literal(true)
 const tags = ['preview']
 
-/** What a preview proxy asks about a visitor who has no key: §13 of the contract. */
+/** Serves a preview proxy's questions about a visitor without a key: §13 of the contract. */
 export const previewRoutes: FastifyPluginAsyncTypebox<PreviewRoutesOptions> = async (app, options) => {
   const { previews, signedPreviews } = options
   app.get(
@@ -73,7 +73,7 @@ export const previewRoutes: FastifyPluginAsyncTypebox<PreviewRoutesOptions> = as
       const { signedPreviewToken, port } = request.params
       const sandboxId = await signedPreviews.sandboxOf(signedPreviewToken, port)
       if (sandboxId === undefined) throw new AppError('NOT_FOUND', 'There is no such signed preview')
-      // Fastify takes a string for a body that is finished.
+      // Fastify takes a string for a finished body, so it is serialized here.
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(sandboxId))
     },
   )
@@ -84,7 +84,7 @@ export interface PreviewAccessRoutesOptions {
   authorizer: Authorizer
 }
 
-/** What a preview proxy asks about a visitor who is signed in. */
+/** Serves a preview proxy's questions about a visitor who is signed in. */
 export const previewAccessRoutes: FastifyPluginAsyncTypebox<PreviewAccessRoutesOptions> = async (app, options) => {
   const { toolbox, authorizer } = options
   app.get(
@@ -103,7 +103,7 @@ export const previewAccessRoutes: FastifyPluginAsyncTypebox<PreviewAccessRoutesO
       try {
         await authorizer.authorize(caller, 'membership', { inPath: organizationId })
       } catch (error) {
-        // Whose sandbox it is, is none of the caller's business.
+        // The error must not tell the caller whose sandbox it is.
         if (error instanceof AppError && error.status === 404) throw sandboxNotFound(sandboxId)
         throw error
       }

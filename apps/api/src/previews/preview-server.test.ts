@@ -37,7 +37,7 @@ interface Asked {
   body?: string
 }
 
-/** No resolver need know the name: it goes to the port with the name in its `Host`. */
+/** Calls the port with the name in `Host`, so that no resolver needs to know the name. */
 async function ask({ method = 'GET', path = '/', host = hostOf(3000), headers = {}, body }: Asked) {
   const port = Number(new URL(world.url).port)
   const call = request({ host: '127.0.0.1', port, method, path, headers: { host, ...headers } })
@@ -167,7 +167,7 @@ describe('a private preview', () => {
     const first = await ask({ path: `/?DAYTONA_SANDBOX_AUTH_KEY=${token}` })
     const cookie = `daytona-sandbox-auth-${sandbox.id}=${token}`
     expect([first.status, first.headers['set-cookie']]).toEqual([200, [`${cookie}; Path=/; HttpOnly; SameSite=Lax`]])
-    // Another host below the domain may have set one of the same name.
+    // Another host below the domain may have set a cookie of the same name.
     expect((await ask({ headers: { cookie: `daytona-sandbox-auth-${sandbox.id}=wrong; ${cookie}` } })).status).toBe(200)
   })
 

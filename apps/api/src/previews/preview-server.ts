@@ -26,16 +26,16 @@ export interface PreviewServerOptions {
   now: () => number
 }
 
-/** The second server on the public port: it answers whatever is asked of a preview's host, and nothing else. */
+/** The second server on the public port: it answers every request to a preview's host, and nothing else. */
 export interface PreviewServer {
-  /** Whether the request names a host of previews. Then no other part may answer it. */
+  /** Whether the request names a preview's host. If so, no other part may answer it. */
   owns(request: IncomingMessage): boolean
   handle(request: IncomingMessage, response: ServerResponse): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
   close(): Promise<void>
 }
 
-/** All requests take this one route: what their paths mean is known in the sandbox only. */
+/** All requests take this one route: only the sandbox knows what their paths mean. */
 const ROUTE = '/preview'
 
 export async function createPreviewServer(options: PreviewServerOptions): Promise<PreviewServer> {
@@ -69,14 +69,14 @@ const previewRoute: FastifyPluginAsync<PreviewServerOptions> = async (app, optio
     const address = hosts.parse(request.headers.host)
     if (address === undefined || address === 'unknown') throw refusals.noAddress()
     const target = request.originalUrl
-    // `*`, and a URL with a host of its own, which could be another.
+    // Refuses `*`, and an absolute URL, which may name another host.
     if (!target.startsWith('/')) throw refusals.badRequest('The request must name a path.')
     const preview = await previews.open(address, (id) => readShownTokens(target, request.headers, id))
     if (preview.admission === 'query' && isPageLoad(request)) continueWithCookie(preview, request, reply)
     else forwardPreview(preview, { request, reply, target, port: address.port })
   }
 
-  /** A page whose address shows the token would hand it to the program that it comes from. */
+  /** Moves the token from the address to a cookie: in a page's address the program behind it would see the token. */
   function continueWithCookie({ sandboxId }: OpenPreview, request: FastifyRequest, reply: FastifyReply): void {
     const { originalUrl: target } = request
     const token = readShownTokens(target, {}, sandboxId).query ?? ''
@@ -93,7 +93,7 @@ const previewRoute: FastifyPluginAsync<PreviewServerOptions> = async (app, optio
   app.route({ method: app.supportedMethods, url: ROUTE, config: { proxied: true }, handler: serve })
 }
 
-/** Every method that HTTP knows, and bodies of any kind, which nobody reads here. */
+/** Accepts every method of HTTP, and bodies of any kind, which are not read here. */
 function acceptEverything(app: FastifyInstance): void {
   const others = METHODS.filter((method) => method !== 'CONNECT' && !app.supportedMethods.includes(method))
   for (const method of others) app.addHttpMethod(method, { hasBody: true })
@@ -101,12 +101,12 @@ function acceptEverything(app: FastifyInstance): void {
   app.addContentTypeParser('*', (_request, _body, done) => done(null))
 }
 
-/** A browser loads a page of its own: it follows a redirect, and keeps the cookie. */
+/** Whether a browser loads a page by itself: it follows a redirect and keeps the cookie. */
 function isPageLoad(request: FastifyRequest): boolean {
   return request.method === 'GET' && request.headers['sec-fetch-dest'] === 'document' && !isUpgrade(request.raw)
 }
 
-/** `//host/path` would lead elsewhere. */
+/** Removes extra slashes: `//host/path` would lead to another host. */
 function onThisHost(target: string): string {
   return target.replace(/^[/\\]+/, '/')
 }

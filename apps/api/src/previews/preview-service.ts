@@ -8,10 +8,10 @@ import type { PreviewAddress } from './preview-hosts.ts'
 import { refusals } from './preview-refusal.ts'
 import type { SignedPreviewService } from './signed-preview-service.ts'
 
-/** The web terminal's and the toolbox's port: never without a token, even of a public sandbox (§13). */
+/** The ports of the web terminal and of the toolbox: they need a token even in a public sandbox (§13). */
 const GUARDED_PORTS: ReadonlySet<number> = new Set([22_222, 2_280])
 
-/** How a request was let in. */
+/** The credential by which a request was admitted. */
 export type Admission = 'public' | 'signed' | 'header' | 'query' | 'cookie'
 
 export interface OpenPreview {
@@ -25,13 +25,16 @@ export interface PreviewServiceOptions {
   signedPreviews: Pick<SignedPreviewService, 'sandboxOf'>
 }
 
-/** Decides who sees what a sandbox serves. Without the database once the sandbox and the link are known. */
+/** Decides who may see what a sandbox serves, without the database once the sandbox and the link are cached. */
 export interface PreviewService {
-  /** The way to the sandbox, and counts as activity. Throws PreviewRefused. `shown` reads a request's tokens for a sandbox. */
+  /**
+   * Opens the tunnel to the sandbox, and counts as activity. Throws PreviewRefused. `shown` reads a request's tokens
+   * for a sandbox.
+   */
   open(address: PreviewAddress, shown: (sandboxId: string) => ShownTokens): Promise<OpenPreview>
-  /** Whether it exists and everybody may see it. */
+  /** Whether the sandbox exists and its previews are public. */
   isPublic(sandboxId: string): Promise<boolean>
-  /** Whether this is the sandbox's present token. */
+  /** Whether this is the sandbox's current token. */
   isToken(sandboxId: string, token: string): Promise<boolean>
 }
 
@@ -79,7 +82,7 @@ export function createPreviewService(options: PreviewServiceOptions): PreviewSer
   }
 }
 
-/** A token that is shown counts, whatever stands elsewhere; of several cookies any that is right. */
+/** Checks the first token present, in the order header, query, cookies; of several cookies one right token is enough. */
 function admit({ header, query, cookies }: ShownTokens, expected: string | null): Admission {
   if (header !== undefined) return letIn(isSame(header, expected), 'header')
   if (query !== undefined) return letIn(isSame(query, expected), 'query')
@@ -92,7 +95,7 @@ function letIn(isRight: boolean, admission: Admission): Admission {
   return admission
 }
 
-/** Takes as long for any token of the right length. */
+/** Compares in the same time for any token of the right length. */
 function isSame(given: string, expected: string | null | undefined): boolean {
   if (typeof expected !== 'string') return false
   const [a, b] = [Buffer.from(given), Buffer.from(expected)]

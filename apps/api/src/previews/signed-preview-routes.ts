@@ -14,7 +14,7 @@ const port = Type.Integer({ minimum: 1, maximum: 65_535 })
 const sandboxId = Type.String({ description: 'Id or name' })
 const tags = ['sandbox']
 
-/** Links that open one port of a private sandbox, for a time (§20.1 of the contract). */
+/** Serves links that open one port of a private sandbox for a limited time (§20.1 of the contract). */
 export const signedPreviewRoutes: FastifyPluginAsyncTypebox<SignedPreviewRoutesOptions> = async (app, options) => {
   const { signedPreviews, presenter } = options
   app.get(

@@ -14,12 +14,12 @@ const TOKEN_LENGTH = 16
 const TOKEN_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789'
 const SIGNED_TOKEN = /^[0-9a-z]{16}$/
 
-/** Links of one sandbox that are open at a time. */
+/** The most open links of one sandbox. */
 const MAX_PER_SANDBOX = 1_000
 
-/** Links that are remembered; each takes about 200 bytes. */
+/** The most cached links; each takes about 200 bytes. */
 const MAX_REMEMBERED = 10_000
-/** How long an early end may go unseen when no notification of it arrives. */
+/** How long a link that was ended early may stay open when no notification of it arrives. */
 const REMEMBERED_TTL_MS = 10_000
 
 export interface SignedPreviewServiceOptions {
@@ -30,17 +30,20 @@ export interface SignedPreviewServiceOptions {
   now: () => number
 }
 
-/** Links that open a private preview to whoever has them, for a time. */
+/** Handles links that open a private preview for a limited time to anyone who has them. */
 export interface SignedPreviewService {
-  /** Makes a link to a port, open for `seconds`. Throws SANDBOX_NOT_FOUND, and RATE_LIMITED for too many of one sandbox. */
+  /**
+   * Makes a link to a port, open for `seconds`. Throws SANDBOX_NOT_FOUND, and RATE_LIMITED for too many links of one
+   * sandbox.
+   */
   create(
     caller: Principal,
     idOrName: string,
     link: { port: number; seconds: number },
   ): Promise<{ sandboxId: string; token: string }>
-  /** Ends a link. Throws SANDBOX_NOT_FOUND, and NOT_FOUND for a link that is none of the sandbox's at this port. */
+  /** Ends a link. Throws SANDBOX_NOT_FOUND, and NOT_FOUND for a token that is no link of the sandbox at this port. */
   expire(caller: Principal, idOrName: string, link: { port: number; token: string }): Promise<void>
-  /** The sandbox that a link opens at this port, while it does. */
+  /** Returns the sandbox that a link opens at this port; undefined when the link is not open. */
   sandboxOf(token: string, port: number): Promise<string | undefined>
 }
 
@@ -48,7 +51,7 @@ export interface SignedPreviewService {
 export function createSignedPreviewService(options: SignedPreviewServiceOptions): SignedPreviewService {
   const { sandboxes, store, now } = options
   const remembered = new LRUCache<string, SignedPreview>({ max: MAX_REMEMBERED, ttl: REMEMBERED_TTL_MS })
-  // A lookup that was under way when a link ended may hold what was true before: it is not kept.
+  // A lookup that was under way when a link ended may return old data: it is not cached.
   let changes = 0
   options.listener.subscribe(SIGNED_PREVIEW_CHANNEL, {
     onNotify(tokenHash) {
@@ -97,7 +100,7 @@ export function createSignedPreviewService(options: SignedPreviewServiceOptions)
   }
 }
 
-/** 82 random bits, in what a host name may hold. */
+/** Makes a token of 82 random bits, in the characters that a host name may hold. */
 function generateToken(): string {
   return Array.from({ length: TOKEN_LENGTH }, () => TOKEN_ALPHABET[randomInt(TOKEN_ALPHABET.length)]).join('')
 }

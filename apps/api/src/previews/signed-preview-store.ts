@@ -3,7 +3,7 @@ import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Database } from '../database/database.ts'
 import { signedPreviews } from './signed-preview-table.ts'
 
-/** Replicas tell each other of links that are expired early: the payload is the token's hash. */
+/** Replicas notify each other of links that were ended early: the payload is the token's hash. */
 export const SIGNED_PREVIEW_CHANNEL = 'signed_preview_expired'
 
 export interface SignedPreview {
@@ -14,10 +14,10 @@ export interface SignedPreview {
 
 /** The SQL of signed previews. */
 export interface SignedPreviewStore {
-  /** Writes a link in place of the sandbox's expired ones; false when it has `max` that are not. */
+  /** Writes a link and deletes the sandbox's expired ones; returns false when it has `max` open links. */
   insert(preview: SignedPreview & { tokenHash: string }, limits: { now: Date; max: number }): Promise<boolean>
   find(tokenHash: string): Promise<SignedPreview | undefined>
-  /** Ends a link; false when the sandbox has no such one at this port. */
+  /** Ends a link; returns false when the sandbox has no such link at this port. */
   remove(preview: { tokenHash: string; sandboxId: string; port: number }): Promise<boolean>
 }
 
@@ -25,7 +25,7 @@ export function createSignedPreviewStore({ db, transaction }: Database): SignedP
   return {
     insert: (preview, { now, max }) =>
       transaction(async (tx) => {
-        // Of two that are made at once, the later one must count the earlier.
+        // Of two links made at once, the later one must count the earlier.
         await tx.execute(
           sql`select pg_advisory_xact_lock(${advisoryLocks.signedPreviews}, hashtext(${preview.sandboxId}))`,
         )

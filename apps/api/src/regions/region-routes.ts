@@ -7,13 +7,13 @@ const ById = Type.Object({ id: Type.String({ maxLength: 64 }) })
 const Regions = Type.Array(Region)
 const tags = ['regions']
 
-/** What anybody may know: newer clients ask it without a credential. */
+/** Serves the public list of regions: newer clients ask for it without a credential. */
 export const sharedRegionRoutes: FastifyPluginAsyncTypebox<{ regions: RegionService }> = async (app, { regions }) => {
   const summary = 'Regions that everybody may use'
   app.get('/shared-regions', { schema: { tags, summary, response: { 200: Regions } } }, () => regions.listShared())
 }
 
-/** Where sandboxes may be asked for (§20.1 of the contract). */
+/** Serves the regions in which sandboxes may be made (§20.1 of the contract). */
 export const regionRoutes: FastifyPluginAsyncTypebox<{ regions: RegionService }> = async (app, { regions }) => {
   app.get(
     '/regions',

@@ -5,28 +5,31 @@ import type { Principal } from '../auth/principal.ts'
 import type { RegionStore } from './region-store.ts'
 import type { RegionRow } from './region-table.ts'
 
-/** Regions of one organization's own. */
+/** The most regions that one organization owns. */
 export const MAX_REGIONS = 100
 
-/** Regions: those that everybody may use, and those of an organization. Another's is unknown. */
+/** Handles regions: the shared ones, and those of an organization. Another organization's are unknown. */
 export interface RegionService {
   listShared(): Promise<Region[]>
-  /** What the organization may use: the shared ones, then its own. */
+  /** Returns the regions that the organization may use: the shared ones, then its own. */
   list(caller: Principal): Promise<Region[]>
   /** Throws REGION_NOT_FOUND. */
   get(caller: Principal, id: string): Promise<Region>
   /**
-   * Throws CONFLICT when the organization may use one of that name already, and QUOTA_EXCEEDED when it has MAX_REGIONS (calls
-   * at once may each still add one).
+   * Throws CONFLICT when the organization may already use a region of that name, and QUOTA_EXCEEDED when it has
+   * MAX_REGIONS (simultaneous calls may each still add one).
    */
   create(caller: Principal, body: CreateRegion): Promise<CreateRegionResponse>
-  /** Changes a region of the organization's own. Throws REGION_NOT_FOUND, and FORBIDDEN for a shared one. */
+  /** Changes one of the organization's own regions. Throws REGION_NOT_FOUND, and FORBIDDEN for a shared one. */
   update(caller: Principal, id: string, changes: UpdateRegion): Promise<void>
-  /** Likewise; throws CONFLICT while a runner or a sandbox is there. */
+  /** Throws the errors of `update`, and CONFLICT while a runner or a sandbox is in the region. */
   delete(caller: Principal, id: string): Promise<void>
-  /** The id of the region that an organization, or one yet to be made, means by its id or name. Throws TARGET_NOT_FOUND. */
+  /**
+   * Returns the id of the region with this id or name that an organization, or one yet to be made, may use. Throws
+   * TARGET_NOT_FOUND.
+   */
   resolve(target: string, organizationId: string | undefined): Promise<string>
-  /** The region with this id, whoever's. */
+  /** Returns the region with this id, of any organization. */
   find(id: string): Promise<Region | undefined>
 }
 
@@ -56,7 +59,7 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
       const id = randomUUID()
       const row = taken ? undefined : await store.insert({ ...addressesOf(body), name: body.name, id, organizationId })
       if (row === undefined) throw new AppError('CONFLICT', `Region with name ${body.name} already exists`)
-      // Nothing of Atoll's runs in a region but runners, which have tokens of their own.
+      // Only Atoll's runners run in a region, and they have their own tokens.
       const none = { proxyApiKey: null, sshGatewayApiKey: null }
       return { id, ...none, snapshotManagerUsername: null, snapshotManagerPassword: null }
     },
@@ -84,7 +87,7 @@ export function createRegionService({ store }: { store: RegionStore }): RegionSe
   }
 }
 
-/** No more than that of a body, which may hold the name of any column: whose a region is, for one. */
+/** Picks these fields only: the body may name any column, such as the region's organization. */
 function addressesOf({ proxyUrl, sshGatewayUrl, snapshotManagerUrl, otelEndpoint }: UpdateRegion): UpdateRegion {
   const given = Object.entries({ proxyUrl, sshGatewayUrl, snapshotManagerUrl, otelEndpoint })
   return Object.fromEntries(given.filter(([, address]) => address !== undefined))

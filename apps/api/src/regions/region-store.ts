@@ -7,18 +7,18 @@ import { sandboxes } from '../sandboxes/sandbox-table.ts'
 import type { RegionRow } from './region-table.ts'
 import { regions } from './region-table.ts'
 
-/** The SQL of regions. What an organization may use is its own and what is shared. */
+/** The SQL of regions. An organization may use its own and the shared ones. */
 export interface RegionStore {
   listShared(): Promise<RegionRow[]>
-  /** Shared ones first. */
+  /** Returns the shared ones first. */
   listUsable(organizationId: string): Promise<RegionRow[]>
-  /** Whoever's it is. */
+  /** Finds the region of any organization. */
   find(id: string): Promise<RegionRow | undefined>
-  /** Undefined when the name is taken there. */
+  /** Returns undefined when the name is taken there. */
   insert(region: { id: string; name: string; organizationId: string } & UpdateRegion): Promise<RegionRow | undefined>
-  /** Undefined when the organization has no region of its own with this id. */
+  /** Returns undefined when the organization has no region of its own with this id. */
   update(id: string, organizationId: string, changes: UpdateRegion): Promise<RegionRow | undefined>
-  /** `in use`: a runner or a sandbox is there. */
+  /** Returns `in use` while a runner or a sandbox is in the region. */
   remove(id: string, organizationId: string): Promise<'removed' | 'in use' | 'unknown'>
 }
 

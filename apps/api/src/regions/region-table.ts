@@ -2,16 +2,16 @@ import { sql } from 'drizzle-orm'
 import { check, foreignKey, pgTable, text, timestamp, unique, uuid } from 'drizzle-orm/pg-core'
 import { organizations } from '../organizations/organization-table.ts'
 
-/** Where sandboxes may be asked for. A shared one is everybody's, and its id is its name. */
+/** Regions in which sandboxes may be made. A shared one is for every organization, and its id is its name. */
 export const regions = pgTable(
   'regions',
   {
     id: text('id').primaryKey(),
     name: text('name').notNull(),
-    /** Null: everybody's. */
+    /** Null: for every organization. */
     organizationId: uuid('organization_id'),
     regionType: text('region_type', { enum: ['shared', 'dedicated', 'custom'] }).notNull(),
-    /** Where an organization's own parts of it are; Atoll only says so to who asks. */
+    /** Addresses of an organization's own services for the region; Atoll only shows them. */
     proxyUrl: text('proxy_url'),
     sshGatewayUrl: text('ssh_gateway_url'),
     snapshotManagerUrl: text('snapshot_manager_url'),

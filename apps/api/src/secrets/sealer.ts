@@ -4,33 +4,36 @@ import type { SealingKey } from './sealing-key.ts'
 import { SEALING_KEY_ID_BYTES } from './sealing-key.ts'
 
 const CIPHER = 'aes-256-gcm'
-/** First byte of what is sealed this way; another way gets another one. */
+/** The first byte of a value sealed in this format; another format gets another byte. */
 const VERSION = 1
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const HEAD_BYTES = 1 + SEALING_KEY_ID_BYTES
 const MIN_SEALED_BYTES = HEAD_BYTES + NONCE_BYTES + TAG_BYTES
 
-/** What a sealed value belongs to. It opens only there, so that values cannot change places. */
+/** The place a sealed value belongs to. The value opens only there, so that values cannot be swapped. */
 export interface SealedPlace {
-  /** Of the database, or a word for what is stored in none. */
+  /** The table of the database, or a word for a value that is not stored. */
   readonly table: string
-  /** The primary key, or what else a value of this kind is bound to. */
+  /** The primary key, or another id that a value of this kind is bound to. */
   readonly row: string
   readonly column: string
 }
 
-/** Encrypts what must be stored or handed out but not be read: AES-256-GCM with a random nonce for each value. */
+/** Encrypts values that must be stored or handed out but not read: AES-256-GCM with a random nonce for each value. */
 export interface Sealer {
-  /** Answers base64url text, about 44 characters longer than a third more than `text`. */
+  /** Returns base64url text of about 4/3 the length of `text` and 44 characters more. */
   seal(text: string, place: SealedPlace): string
-  /** Throws SECRET_UNREADABLE for what was sealed for another place, altered, or sealed with an unknown key. */
+  /** Throws SECRET_UNREADABLE for a value sealed for another place, altered, or sealed with an unknown key. */
   open(sealed: string, place: SealedPlace): string
-  /** Whether a value was sealed with another key than the first, and should be sealed anew when it is written next. */
+  /** Whether another key than the first sealed a value, so that it should be resealed at the next write. */
   isOutdated(sealed: string): boolean
 }
 
-/** The first key seals, all open: to rotate, put a new key first and drop the old one when nothing needs it. */
+/**
+ * Creates a sealer. The first key seals, all keys open: to rotate, put a new key first and drop the old one when no
+ * value needs it.
+ */
 export function createSealer(keys: readonly SealingKey[]): Sealer {
   const [first] = keys
   if (first === undefined) throw new Error('there is no key to seal with')
@@ -64,7 +67,7 @@ export function createSealer(keys: readonly SealingKey[]): Sealer {
   }
 }
 
-/** JSON, because no text in it can be taken for a boundary. */
+/** JSON, because none of its texts can be taken for a boundary. */
 function boundTo(head: Buffer, { table, row, column }: SealedPlace): Buffer {
   return Buffer.concat([head, Buffer.from(JSON.stringify([table, row, column]))])
 }

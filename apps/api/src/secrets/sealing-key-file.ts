@@ -8,7 +8,7 @@ import { parseSealingKeys, SEALING_KEY_BYTES } from './sealing-key.ts'
 
 const SEALING_KEY_FILE = 'encryption-key'
 
-/** Where the key is kept that was made because none is configured. */
+/** Path of the key that is made when none is configured. */
 export function sealingKeyFile(dataDir: string): string {
   return join(dataDir, SEALING_KEY_FILE)
 }
@@ -20,8 +20,8 @@ export interface SealingKeyOptions {
 }
 
 /**
- * The configured keys; with none, the one in the data folder, which is made when it is not there. Of several processes
- * that start at once on one folder, all get the same. Throws for a file that holds no key.
+ * Returns the configured keys; without any, the key in the data folder, which is made when it is missing. Processes
+ * that start at the same time on one folder get the same key. Throws for a file that holds no key.
  */
 export async function loadSealingKeys(options: SealingKeyOptions): Promise<readonly SealingKey[]> {
   const { config, secrets, log } = options

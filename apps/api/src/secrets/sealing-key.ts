@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto'
 
-/** Bytes of an AES-256 key. */
+/** The length of an AES-256 key in bytes. */
 export const SEALING_KEY_BYTES = 32
 
-/** Bytes of the id that tells which key a value was sealed with. */
+/** The length in bytes of the id that tells which key sealed a value. */
 export const SEALING_KEY_ID_BYTES = 4
 
 /** One key in hexadecimal, or in base64 of either alphabet. */
 const KEY = '(?:[0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)'
 
-/** Keys between commas: the first seals, all open. */
+/** Comma-separated keys: the first seals, all of them open. */
 export const SEALING_KEYS_PATTERN = `^${KEY}(?: *, *${KEY})*$`
 
-/** A secret key, and the public id that is written beside what it seals. */
+/** A secret key, and its public id, which is written beside each sealed value. */
 export interface SealingKey {
   readonly id: Buffer
   readonly bytes: Buffer
 }
 
-/** Reads text that matches SEALING_KEYS_PATTERN. Throws a message without the text when it does not. */
+/** Reads text that matches SEALING_KEYS_PATTERN. Throws an error that does not contain the text when it does not match. */
 export function parseSealingKeys(text: string): readonly SealingKey[] {
   return text.split(',').map((part) => {
     const key = part.trim()

@@ -5,15 +5,15 @@ import type { SignInStore } from './sign-in-store.ts'
 import type { SigningKeys } from './signing-keys.ts'
 import { SIGNING_ALGORITHM } from './signing-keys.ts'
 
-/** How long an access token lives, in seconds. */
+/** The lifetime of an access token, in seconds. */
 export const ACCESS_TOKEN_S = 15 * 60
 
 const AUDIENCE = 'atoll'
 
-/** `iss` of our tokens where no public URL is configured. */
+/** `iss` of this system's tokens where no public URL is configured. */
 const LOCAL_ISSUER = 'urn:atoll:sign-in'
 
-/** Signs the access tokens of our own sign-in, and knows them again. */
+/** Signs and verifies the access tokens of Atoll's own sign-in. */
 export interface AccessTokens extends TokenIssuer {
   sign(subject: { userId: string; signInId: string }): Promise<string>
 }
@@ -26,7 +26,7 @@ export interface AccessTokensOptions {
   now: () => number
 }
 
-/** `iss` and `aud` of our tokens. */
+/** `iss` and `aud` of this system's tokens. */
 export function accessTokenIssuer({ publicUrl }: { publicUrl: string | undefined }) {
   return { issuer: publicUrl === undefined ? LOCAL_ISSUER : `${publicUrl}/api/auth`, audience: AUDIENCE }
 }

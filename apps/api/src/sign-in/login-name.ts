@@ -1,4 +1,4 @@
-/** What a login is compared as: neither case nor how a letter is encoded makes a difference. */
+/** Normalizes a login for comparison: neither case nor the encoding of a letter makes a difference. */
 export function toLogin(text: string): string {
   return text.normalize('NFKC').trim().toLowerCase()
 }

@@ -5,15 +5,15 @@ import { createTurnstile } from '../http/turnstile.ts'
 /** Argon2id as OWASP advises: 19 MiB, 2 passes, 1 lane; about 30 ms of a core. */
 const PARAMETERS = { algorithm: 2, memoryCost: 19 * 1024, timeCost: 2, parallelism: 1 }
 
-/** Hashes at a time, each of 19 MiB on a thread that file and name lookups need as well. */
+/** The most hashes at a time, each of 19 MiB on a thread that file and name lookups need as well. */
 const MAX_RUNNING = 2
-/** Above these, sign-ins are told to come back: the last of them waits for a second or two. */
+/** The most sign-ins that wait for a hash; the last of them waits a second or two. Further ones are told to come back. */
 const MAX_WAITING = 64
 
-/** Hashes passwords slowly and in memory, off the event loop. Throws SERVICE_UNAVAILABLE when too many wait. */
+/** Hashes passwords slowly and with much memory, off the event loop. Throws SERVICE_UNAVAILABLE when too many wait. */
 export interface PasswordHasher {
   hash(password: string): Promise<string>
-  /** Without a hash, takes as long as with one and answers false. */
+  /** Returns false without a hash, after the time that a check takes. */
   verify(passwordHash: string | undefined, password: string): Promise<boolean>
 }
 
@@ -41,7 +41,7 @@ export function createPasswordHasher(): PasswordHasher {
   }
 }
 
-/** The same password may be typed as different characters on different keyboards. */
+/** Different keyboards may encode the same password as different characters, so it is normalized. */
 function toBytes(password: string): Buffer {
   return Buffer.from(password.normalize('NFKC'))
 }

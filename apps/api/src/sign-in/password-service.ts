@@ -9,14 +9,14 @@ import type { PasswordHasher } from './password-hasher.ts'
 import type { SignInLimits } from './sign-in-limits.ts'
 import { createSignInStore } from './sign-in-store.ts'
 
-/** Who may sign in with which password. */
+/** Sets the passwords of users. */
 export interface PasswordService {
   /**
-   * Ends all sign-ins of the caller. Throws FORBIDDEN when the current password is wrong or there is none, and
-   * RATE_LIMITED as a sign-in does. `source` is where the call comes from.
+   * Changes the caller's password and ends all their sign-ins. Throws FORBIDDEN when the current password is wrong or
+   * there is none, and RATE_LIMITED as a sign-in does. `source` is the caller's address.
    */
   change(caller: Caller, given: ChangePassword, source: string): Promise<void>
-  /** Ends all sign-ins of the user. Throws USER_NOT_FOUND and LOGIN_NAME_TAKEN. */
+  /** Sets a user's password and ends all their sign-ins. Throws USER_NOT_FOUND and LOGIN_NAME_TAKEN. */
   set(userId: string, given: SetPassword): Promise<void>
 }
 

@@ -1,6 +1,6 @@
 import { bigint, index, integer, pgTable, text } from 'drizzle-orm/pg-core'
 
-/** Counters of rate-limiter-flexible, which needs just these columns in this order. */
+/** Counters of rate-limiter-flexible, which needs exactly these columns in this order. */
 export const rateLimits = pgTable(
   'rate_limits',
   {

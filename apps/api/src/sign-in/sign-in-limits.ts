@@ -4,18 +4,18 @@ import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible'
 import { rateLimited } from '../auth/failure-gate.ts'
 import type { Database } from '../database/database.ts'
 
-/** Tries from one address, and for one login, in one window. Those that succeed are given back. */
+/** The tries from one address, and for one login, in one window. Successful tries are given back. */
 const TRIES_PER_ADDRESS = 60
 const TRIES_PER_LOGIN = 10
 const WINDOW_S = 15 * 60
 
 const BUCKET = 'sign-in'
 
-/** Bounds how often passwords can be tried, on all replicas together. */
+/** Limits how often passwords can be tried, on all replicas together. */
 export interface SignInLimits {
-  /** Counts a try. Throws RATE_LIMITED; an address that is over its limit uses up nobody's tries. */
+  /** Counts a try. Throws RATE_LIMITED; an address above its limit uses up no tries of a login. */
   attempt(login: string, source: string): Promise<void>
-  /** Gives back what the tries up to this right one took. */
+  /** Gives back the tries up to this successful one. */
   succeeded(login: string, source: string): Promise<void>
   deleteExpired(now: Date): Promise<void>
 }
@@ -28,7 +28,7 @@ export function createSignInLimits({ sql }: Pick<Database, 'sql'>): SignInLimits
       storeType: 'client',
       tableName: 'rate_limits',
       tableCreated: true,
-      // Our own upkeep does it.
+      // The upkeep of sign-ins deletes them.
       clearExpiredByTimeout: false,
     })
   const byAddress = limiter('sign-in-address', TRIES_PER_ADDRESS)
@@ -52,14 +52,14 @@ async function consume(limiter: RateLimiterPostgres, key: string): Promise<void>
   try {
     await limiter.consume(key)
   } catch (refusal) {
-    // What else is thrown is a fault of the database.
+    // Any other value thrown is a fault of the database.
     if (!(refusal instanceof RateLimiterRes)) throw refusal
     const retryAfterS = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000))
     throw rateLimited('Too many sign-ins', { bucket: BUCKET, limit: limiter.points, retryAfterS })
   }
 }
 
-/** The part of `pg` that the limiter uses, over our own pool. */
+/** Adapts the pool to the part of `pg` that the limiter uses. */
 function toClient(sql: Database['sql']) {
   return {
     async query({ text, values }: { text: string; values: ParameterOrJSON<never>[] }) {
@@ -69,7 +69,7 @@ function toClient(sql: Database['sql']) {
   }
 }
 
-/** Of one length, and nothing that was typed stays. */
+/** Makes keys of one length that do not contain the typed text. */
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('base64url')
 }

@@ -270,7 +270,7 @@ test('a password that an administrator sets is in the log with whose it is', asy
   expect(lines).toMatchObject([{ action: 'change_password', actorId: admin.userId, targetId: user.userId }])
 })
 
-/** The audit log of the organization of a key, once it holds as many lines. */
+/** Returns the audit log of the key's organization when it holds this many lines. */
 async function auditLines(count: number, as = user): Promise<AuditLogLine[]> {
   const url = `/api/audit/organizations/${as.organizationId}`
   const lines = async () => (await api.app.inject({ url, headers: as.headers })).json<AuditLogPage>().items

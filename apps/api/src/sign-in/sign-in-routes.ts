@@ -16,10 +16,13 @@ export interface SignInRoutesOptions {
 const ByUser = Type.Object({ userId: Type.String() })
 const tags = ['auth']
 
-/** How long a client may keep the keys that verify access tokens, in seconds. */
+/** How long a client may cache the keys that verify access tokens, in seconds. */
 const KEYS_MAX_AGE_S = 300
 
-/** What anybody may call to sign in, to stay so and to sign out. Atoll's own, not in the Daytona contract. Register `audited` before. */
+/**
+ * Serves sign-in, refresh and sign-out without a credential. These are Atoll's own routes, not in the Daytona contract.
+ * Register `audited` before them.
+ */
 export const signInRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = async (app, options) => {
   const { signIns, signingKeys } = options
   const summary = 'Sign in with a password'
@@ -65,7 +68,7 @@ function callOf({ ip, audit }: FastifyRequest): SignInCall {
   }
 }
 
-/** Passwords, of oneself and for administrators. */
+/** Serves changes of one's own password, and of any password for administrators. */
 export const passwordRoutes: FastifyPluginAsyncTypebox<SignInRoutesOptions> = async (app, { passwords }) => {
   const summary = 'Change your own password; all your sign-ins end'
   app.put(

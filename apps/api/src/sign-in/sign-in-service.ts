@@ -11,9 +11,9 @@ import type { SignInLimits } from './sign-in-limits.ts'
 import type { PasswordRow } from './sign-in-store.ts'
 import { createSignInStore } from './sign-in-store.ts'
 
-/** A sign-in ends after this long, however often it was refreshed. */
+/** A sign-in ends after this long, even if it was refreshed. */
 const SIGN_IN_MS = 30 * 24 * 60 * 60 * 1000
-/** Sign-ins of one user at a time; the oldest ends when another begins. */
+/** The most sign-ins of one user; the oldest ends when another begins. */
 const MAX_SIGN_INS = 100
 
 const REFRESH_TOKEN_PREFIX = 'atr_'
@@ -29,24 +29,24 @@ export interface SignInServiceOptions {
   now: () => number
 }
 
-/** A call by somebody who has not signed in. */
+/** A call by a client that is not signed in. */
 export interface SignInCall {
-  /** Where it comes from. */
+  /** The address of the client. */
   source: string
-  /** Told whose account it is about, before it is known whether it is theirs; for the audit log. */
+  /** Called with the user of the account before the credential is checked; for the audit log. */
   onAccount: (userId: string) => void
 }
 
-/** Atoll's own sign-in, for those without an OpenID provider. */
+/** Atoll's own sign-in, for users without an OpenID provider. */
 export interface SignInService {
-  /** Takes as long for an unknown login. Throws UNAUTHORIZED, RATE_LIMITED, and SERVICE_UNAVAILABLE under a flood. */
+  /** Takes the same time for an unknown login. Throws UNAUTHORIZED, RATE_LIMITED, and SERVICE_UNAVAILABLE under a flood. */
   signIn(given: SignIn, call: SignInCall): Promise<SignedIn>
   /**
-   * A token that was used before ends its sign-in, since two have it; only then the account is told. Throws
-   * UNAUTHORIZED and RATE_LIMITED.
+   * Gives new tokens. A token that was used before ends its sign-in, since two clients have it; only then is
+   * `onAccount` called. Throws UNAUTHORIZED and RATE_LIMITED.
    */
   refresh(refreshToken: string, call: SignInCall): Promise<SignedIn>
-  /** Ends the sign-in of a refresh token, with all its access tokens, on every replica; nothing where it is over. */
+  /** Ends the sign-in of a refresh token, with all its access tokens, on every replica; does nothing when it has ended. */
   signOut(refreshToken: string, call: Pick<SignInCall, 'onAccount'>): Promise<void>
 }
 
@@ -70,7 +70,8 @@ export function createSignInService(options: SignInServiceOptions): SignInServic
     const refreshToken = generateRefreshToken()
     const signInId = await database.transaction(async (tx) => {
       const signIns = createSignInStore(tx)
-      // Whoever changes the password meanwhile ends the sign-ins that they see.
+      // A change of the password ends only the sign-ins that its transaction sees, so the password is checked again
+      // under a lock.
       if ((await signIns.lockPassword(userId)) !== passwordHash) throw wrongPassword()
       const id = await signIns.insert({ userId, expiresAt })
       await signIns.insertRefreshToken({ tokenHash: hashToken(refreshToken), signInId: id })
@@ -102,7 +103,7 @@ export function createSignInService(options: SignInServiceOptions): SignInServic
           await signIns.insertRefreshToken({ tokenHash: hashToken(next), signInId: used.signInId })
           return { used, ended: undefined }
         })
-        // One that was never used, and of a sign-in that is over, tells of no thief.
+        // A token that was never used, of a sign-in that has ended, is no sign of theft.
         if (ended?.wasUsed === true) onAccount(ended.userId)
         return used
       })
@@ -130,7 +131,7 @@ function generateRefreshToken(): string {
   return REFRESH_TOKEN_PREFIX + randomBytes(REFRESH_TOKEN_BYTES).toString('base64url')
 }
 
-/** A token has 256 random bits, so a slow hash would add nothing. */
+/** A token has 256 random bits, so that a slow hash would add nothing. */
 function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }

@@ -6,23 +6,23 @@ import { refreshTokens, signIns, userPasswords } from './sign-in-table.ts'
 
 export interface SignInStore {
   findPassword(by: { login: string } | { userId: string }): Promise<PasswordRow | undefined>
-  /** The hash as it is now, which nobody changes until the transaction ends. */
+  /** Returns the current hash and locks it until the transaction ends. */
   lockPassword(userId: string): Promise<string | undefined>
-  /** Answers false when the login is another user's. */
+  /** Returns false when the login is another user's. */
   putPassword(row: Omit<PasswordRow, 'changedAt'>): Promise<boolean>
   insert(signIn: { userId: string; expiresAt: Date }): Promise<string>
-  /** Ends all sign-ins of a user but the newest ones. */
+  /** Ends all sign-ins of a user except the newest ones. */
   keepNewest(userId: string, count: number): Promise<void>
   insertRefreshToken(token: { tokenHash: string; signInId: string }): Promise<void>
-  /** Uses a token up, once. Answers undefined when it is none, was used before, or its sign-in is over. */
+  /** Uses up a token. Returns undefined when it is unknown, was used before, or its sign-in has ended. */
   useRefreshToken(
     tokenHash: string,
     now: Date,
   ): Promise<{ signInId: string; userId: string; expiresAt: Date } | undefined>
-  /** Ends the sign-in of a refresh token, used or not. Answers whose it was, if there was one. */
+  /** Ends the sign-in of a refresh token, used or not. Returns its user, if there was one. */
   endByRefreshToken(tokenHash: string): Promise<{ userId: string; wasUsed: boolean } | undefined>
   endAll(userId: string): Promise<void>
-  /** The system role of a user whose sign-in is not over. */
+  /** Returns the system role of a user whose sign-in has not ended. */
   findLive(signIn: { signInId: string; userId: string; now: Date }): Promise<'admin' | 'user' | undefined>
   deleteExpired(now: Date): Promise<void>
 }

@@ -2,12 +2,12 @@ import { sql } from 'drizzle-orm'
 import { check, foreignKey, index, pgTable, text, timestamp, unique, uuid } from 'drizzle-orm/pg-core'
 import { users } from '../users/user-table.ts'
 
-/** Who may sign in with a password. */
+/** The passwords of users. */
 export const userPasswords = pgTable(
   'user_passwords',
   {
     userId: text('user_id').primaryKey(),
-    /** What they type, in lower case. */
+    /** The login that the user types, in lower case. */
     login: text('login').notNull(),
     /** Argon2id, with its parameters and salt. */
     passwordHash: text('password_hash').notNull(),
@@ -24,7 +24,7 @@ export const userPasswords = pgTable(
   ],
 )
 
-/** From a password's check to the sign-out. A row that is gone is a sign-in that has ended. */
+/** Sign-ins, from the check of a password to the sign-out. The row is deleted when the sign-in ends. */
 export const signIns = pgTable(
   'sign_ins',
   {
@@ -40,7 +40,7 @@ export const signIns = pgTable(
   ],
 )
 
-/** Each is good for one refresh; those used are kept, so that a stolen one is noticed. */
+/** Refresh tokens. Each is good for one refresh; used ones are kept, so that the use of a stolen one is noticed. */
 export const refreshTokens = pgTable(
   'refresh_tokens',
   {

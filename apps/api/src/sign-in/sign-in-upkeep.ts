@@ -3,14 +3,14 @@ import type { Logger } from '@atoll/service'
 const INTERVAL_MS = 60 * 60 * 1000
 
 export interface SignInUpkeepOptions {
-  /** What may be deleted by now; each replica does it, and doing it twice does no harm. */
+  /** Deletes of expired rows; each replica runs them, and running them twice does no harm. */
   deleteExpired: readonly ((now: Date) => Promise<void>)[]
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Clears away, every hour, what has expired. */
+/** Deletes expired rows every hour. */
 export interface SignInUpkeep {
   start(): void
   /** Waits for a run that is under way. */

@@ -6,11 +6,11 @@ import { signingKeys } from './signing-key-table.ts'
 export type SigningKeyRow = typeof signingKeys.$inferSelect
 
 export interface SigningKeyStore {
-  /** The newest first. */
+  /** Returns the keys, newest first. */
   list(): Promise<SigningKeyRow[]>
   insert(key: SigningKeyRow): Promise<void>
   deleteOlderThan(time: Date): Promise<void>
-  /** Holds the others off until the transaction ends. */
+  /** Keeps other transactions from locking the keys until this one ends. */
   lock(): Promise<void>
 }
 

@@ -1,14 +1,14 @@
 import { index, jsonb, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-/** Keys that access tokens are signed with: the newest signs, all verify. */
+/** Keys that sign access tokens: the newest signs, all of them verify. */
 export const signingKeys = pgTable(
   'signing_keys',
   {
-    /** `kid` of its tokens. */
+    /** `kid` of the tokens it signs. */
     id: uuid('id').primaryKey(),
-    /** As it is published. */
+    /** The public key as it is published. */
     publicJwk: jsonb('public_jwk').$type<Record<string, unknown>>().notNull(),
-    /** PKCS #8 in PEM, sealed. */
+    /** The private key, PKCS #8 in PEM, sealed. */
     sealedPrivateKey: text('sealed_private_key').notNull(),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
   },

@@ -8,14 +8,14 @@ import type { SigningKeyRow } from './signing-key-store.ts'
 import { createSigningKeyStore } from './signing-key-store.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000
-/** A key signs for this long; then another is made. */
+/** How long a key signs; then another is made. */
 const SIGNS_MS = 30 * DAY_MS
-/** It verifies for a day longer, which is far above how long its tokens live. */
+/** How long a key verifies: a day longer, far more than the lifetime of its tokens. */
 const VERIFIES_MS = SIGNS_MS + DAY_MS
-/** The tables are read again for an unknown key, but not more often. */
+/** The table is read again for an unknown key id, but at most this often. */
 const MIN_RELOAD_MS = 1_000
 
-/** What access tokens are signed with. */
+/** The algorithm that signs access tokens. */
 export const SIGNING_ALGORITHM = 'RS256'
 
 export interface SigningKey {
@@ -23,17 +23,17 @@ export interface SigningKey {
   readonly privateKey: KeyObject
 }
 
-/** The keys of access tokens, in the database, so that every replica signs with and accepts the same. */
+/** Keeps the keys of access tokens in the database, so that every replica signs with the same keys and accepts them. */
 export interface SigningKeys {
-  /** The one to sign with; made when there is none, or when the newest has signed for 30 days. */
+  /** Returns the key to sign with; makes one when there is none, or when the newest has signed for 30 days. */
   current(): Promise<SigningKey>
-  /** Answers undefined for an id that is none of ours. */
+  /** Returns undefined for an unknown id. */
   publicKey(id: string): Promise<KeyObject | undefined>
-  /** What verifies our tokens, as a JSON Web Key Set. */
+  /** Returns the keys that verify this system's tokens, as a JSON Web Key Set. */
   published(): Promise<{ keys: Record<string, unknown>[] }>
 }
 
-/** `now` in milliseconds. */
+/** `now` is in milliseconds. */
 export function createSigningKeys(options: { database: Database; sealer: Sealer; now: () => number }): SigningKeys {
   const { database, sealer, now } = options
   const store = createSigningKeyStore(database.db)
@@ -52,7 +52,7 @@ export function createSigningKeys(options: { database: Database; sealer: Sealer;
       opened = { id: row.id, privateKey: createPrivateKey(sealer.open(row.sealedPrivateKey, placeOf(row.id))) }
       return opened
     } catch (error) {
-      // Sealed with a key that this server no longer has: another is made, and the tokens of this one stay good.
+      // A key sealed with a sealing key that this server no longer has is replaced; its tokens stay valid.
       if (error instanceof AppError && error.code === 'SECRET_UNREADABLE') return undefined
       throw error
     }
@@ -72,7 +72,7 @@ export function createSigningKeys(options: { database: Database; sealer: Sealer;
     const rows = await database.transaction(async (tx) => {
       const locked = createSigningKeyStore(tx)
       await locked.lock()
-      // Another replica may have been faster.
+      // Another replica may have made a key first.
       const before = await locked.list()
       if (usable(before) !== undefined) return before
       await locked.insert(row)

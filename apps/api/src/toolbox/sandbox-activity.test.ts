@@ -4,7 +4,7 @@ import { until } from '../testing/until.ts'
 import type { SandboxActivity } from './sandbox-activity.ts'
 import { createSandboxActivity } from './sandbox-activity.ts'
 
-/** What was written, and how a test lets the write end: with the time of each sandbox. */
+/** One write: the times by sandbox, and functions by which a test ends it. */
 interface Write {
   activity: ReadonlyMap<string, number>
   succeed: () => void

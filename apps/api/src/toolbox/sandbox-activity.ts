@@ -1,16 +1,16 @@
 import type { Logger } from '@atoll/service'
 import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
 
-/** How often activity is written, and how late the end of a call or a stream is seen. */
+/** The interval of writes, and the longest delay until the end of a call or a stream is seen. */
 const FLUSH_INTERVAL_MS = 1_000
 
-/** Sandboxes of which activity is held at most, in some 20 MB; of more the one that was used longest ago is forgotten. */
+/** The most sandboxes whose activity is held, in some 20 MB; above it the one used longest ago is forgotten. */
 const MAX_HELD = 100_000
 
 export interface SandboxActivityOptions {
-  /** Writes times (milliseconds since the epoch) by sandbox id. */
+  /** Writes the times of use (milliseconds since the epoch) by sandbox id. */
   write: (activity: ReadonlyMap<string, number>) => Promise<void>
-  /** Where a call or a stream is open: who watches a terminal or waits for a long command uses a sandbox, too. */
+  /** The tunnels with open calls or streams: a watched terminal or a long command uses a sandbox, too. */
   tunnels: Pick<TunnelRegistry, 'busyIds' | 'isBusy'>
   log: Logger
   /** Milliseconds since the epoch. */
@@ -19,20 +19,23 @@ export interface SandboxActivityOptions {
   maxHeld?: number
 }
 
-/** Remembers when sandboxes were used, and writes it once a second whatever the load. Disposing writes the rest. */
+/** Remembers when sandboxes were used, and writes it once a second under any load. Disposing writes the rest. */
 export interface SandboxActivity extends AsyncDisposable {
   record(sandboxId: string): void
-  /** Whether it is in use, or has been and that is not written yet. */
+  /** Whether the sandbox is in use, or its last use is not written yet. */
   isUsed(sandboxId: string): boolean
-  /** Writes now what is held, and of what is in use that it is. False when that failed: it is held until it succeeds. */
+  /**
+   * Writes the held times now, and the current time for sandboxes in use. Returns false when the write failed: the
+   * times are held until one succeeds.
+   */
   flush(): Promise<boolean>
 }
 
 export function createSandboxActivity(options: SandboxActivityOptions): SandboxActivity {
   const { tunnels, log, now, maxHeld = MAX_HELD } = options
-  /** What was used longest ago comes first. */
+  /** The times by sandbox, the one used longest ago first. */
   let held = new Map<string, number>()
-  /** What is being written. */
+  /** The times that are being written. */
   let batch: ReadonlyMap<string, number> = new Map()
   let writing: Promise<boolean> | undefined
   let busy: ReadonlySet<string> = new Set()
@@ -52,20 +55,20 @@ export function createSandboxActivity(options: SandboxActivityOptions): SandboxA
     }
   }
 
-  /** What was going on and has ended was use until now. */
+  /** Notes a use until now for sandboxes whose calls and streams have ended since the last look. */
   function see(): void {
     const before = busy
     busy = new Set(tunnels.busyIds())
     for (const id of before) if (!busy.has(id)) hold(id)
   }
 
-  /** What goes on is not written each second; that it has ended is. */
+  /** Sandboxes still in use are not written each second; those whose use has ended are. */
   function tick(): void {
     see()
     void write()
   }
 
-  /** One write at a time: joins the one that is under way. */
+  /** Writes the held times, or joins the write that is under way. */
   function write(): Promise<boolean> {
     writing ??= writeHeld().finally(() => {
       writing = undefined
@@ -96,7 +99,7 @@ export function createSandboxActivity(options: SandboxActivityOptions): SandboxA
   }
 
   async function writeAll(): Promise<boolean> {
-    // A write that is under way has nothing of what came since.
+    // A write that is under way does not include newer times.
     await writing
     return await write()
   }

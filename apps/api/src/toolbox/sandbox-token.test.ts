@@ -15,7 +15,7 @@ let sandbox: Sandbox
 beforeAll(async () => {
   world = await createSandboxWorld({ log: logged.log })
   sandbox = await world.create()
-  // Refuses the upgrade by saying what arrived.
+  // Answers the upgrade with a plain response that holds the request's head.
   world.runner.script = (exchange) => {
     exchange.handlers = { onData: () => undefined, onEnd: () => undefined, onReset: () => undefined }
     exchange.respond({ status: 200, headers: { 'content-type': 'application/json' } })
@@ -28,7 +28,7 @@ async function tokenOf(id: string): Promise<string> {
   return ((await world.call('GET', `/sandbox/${id}/ports/2280/preview-url`)).body as PortPreviewUrl).token
 }
 
-/** Asks to upgrade and reads what is answered instead. */
+/** Asks to upgrade and reads the plain answer. */
 async function ask(path: string, headers: Record<string, string> = {}) {
   const socket = await openSocket(Number(new URL(world.url).port))
   const lines = Object.entries({ host: 'x', connection: 'Upgrade', upgrade: 'WebSocket', ...headers })
@@ -127,7 +127,7 @@ it('no token is in any line of the log', async () => {
   const path = (given: string) => `/toolbox-proxy/${fresh.id}/x?DAYTONA_SANDBOX_AUTH_KEY=${given}`
   expect((await ask(path(token))).status).toBe(200)
   expect((await ask(`${path(token)}0`)).status).toBe(401)
-  // A call that fails is logged whole.
+  // A failed call is always logged, with its path.
   world.runner.get(fresh.id).toolbox?.close()
   await until('it is unreachable', async () => (await ask(path(token))).status === 502)
   expect(logged.text()).toContain('/x')

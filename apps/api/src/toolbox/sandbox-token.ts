@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import { isUpgrade } from './upgrade-requests.ts'
 
-/** Query parameter in which a browser shows a sandbox's token: it can set no header on a WebSocket (§13, §20.3). */
+/** The query parameter with a sandbox's token: a browser can set no header on a WebSocket (§13, §20.3). */
 export const TOKEN_PARAMETER = 'DAYTONA_SANDBOX_AUTH_KEY'
 
-/** The token that a WebSocket comes with instead of a bearer. Any other request must bring a bearer. */
+/** Returns the token that a WebSocket request has instead of a bearer. Any other request must have a bearer. */
 export function sandboxToken(request: FastifyRequest): string | undefined {
   if (request.headers.authorization !== undefined || !isUpgrade(request.raw)) return undefined
   if (request.headers.upgrade?.toLowerCase() !== 'websocket') return undefined
@@ -13,7 +13,7 @@ export function sandboxToken(request: FastifyRequest): string | undefined {
   return at < 0 ? undefined : (new URLSearchParams(url.slice(at)).get(TOKEN_PARAMETER) ?? undefined)
 }
 
-/** A request target without the token, and otherwise byte for byte the same. */
+/** Returns the request target without the token, otherwise byte for byte the same. */
 export function withoutSandboxToken(target: string): string {
   const at = target.indexOf('?')
   if (at < 0) return target

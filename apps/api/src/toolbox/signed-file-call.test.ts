@@ -33,7 +33,7 @@ interface Signed {
   expires?: string | number
 }
 
-/** The query as SDK 0.218 makes it. */
+/** Makes the query as SDK 0.218 does. */
 function sign({ key, method = 'GET', path = PATH, expires = inSeconds(60) }: Signed): URLSearchParams {
   const digest = createHmac('sha256', key).update(`v1:files:${method}:${path}:${expires}`).digest('base64url')
   return new URLSearchParams({ path, expires: String(expires), signature: `v1_${digest}` })
@@ -43,7 +43,7 @@ function inSeconds(seconds: number): number {
   return Math.floor(Date.now() / 1000) + seconds
 }
 
-/** Without any credential. */
+/** Calls without any credential. */
 async function ask(method: string, path: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${world.url}/api${path}`, {
     method,

@@ -3,24 +3,27 @@ import type { FastifyRequest } from 'fastify'
 import { isSameSecret } from './is-same-secret.ts'
 import { toolboxTarget } from './toolbox-target.ts'
 
-/** What a signed URL may be of: path by method. */
+/** The path that a signed URL may have, by method. */
 const SIGNED_OPERATIONS: Readonly<Record<string, string>> = { GET: '/files/download', POST: '/files/upload-v2' }
 
-/** Seconds since the epoch, in ASCII digits: up to the year 33658. Zero: until the key is rotated. */
+/** Seconds since the epoch, in ASCII digits: up to the year 33658. Zero: valid until the key is rotated. */
 const EXPIRES = /^\d{1,12}$/
 
-/** A request that comes with the signature of its file instead of a bearer (§20.3). */
+/** A request that has the signature of its file instead of a bearer (§20.3). */
 export interface SignedFileCall {
   readonly method: string
-  /** As signed: nothing else of the query is passed on. */
+  /** The signed path; nothing else of the query is passed on. */
   readonly path: string
   readonly expires: string
   readonly signature: string
-  /** What to ask the toolbox for. */
+  /** The request target for the toolbox. */
   readonly target: string
 }
 
-/** Undefined for what is not signed, or is signed in a form that nothing signs; such a request must bring a bearer. */
+/**
+ * Reads a signed request. Returns undefined for an unsigned one, or one in a form that no client signs; such a request
+ * must have a bearer.
+ */
 export function signedFileCall(request: FastifyRequest): SignedFileCall | undefined {
   const { method } = request
   const target = toolboxTarget(request)
@@ -33,7 +36,7 @@ export function signedFileCall(request: FastifyRequest): SignedFileCall | undefi
   return { method, path, expires, signature, target: `${operation}?path=${encodeURIComponent(path)}` }
 }
 
-/** Whether this key signed it and it still holds at `now`, in milliseconds since the epoch. */
+/** Whether this key signed the call and the signature is valid at `now`, in milliseconds since the epoch. */
 export function isSignedBy(signingKey: string, call: SignedFileCall, now: number): boolean {
   const { method, path, expires, signature } = call
   const digest = createHmac('sha256', signingKey).update(`v1:files:${method}:${path}:${expires}`).digest('base64url')

@@ -54,7 +54,7 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
   function conclude(request: FastifyRequest, reply: FastifyReply, outcome: ForwardOutcome): void {
     outcomes.inc({ outcome: outcome.kind })
     if (outcome.kind === 'answered') {
-      // For the observer: an upgrade writes past the response.
+      // Sets the status for the request observer, since an upgrade writes outside the response.
       reply.raw.statusCode = outcome.status
       return
     }
@@ -80,13 +80,13 @@ export function createToolboxForward({ log, now, metrics }: ToolboxForwardOption
       forwardHttp(peer, { req: request.raw, res: reply.raw }, options)
       return
     }
-    // Joined streams end with their socket, when it is too late to say what they were.
+    // Set beforehand: joined streams end with their socket, when the status can no longer be set.
     reply.raw.statusCode = SWITCHING_PROTOCOLS
     forwardUpgrade(peer, { req: request.raw, ...upgrade }, options)
   }
 }
 
-/** What hooks have set on the reply: request id, CORS. */
+/** Returns the headers that hooks have set on the reply: request id, CORS. */
 function textHeaders(reply: FastifyReply): Headers {
   const headers: Headers = {}
   for (const [name, value] of Object.entries(reply.getHeaders())) {

@@ -1,4 +1,4 @@
-/** Request headers that stay here: a sandbox must not learn the credentials of those who use it. */
+/** Request headers that are not passed on: a sandbox must not learn the credentials of its users. */
 export const withheldFromSandbox: ReadonlySet<string> = new Set([
   'authorization',
   'cookie',
@@ -9,8 +9,8 @@ export const withheldFromSandbox: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The only response headers a sandbox may send. It is hostile, and its answers come from the API's own origin: it
- * must not set cookies, open that origin to others, redirect, ask for passwords or speak to caches and browsers.
+ * The only response headers that a sandbox may send. It is not trusted, and its answers come from the API's own origin:
+ * it must not set cookies, open that origin to others, redirect, ask for passwords or instruct caches and browsers.
  */
 export const keptFromSandbox: ReadonlySet<string> = new Set([
   'accept-ranges',
@@ -30,7 +30,7 @@ export const keptFromSandbox: ReadonlySet<string> = new Set([
   'sec-websocket-protocol',
 ])
 
-/** Keeps a browser that opens a sandbox's answer as a page from running it as one of the API's own. */
+/** Keeps a browser that opens a sandbox's answer as a page from running it with the API's origin. */
 export const guardHeaders = Object.freeze({
   'cache-control': 'no-store',
   'content-security-policy': "sandbox; default-src 'none'",

@@ -30,7 +30,7 @@ function target(path: string, id = sandbox.id): string {
   return `/toolbox/${id}/toolbox${path}`
 }
 
-/** A raw HTTP call whose body and answer the test drives itself. */
+/** Opens a raw HTTP call; the test writes its body and reads its answer. */
 function open(method: string, path: string, headers: Record<string, string> = {}) {
   const call = request(`${world.url}/api${target(path)}`, {
     method,
@@ -228,7 +228,7 @@ describe('backpressure', () => {
   const MAX_HELD_BYTES = 16 * 1024 * 1024
   const chunk = Buffer.alloc(16 * 1024, 1)
 
-  /** Waits until a number has not moved for several looks. */
+  /** Waits until a number has not changed for several checks. */
   async function untilStill(read: () => number): Promise<void> {
     let before = -1
     let looks = 0

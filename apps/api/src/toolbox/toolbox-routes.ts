@@ -15,17 +15,17 @@ export interface ToolboxRoutesOptions {
 }
 
 const PREFIX = '/toolbox/:sandboxId/toolbox'
-/** Where newer SDKs call the toolbox: §20.3 of the contract. */
+/** The path under which newer SDKs call the toolbox: §20.3 of the contract. */
 const PROXY_PREFIX = '/toolbox-proxy/:sandboxId'
-/** The toolbox validates: a call is passed on as it came. */
+/** The toolbox validates calls: here they are passed on unchanged. */
 const anything = () => () => true
-/** The handler decides over what comes with a token or a signature instead of a bearer. */
+/** The handler itself checks a token or a signature that replaces the bearer. */
 const bringsOther = (request: FastifyRequest) =>
   sandboxToken(request) !== undefined || signedFileCall(request) !== undefined
 
 /**
- * Everything below `/toolbox/{sandboxId}/toolbox` and `/toolbox-proxy/{sandboxId}`, in any method: passed on to the
- * sandbox's toolbox, unread.
+ * Serves everything below `/toolbox/{sandboxId}/toolbox` and `/toolbox-proxy/{sandboxId}`, in any method: passes it on
+ * unread to the sandbox's toolbox.
  */
 export const toolboxRoutes: FastifyPluginAsync<ToolboxRoutesOptions> = async (app, { toolbox, forward }) => {
   app.removeAllContentTypeParsers()
@@ -47,7 +47,7 @@ export const toolboxRoutes: FastifyPluginAsync<ToolboxRoutesOptions> = async (ap
     validatorCompiler: anything,
   } as const
 
-  // Two routes would do: these are here to be read in the OpenAPI page, once.
+  // The catch-all routes below would be enough; these exist for the OpenAPI page, which shows each operation once.
   for (const [operationId, operation] of Object.entries<Operation>(toolboxOperations)) {
     app.route({
       ...common,
@@ -58,14 +58,14 @@ export const toolboxRoutes: FastifyPluginAsync<ToolboxRoutesOptions> = async (ap
   }
   const paths = new Set(Object.values<Operation>(toolboxOperations).map(({ path }) => path))
   for (const [operationId, channel] of Object.entries<Channel>(toolboxChannels)) {
-    // Where a path is an operation's as well, the page tells of that.
+    // Where an operation has the same path, the page shows the operation.
     if (paths.has(channel.path)) continue
     app.get(PREFIX + routePath(channel.path), { ...common, schema: describeChannel(operationId, channel) })
   }
   for (const prefix of [PREFIX, PROXY_PREFIX]) app.all(`${prefix}/*`, { ...common, schema: { hide: true } })
 }
 
-/** OpenAPI's `{name}` as Fastify has it. */
+/** Turns OpenAPI's `{name}` into Fastify's `:name`. */
 function routePath(path: string): string {
   return path.replace(/\{(\w+)\}/g, ':$1')
 }
@@ -111,13 +111,13 @@ function body({ bodyKind, body: schema }: Operation) {
   }
 }
 
-/** What never succeeds is described by how it fails. */
+/** Describes the answers; an operation that never succeeds is described by its errors. */
 function answers({ status, output, errors }: Operation): Record<number, TSchema> {
   if (!Type.IsNever(output)) return { [status]: documented(output) }
   return Object.fromEntries(errors.map((code) => [errorStatus[code], ErrorBody]))
 }
 
-/** JSON Schema has no word for an absent body. */
+/** JSON Schema cannot express an absent body. */
 function documented(output: TSchema): TSchema {
   return Type.IsUndefined(output) ? Type.Null({ description: 'Empty body' }) : output
 }

@@ -15,10 +15,10 @@ import type { SandboxActivity } from './sandbox-activity.ts'
 import type { SignedFileCall } from './signed-file-call.ts'
 import { isSignedBy } from './signed-file-call.ts'
 
-/** Sandboxes whose whereabouts are remembered, and names; each takes about 400 bytes. */
+/** The most sandboxes whose access is cached, and the most names; each takes about 400 bytes. */
 const MAX_REMEMBERED = 10_000
 
-/** How long a change may go unseen when no notification of it arrives. */
+/** How long a change may stay unseen when no notification of it arrives. */
 const REMEMBERED_TTL_MS = 30_000
 
 export interface ToolboxServiceOptions {
@@ -26,44 +26,50 @@ export interface ToolboxServiceOptions {
   changes: SandboxChanges
   tunnels: Pick<ToolboxTunnels, 'get'>
   activity: Pick<SandboxActivity, 'record'>
-  /** Tells a toolbox whose it is, where that is pending. */
+  /** Finishes pending claims: it tells a toolbox whose sandbox it has become. */
   claims: Pick<WarmClaimDelivery, 'finish'>
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Decides whether a call may reach a sandbox's toolbox. Without the database once the sandbox is known. */
+/** Decides whether a call may reach a sandbox's toolbox, without the database once the sandbox is cached. */
 export interface ToolboxService extends Disposable {
-  /** The tunnel to the toolbox, and counts as activity. Throws SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING, RUNNER_UNREACHABLE and TOOLBOX_UNREACHABLE. */
+  /**
+   * Returns the tunnel to the toolbox, and counts as activity. Throws SANDBOX_NOT_FOUND, SANDBOX_NOT_RUNNING,
+   * RUNNER_UNREACHABLE and TOOLBOX_UNREACHABLE.
+   */
   open(caller: Principal, idOrName: string): Promise<TunnelPeer>
-  /** The same for whoever shows the sandbox's present token; throws UNAUTHORIZED for any other and for an unknown id. */
+  /**
+   * Does as `open` for a caller with the sandbox's current token; throws UNAUTHORIZED for any other token and for an
+   * unknown id.
+   */
   openWithToken(sandboxId: string, token: string): Promise<TunnelPeer>
-  /** The same for a call signed with the sandbox's present key. */
+  /** Does as `openWithToken` for a call signed with the sandbox's current key. */
   openSigned(sandboxId: string, call: SignedFileCall): Promise<TunnelPeer>
-  /** Whose a sandbox is and whether calls can reach it; undefined for an unknown id. */
+  /** Returns the sandbox's organization and whether calls can reach it; undefined for an unknown id. */
   access(sandboxId: string): Promise<SandboxAccess | undefined>
-  /** The tunnel for whoever was let in by that, and counts as activity. Throws as `open` does. */
+  /** Returns the tunnel for a caller admitted by `access`, and counts as activity. Throws the errors of `open`. */
   connect(sandboxId: string, access: SandboxAccess): Promise<TunnelPeer>
 }
 
 export function createToolboxService(options: ToolboxServiceOptions): ToolboxService {
   const { sandboxes } = options
   const byId = createMemory((id: string) => sandboxes.access(id))
-  // Keyed by the organization as well: the same name is another sandbox elsewhere.
+  // The key includes the organization: in another one the same name is another sandbox.
   const byName = createMemory((key: string) => {
     const { organizationId, name } = fromKey(key)
     return sandboxes.idOfName(name, organizationId)
   })
   const unsubscribe = options.changes.subscribe((change, row) => {
     const access = row && accessOf(row)
-    // A change made here spares the next call its look into the database.
+    // The row of a change made here saves the next call a query.
     if (row && access) return byId.remember(row.id, access)
     if (change !== 'all') return byId.forget(change.id)
     byId.clear()
     byName.clear()
   })
 
-  /** What a name stands for may have been destroyed since, and the name been given away. */
+  /** Finds a sandbox by name. The cached id may be of a destroyed sandbox whose name is in use again, so it tries twice. */
   async function accessByName(name: string, organizationId: string): Promise<Found | undefined> {
     const key = toKey(name, organizationId)
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -83,7 +89,7 @@ export function createToolboxService(options: ToolboxServiceOptions): ToolboxSer
   async function connect({ id, access }: Found): Promise<TunnelPeer> {
     if (access.lost) throw new AppError('RUNNER_UNREACHABLE', 'Sandbox cannot be reached: its runner is lost')
     if (!access.running) throw new AppError('SANDBOX_NOT_RUNNING', 'Sandbox is not running')
-    // W5: nobody's call comes before it.
+    // W5: no call comes before the claim is finished.
     if (access.claimPending) await options.claims.finish(id)
     options.activity.record(id)
     const peer = options.tunnels.get(id)
@@ -95,7 +101,7 @@ export function createToolboxService(options: ToolboxServiceOptions): ToolboxSer
 
   return {
     async open({ organizationId }, idOrName) {
-      // Ids are compared as PostgreSQL prints them.
+      // Ids are compared in lower case, as PostgreSQL prints them.
       const found = isUuid(idOrName)
         ? await accessById(idOrName.toLowerCase())
         : await accessByName(idOrName, organizationId)
@@ -129,7 +135,7 @@ interface Found {
   access: SandboxAccess
 }
 
-/** What was looked up lately. Lookups under way are remembered too, so that a change drops what was true before it. */
+/** Caches lookups, also those under way, so that a change drops a lookup that may hold old data. */
 function createMemory<Value extends {}>(lookUp: (key: string) => Promise<Value | undefined>) {
   const remembered = new LRUCache<string, Promise<Value | undefined>>({ max: MAX_REMEMBERED, ttl: REMEMBERED_TTL_MS })
   return {
@@ -141,7 +147,7 @@ function createMemory<Value extends {}>(lookUp: (key: string) => Promise<Value |
       const forget = () => {
         if (remembered.peek(key) === lookup) remembered.delete(key)
       }
-      // Neither a failure nor what is unknown is worth a place.
+      // Failures and unknown keys are not cached.
       lookup.then((found) => found ?? forget(), forget)
       return lookup
     },

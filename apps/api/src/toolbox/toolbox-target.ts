@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify'
 
-/** Segments of `/api/toolbox/{sandboxId}/toolbox`; what comes behind them belongs to the toolbox. */
+/** The number of segments in `/api/toolbox/{sandboxId}/toolbox`; the rest of the path belongs to the toolbox. */
 const OWN_SEGMENTS = 4
-/** The same of `/api/toolbox-proxy/{sandboxId}`. */
+/** The number of segments in `/api/toolbox-proxy/{sandboxId}`. */
 const PROXY_SEGMENTS = 3
 
-/** The rest of the request target, byte for byte as the client sent it. */
+/** Returns the rest of the request target, byte for byte as the client sent it. */
 export function toolboxTarget(request: FastifyRequest): string {
   const url = request.raw.url ?? '/'
   const ownSegments = isProxyRoute(request) ? PROXY_SEGMENTS : OWN_SEGMENTS

@@ -4,19 +4,19 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 
-/** The raw connection of a request that asks to upgrade. */
+/** The raw connection of a request to upgrade. */
 export interface UpgradingSocket {
   socket: Duplex
-  /** What the client sent right behind its request. */
+  /** The bytes that the client sent directly behind its request. */
   head: Buffer
 }
 
 const upgrading = new WeakMap<IncomingMessage, UpgradingSocket>()
 
 /**
- * Sends a request that asks to upgrade through the server's routes, so that it is authenticated, authorised and
- * refused as any other. A route that knows of upgrades takes the socket; for all others the request is a plain
- * one, as HTTP has it, and its connection ends with the answer.
+ * Sends a request to upgrade through the server's routes, so that it is authenticated, authorised and refused like any
+ * other. A route for upgrades takes the socket. For all other routes the request is a plain one, as HTTP allows, and
+ * its connection ends with the answer.
  */
 export function routeUpgrade(app: FastifyInstance, request: IncomingMessage, upgrade: UpgradingSocket): void {
   const { socket } = upgrade
@@ -24,7 +24,7 @@ export function routeUpgrade(app: FastifyInstance, request: IncomingMessage, upg
     socket.destroy()
     return
   }
-  // Node no longer watches a socket it has handed over: an error without a listener would end the process.
+  // Node no longer handles errors of a socket it has handed over: without a listener one would end the process.
   socket.on('error', () => socket.destroy())
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
@@ -34,12 +34,12 @@ export function routeUpgrade(app: FastifyInstance, request: IncomingMessage, upg
   app.routing(request, response)
 }
 
-/** Whether a request asked to upgrade, and nobody took its connection yet. */
+/** Whether a request asked to upgrade, and its connection has not been taken yet. */
 export function isUpgrade(request: IncomingMessage): boolean {
   return upgrading.has(request)
 }
 
-/** The connection of a request that asked to upgrade, for the one who takes it over. */
+/** Returns the connection of a request to upgrade to the route that takes it over. */
 export function takeUpgrade(request: IncomingMessage): UpgradingSocket | undefined {
   const upgrade = upgrading.get(request)
   upgrading.delete(request)

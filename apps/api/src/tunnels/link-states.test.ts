@@ -6,7 +6,7 @@ const events = Object.keys(linkTransitions.over) as LinkEvent[]
 const cells = states.flatMap((state) => events.map((event) => [state, event, linkTransitions[state][event]] as const))
 const changes = cells.filter(([from, , next]) => from !== next)
 const final: LinkState[] = ['refused', 'over']
-/** No state leads to one before it. */
+/** Each state leads only to later ones in this list. */
 const order: LinkState[] = ['asking', 'greeting', 'current', 'dismissed', 'refused', 'over']
 
 describe('the table of a link’s dialled end', () => {

@@ -1,34 +1,37 @@
-/** The life of a link at the end that is dialled; docs/spec/tunnel.md draws it. */
+/** The states of a link at the end that is dialled; docs/spec/tunnel.md draws them. */
 export type LinkState =
   /** Its token is being looked up. */
   | 'asking'
-  /** Let in: the upgrade and the handshake are under way. */
+  /** The token is valid; the upgrade and the handshake are under way. */
   | 'greeting'
-  /** The link of its sandbox or runner. */
+  /** The link in use of its sandbox or runner. */
   | 'current'
-  /** Being closed, because another is current or none may be. */
+  /** Being closed, because another link is current or none may be. */
   | 'dismissed'
-  /** Answered by plain HTTP; it never was a link. */
+  /** Refused by a plain HTTP answer; it never was a link. */
   | 'refused'
   | 'over'
 
 export type LinkEvent =
-  /** The token is good. */
+  /** The token is valid. */
   | 'let_in'
-  /** The token is wrong, there were too many wrong ones, or nobody can be asked. */
+  /** The token is wrong, the source showed too many wrong ones, or the token cannot be checked. */
   | 'refuse'
   /** The handshake is done. */
   | 'greeted'
-  /** The handshake is done, and one that asked later is current. */
+  /** The handshake is done, but a link that asked later is current. */
   | 'outdated'
-  /** One that asked later has done its handshake. */
+  /** A link that asked later has done its handshake. */
   | 'replace'
-  /** There shall be no link: its sandbox stops, or the server does. */
+  /** No link may exist: its sandbox stops, or the server does. */
   | 'disconnect'
-  /** The connection has ended, whoever ended it. */
+  /** The connection has ended, at either end. */
   | 'end'
 
-/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
+/**
+ * The next state for each state and event. The table is total: a new state or event does not compile until every cell
+ * is set.
+ */
 export const linkTransitions: Readonly<Record<LinkState, Readonly<Record<LinkEvent, LinkState>>>> = {
   asking: {
     ...{ let_in: 'greeting', refuse: 'refused', greeted: 'asking', outdated: 'asking', replace: 'asking' },

@@ -2,50 +2,50 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import type { LinkEvent, LinkState } from './link-states.ts'
 import { linkTransitions } from './link-states.ts'
 
-/** Whose toolbox it is, and which of its starts'. */
+/** The sandbox of a toolbox's link, and the start that it belongs to. */
 export interface ToolboxLink {
   sandboxId: string
-  /** Of the token it brought: each start of a sandbox has its own. */
+  /** The hash of its token: each start of a sandbox has its own token. */
   tokenHash: string
 }
 
 /** A toolbox that has dialled home. */
 export interface ToolboxConnection extends ToolboxLink {
   peer: TunnelPeer
-  /** Order in which connections were let in: an older one that is slow must not replace a newer one. */
+  /** The order in which connections asked to be admitted: an older, slow one must not replace a newer one. */
   sequence: number
 }
 
-/** The toolboxes connected to this replica. */
+/** The toolboxes that are connected to this replica. */
 export interface ToolboxTunnels {
-  /** The live link of a sandbox's toolbox. */
+  /** Returns the live link of a sandbox's toolbox. */
   get(sandboxId: string): TunnelPeer | undefined
-  /** Resolves once the toolbox with this token is connected; rejects with the signal's reason. */
+  /** Resolves when the toolbox with this token is connected; rejects with the signal's reason. */
   whenConnected(sandboxId: string, tokenHash: string, signal: AbortSignal): Promise<void>
-  /** Ends the link of a sandbox that shall not have one. */
+  /** Closes the link of a sandbox that must not have one. */
   disconnect(sandboxId: string, reason: string): void
 }
 
 export interface TunnelRegistry extends ToolboxTunnels {
-  /** Takes a link whose handshake is done. It replaces an older one, which is closed. */
+  /** Adds a link whose handshake is done, and closes an older link of the same sandbox. */
   add(connection: ToolboxConnection): void
-  /** Whether someone waits for the toolbox with this token. */
+  /** Whether a caller waits for the toolbox with this token. */
   expects(tokenHash: string): boolean
-  /** All links, or that of one sandbox. */
+  /** Returns all links, or the link of one sandbox. */
   connected(sandboxId?: string): ToolboxLink[]
-  /** Ends the link that was opened with this token, and no other. */
+  /** Closes the link that was opened with this token, and no other. */
   disconnectToken(link: ToolboxLink, reason: string): void
-  /** Sandboxes of which a call or a stream is open now. */
+  /** Returns the sandboxes with an open call or stream. */
   busyIds(): string[]
-  /** Whether a sandbox is one of those. */
+  /** Whether a sandbox has an open call or stream. */
   isBusy(sandboxId: string): boolean
-  /** Toolboxes connected now. */
+  /** The number of connected toolboxes. */
   readonly size: number
-  /** Ends every link. */
+  /** Closes every link. */
   close(): void
 }
 
-/** A connection from its handshake on. */
+/** A connection after its handshake. */
 interface Link {
   readonly connection: ToolboxConnection
   state: LinkState
@@ -61,7 +61,7 @@ export function createTunnelRegistry(): TunnelRegistry {
 }
 
 class Registry implements TunnelRegistry {
-  /** Those that are current. */
+  /** The current links, by sandbox. */
   private readonly links = new Map<string, Link>()
   private readonly waiters = new Map<string, Set<Waiter>>()
   private readonly expected = new Map<string, number>()
@@ -113,7 +113,10 @@ class Registry implements TunnelRegistry {
     }
   }
 
-  /** The only way from state to state: the map holds what is current, and what is dismissed is closed. */
+  /**
+   * Changes the state of a link, and is the only function that does. The map holds the current links; a dismissed link
+   * is closed.
+   */
   private apply(link: Link, event: LinkEvent, reason?: string): void {
     const { sandboxId, peer } = link.connection
     link.state = linkTransitions[link.state][event]

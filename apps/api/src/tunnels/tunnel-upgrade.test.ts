@@ -22,7 +22,7 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve))
 })
 
-/** A server whose one tunnel path lets `good` in; answers its port and the tunnels it took. */
+/** Starts a server whose only tunnel path admits the token `good`; returns its port and the tunnels it took. */
 async function serve(endpoint: Partial<TunnelEndpoint> = {}) {
   const taken: { peer: TunnelPeer; sequence: number }[] = []
   const lookups: string[] = []

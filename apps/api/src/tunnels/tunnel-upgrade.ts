@@ -14,31 +14,31 @@ import { refuseUpgrade } from '../http/upgrades.ts'
 import type { LinkEvent, LinkState } from './link-states.ts'
 import { linkTransitions } from './link-states.ts'
 
-/** A bearer of between 16 and 256 characters: shorter is guessable, longer is none of ours. */
+/** A bearer of 16 to 256 characters: shorter ones could be guessed, and Atoll makes no longer ones. */
 const BEARER = /^bearer +([\w+/.~=-]{16,256}) *$/i
 
-/** Tokens let in lately: these may come back however many wrong ones their neighbours try. */
+/** The most remembered tokens that were accepted lately: they work however many wrong ones come from the same source. */
 const MAX_KNOWN_TOKENS = 10_000
 
-/** Database lookups for tunnels at a time, so that a flood of connections leaves the pool to the others. */
+/** The most simultaneous database lookups for tunnels, so that a flood of connections leaves the pool to other work. */
 const MAX_LOOKUPS = 4
-/** Twice the sandboxes of a full runner, which all dial at once when the API was away. */
+/** Twice the sandboxes of a full runner, which all dial at once when the API comes back. */
 const MAX_WAITING_LOOKUPS = 2_048
 
-/** Who may dial in on one path. */
+/** Decides who may dial in on one path. */
 export interface TunnelEndpoint {
-  /** Whom the token with this SHA-256 belongs to: what to do with their tunnel. Undefined for nobody. */
+  /** Returns the function that takes the tunnel of the token with this SHA-256; undefined for an unknown token. */
   authenticate(tokenHash: string): Promise<TunnelTaker | undefined>
-  /** Whether such a token is waited for at this moment. */
+  /** Whether a caller waits for a connection with this token now. */
   expects?(tokenHash: string): boolean
   limits?: Partial<TunnelLimits>
 }
 
-/** Takes a tunnel whose handshake is done. `sequence` rises with the order in which tokens were presented. */
+/** Takes a tunnel whose handshake is done. `sequence` rises in the order in which tokens were presented. */
 export type TunnelTaker = (peer: TunnelPeer, sequence: number) => void
 
 export interface TunnelUpgradeOptions {
-  /** By path. */
+  /** The endpoints by path. */
   endpoints: Readonly<Record<string, TunnelEndpoint>>
   proxies: Pick<TrustedProxies, 'clientOf'>
   log: Logger
@@ -46,10 +46,10 @@ export interface TunnelUpgradeOptions {
   now: () => number
 }
 
-/** Serves one upgrade request; false when its path is none of a tunnel. It then did nothing. */
+/** Serves one request to upgrade. Returns false, and does nothing, when its path is not that of a tunnel. */
 export type TunnelUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean
 
-/** Lets toolboxes and runners dial in: the token decides, before the upgrade, with plain HTTP when it is refused. */
+/** Admits toolboxes and runners by their token. The check comes before the upgrade, and a refusal is plain HTTP. */
 export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrade {
   const { endpoints, log } = options
   const server = createTunnelServer()
@@ -71,7 +71,7 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
     const path = pathOf(request.url)
     const endpoint = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined
     if (endpoint === undefined) return false
-    // A connection that breaks while its token is looked up has nobody else to tell.
+    // A connection that breaks while its token is looked up is simply closed.
     const onError = () => socket.destroy()
     socket.on('error', onError)
     let state: LinkState = 'asking'
@@ -82,7 +82,7 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
       .catch((error: unknown) => {
         apply('refuse')
         if (state === 'refused') refuse(error)
-        // Let in, it has had its answer: the upgrade, whatever came of it.
+        // An admitted connection has had its answer, the upgrade, even if that failed.
         else if (error instanceof TunnelError) log.debug({ err: error, path }, 'no tunnel came about')
         else log.error({ err: error, path }, 'a tunnel that was let in failed')
       })
@@ -100,11 +100,11 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
 interface Upgrade {
   socket: Duplex
   head: Buffer
-  /** The token is good. */
+  /** Called when the token is valid. */
   onLetIn: () => void
 }
 
-/** Answers who dials in, or throws UNAUTHORIZED, RATE_LIMITED or SERVICE_UNAVAILABLE. */
+/** Creates the gate, which returns the taker of a connection, or throws UNAUTHORIZED, RATE_LIMITED or SERVICE_UNAVAILABLE. */
 function createGate({ proxies, now }: Pick<TunnelUpgradeOptions, 'proxies' | 'now'>) {
   const limiter = createFailureLimiter(now)
   const known = new LRUCache<string, true>({ max: MAX_KNOWN_TOKENS })
@@ -116,10 +116,11 @@ function createGate({ proxies, now }: Pick<TunnelUpgradeOptions, 'proxies' | 'no
 
   return async (endpoint: TunnelEndpoint, request: IncomingMessage): Promise<TunnelTaker> => {
     const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
-    // What cannot be a token costs nothing to refuse.
+    // A header that holds no token is refused without a lookup.
     if (token === undefined) throw new AppError('UNAUTHORIZED', 'A tunnel needs a bearer token')
     const tokenHash = createHash('sha256').update(token).digest('hex')
-    // Sandboxes behind one socket or address share a source: a hostile one must not lock the others out.
+    // Sandboxes behind one socket or address share a source, so a valid token must pass even when a hostile sandbox has
+    // used up the limit.
     const source = proxies.clientOf(request) ?? 'local'
     const expected = known.has(tokenHash) || endpoint.expects?.(tokenHash) === true
     if (!expected && !limiter.allows(source)) throw new AppError('RATE_LIMITED', 'Too many wrong tokens')

@@ -18,15 +18,15 @@ const API_KEY_FILE = 'api-key'
 const ADMINISTRATOR_LOGIN = 'admin'
 const API_KEY_NAME = 'first start'
 
-/** Where the first key of the system is kept. */
+/** Path of the file that holds the first key of the system. */
 export function apiKeyFile(dataDir: string): string {
   return join(dataDir, API_KEY_FILE)
 }
 
 /**
- * Gives a database without administrator one, with their personal organization, which no quota bounds, and an API
- * key that may do everything. The key is on disk, flushed, before the database knows it: a crash in between leaves a key that the
- * next start takes from the file, never an administrator whose key nobody has. Replicas take turns.
+ * Makes an administrator in a database without one, with a personal organization without quotas and an API key with
+ * every permission. The key is flushed to disk before the database knows it: after a crash in between, the next start
+ * takes the key from the file, so no administrator has a lost key. Replicas take turns.
  */
 export async function ensureAdministrator(options: {
   database: Database
@@ -53,7 +53,7 @@ export async function ensureAdministrator(options: {
   })
 }
 
-/** Gives the first administrator the configured password, with the login `admin`, unless they have one by now. */
+/** Gives the first administrator the configured password, with the login `admin`, unless they already have one. */
 export async function ensureAdministratorPassword(options: {
   database: Database
   passwords: Pick<PasswordService, 'set'>
@@ -70,7 +70,7 @@ export async function ensureAdministratorPassword(options: {
   log.info({ login: ADMINISTRATOR_LOGIN }, 'gave the administrator the configured password')
 }
 
-/** The key that an interrupted first start left, or a new one. */
+/** Returns the key that an interrupted first start left, or writes a new one. */
 async function keepKey(file: string): Promise<string> {
   const left = (await readSecretFile(file))?.trim()
   if (left !== undefined && isApiKey(left)) return left

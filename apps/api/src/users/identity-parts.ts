@@ -35,7 +35,7 @@ import { createUserService } from './user-service.ts'
 
 export interface IdentityPartsOptions {
   database: Database
-  /** Not started yet. */
+  /** A listener that has not been started. */
   listener: DatabaseListener
   sealer: Sealer
   config: Config
@@ -45,7 +45,7 @@ export interface IdentityPartsOptions {
   now: () => number
 }
 
-/** Everything that tells who calls and what they may do. */
+/** The parts that find the caller and decide what they may do. */
 export interface IdentityParts {
   readonly authenticator: Authenticator
   readonly authorizer: Authorizer
@@ -55,13 +55,13 @@ export interface IdentityParts {
   readonly passwords: PasswordService
   readonly signingKeys: SigningKeys
   readonly linking: LinkingService
-  /** Begins to clear away what expires. */
+  /** Starts to delete expired rows. */
   start(): void
-  /** Writes what is pending. */
+  /** Writes pending data. */
   close(): Promise<void>
 }
 
-/** Makes the parts from the bottom up. The caller starts and closes them. */
+/** Makes the parts in the order of their dependencies. The caller starts and closes them. */
 export function createIdentityParts(options: IdentityPartsOptions): IdentityParts {
   const { database, listener, sealer, config, secrets, log, now } = options
   const gate = createFailureGate(now)

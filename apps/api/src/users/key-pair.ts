@@ -1,7 +1,7 @@
 import { generateKeyPair } from 'node:crypto'
 import { promisify } from 'node:util'
 
-/** Takes about 100 ms of a core, off the event loop. */
+/** A pair of this size takes about 100 ms of a core, off the event loop. */
 const MODULUS_BITS = 2048
 
 const generate = promisify(generateKeyPair)
@@ -13,7 +13,7 @@ export interface KeyPair {
   readonly privateKey: string
 }
 
-/** A new RSA key pair. */
+/** Makes an RSA key pair. */
 export function generateRsaKeyPair(): Promise<KeyPair> {
   return generate('rsa', {
     modulusLength: MODULUS_BITS,

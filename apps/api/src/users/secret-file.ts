@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Reads a file that may not be there. */
+/** Reads a file; undefined when it does not exist. */
 export async function readSecretFile(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
@@ -12,12 +12,15 @@ export async function readSecretFile(path: string): Promise<string | undefined> 
   }
 }
 
-/** Writes a file that only its owner reads. It is whole and on disk when this resolves, or not there at all. */
+/**
+ * Writes a file that only its owner can read. It is complete and on disk when this resolves; otherwise it is absent or
+ * unchanged.
+ */
 export async function writeSecretFile(path: string, text: string): Promise<void> {
   await withDraft(path, text, (draft) => rename(draft, path))
 }
 
-/** The same for a file that may not be replaced: false when there is one already. */
+/** Writes such a file without replacing one; returns false when one exists. */
 export async function createSecretFile(path: string, text: string): Promise<boolean> {
   try {
     await withDraft(path, text, (draft) => link(draft, path))
@@ -28,7 +31,7 @@ export async function createSecretFile(path: string, text: string): Promise<bool
   }
 }
 
-/** Writes and flushes a draft beside `path`, lets `place` bring it there, and leaves no draft behind. */
+/** Writes and flushes a draft beside `path`, moves it by `place`, and always removes the draft. */
 async function withDraft(path: string, text: string, place: (draft: string) => Promise<void>): Promise<void> {
   const draft = `${path}.${randomUUID()}`
   try {

@@ -11,7 +11,7 @@ const ById = Type.Object({ id: Type.String() })
 const tags = ['users']
 const administrator = { access: 'administrator' } as const
 
-/** Users: §5 of the contract. */
+/** Serves users: §5 of the contract. */
 export const userRoutes: FastifyPluginAsyncTypebox<UserRoutesOptions> = async (app, { users }) => {
   app.get(
     '/users/me',

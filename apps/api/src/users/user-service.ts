@@ -10,7 +10,7 @@ import { generateRsaKeyPair } from './key-pair.ts'
 import type { UserRow } from './user-store.ts'
 import { createUserStore } from './user-store.ts'
 
-/** Name of the one public key that a user has. */
+/** The name of a user's only public key. */
 const KEY_NAME = 'default'
 
 /** Shows users to themselves, and lets administrators make them. */
@@ -19,9 +19,12 @@ export interface UserService {
   list(): Promise<UserEntity[]>
   /** Throws USER_NOT_FOUND. */
   get(id: string): Promise<UserEntity>
-  /** With a key pair and an organization of their own, within `DEFAULT_QUOTAS` unless given. Throws USER_EXISTS. */
+  /**
+   * Makes a user with a key pair and a personal organization, with `DEFAULT_QUOTAS` unless others are given. Throws
+   * USER_EXISTS.
+   */
   create(wanted: CreateUser): Promise<UserEntity>
-  /** The former pair is gone. Throws USER_NOT_FOUND. */
+  /** Replaces the former key pair. Throws USER_NOT_FOUND. */
   regenerateKeyPair(id: string): Promise<UserEntity>
 }
 
@@ -61,7 +64,7 @@ export function createUserService(options: { database: Database; sealer: Sealer 
       return toEntity(row)
     },
     async regenerateKeyPair(id) {
-      // A user who does not exist costs no key.
+      // The pair is generated only for a user who exists.
       const found = await store.find(id)
       const row = found && (await store.update(id, await newKeyPair(id)))
       if (row === undefined) throw userNotFound(id)
@@ -86,7 +89,7 @@ function toEntity(row: UserRow): UserEntity {
   return { ...toUser(row), role: row.role, ...keyPair }
 }
 
-/** For an id that no user has. */
+/** The error for an id that no user has. */
 export function userNotFound(id: string): AppError {
   return new AppError('USER_NOT_FOUND', `User with ID ${id} not found`)
 }

@@ -7,22 +7,22 @@ export type UserRow = Omit<typeof users.$inferSelect, 'sealedPrivateKey'>
 
 export interface UserStore {
   insert(user: NewUser): Promise<void>
-  /** Answers undefined when there is a user with this id. */
+  /** Returns undefined when there is a user with this id. */
   insertIfNew(user: NewUser): Promise<UserRow | undefined>
   find(id: string): Promise<UserRow | undefined>
-  /** All, the oldest first. */
+  /** Returns all users, the oldest first. */
   list(): Promise<UserRow[]>
-  /** Answers undefined when there is no such user. */
+  /** Returns undefined when there is no such user. */
   update(id: string, change: Partial<Omit<NewUser, 'id'>>): Promise<UserRow | undefined>
   hasAdministrator(): Promise<boolean>
-  /** Until the transaction ends whoever else locks the user waits. */
+  /** Keeps other transactions from locking the user until this one ends. */
   lock(id: string): Promise<void>
-  /** The administrator that was made first. */
+  /** Returns the administrator that was made first. */
   firstAdministrator(): Promise<UserRow | undefined>
   delete(id: string): Promise<void>
 }
 
-/** Private keys stay where they are. */
+/** The selected columns: all but the private key. */
 const shown = {
   id: users.id,
   name: users.name,

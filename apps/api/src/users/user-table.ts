@@ -4,7 +4,7 @@ import { boolean, check, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
 export const users = pgTable(
   'users',
   {
-    /** Free text: an identity provider's subject, or an id of our own. */
+    /** Free text: the subject of an identity provider, or an id made here. */
     id: text('id').primaryKey(),
     name: text('name').notNull(),
     email: text('email').notNull().default(''),

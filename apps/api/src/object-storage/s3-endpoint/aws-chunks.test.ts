@@ -19,7 +19,7 @@ const ourSigner = createRequestSigner(
 
 const sha256 = (content: string | Buffer) => createHash('sha256').update(content).digest('hex')
 
-/** The signatures as AWS's own client makes them. */
+/** Returns the signature that AWS's own client makes. */
 async function theirSignature(kind: 'PAYLOAD' | 'TRAILER', ...lines: string[]): Promise<string> {
   const text = [`AWS4-HMAC-SHA256-${kind}`, '20261127T120000Z', SCOPE, ...lines].join('\n')
   return await createAwsSigner({ accessKey: 'AKID', secret: SECRET }).sign(text, { signingDate: DATE })
@@ -50,7 +50,7 @@ interface Sent {
   body: Buffer
   decodedLength: number
   signed: boolean
-  /** Bytes that come at once. */
+  /** The number of bytes that arrive at once. */
   pieceBytes?: number
 }
 
@@ -100,7 +100,7 @@ describe('an aws-chunked body', () => {
         ({ text }) => text,
         () => 'refused',
       )
-      // The line ends are not signed; everything else is.
+      // Only the line ends are not signed.
       expect(['refused', ...(changed[at] === 0x0c ? ['helloworld'] : [])]).toContain(await outcome)
     }
   })
@@ -111,7 +111,7 @@ describe('an aws-chunked body', () => {
       { body: unsignedBody(['hello', 'world'], []), signed: false },
     ]
     for (const { body, signed } of bodies) {
-      // Behind the last chunk's line nothing is lost.
+      // The two bytes behind the last chunk's line may be cut without loss.
       const needed = body.length - 2
       for (let length = 0; length < needed; length++) {
         const cut = { body: body.subarray(0, length), decodedLength: 10, signed }

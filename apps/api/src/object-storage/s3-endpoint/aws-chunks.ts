@@ -3,21 +3,21 @@ import type { RequestSigner } from './request-signature.ts'
 import { isSameSignature } from './request-signature.ts'
 import { S3Error } from './s3-error.ts'
 
-/** Longest line before a chunk or of a trailer. */
+/** The longest line before a chunk or in a trailer. */
 const MAX_LINE_BYTES = 1_024
 const MAX_TRAILERS = 8
-/** Largest chunk; clients send between 8 KiB and some MiB. */
+/** The largest chunk; clients send between 8 KiB and some MiB. */
 const MAX_CHUNK_BYTES = 64 * 1024 * 1024
 const CHUNK_LINE = /^([0-9a-fA-F]{1,8})(?:;chunk-signature=([0-9a-f]{64}))?$/
 const TRAILER_LINE = /^([A-Za-z0-9-]{1,128}):(.*)$/
 const TRAILER_SIGNATURE = 'x-amz-trailer-signature'
 
 export interface AwsChunksOptions {
-  /** Checks the signatures of chunks and trailers; absent where they have none. */
+  /** Checks the signatures of chunks and trailers; undefined where they have none. */
   signer: RequestSigner | undefined
-  /** That of the request, with which the chain begins. */
+  /** The signature of the request, which starts the chain. */
   firstSignature: string
-  /** Bytes of all chunks, as `x-amz-decoded-content-length` says. */
+  /** The bytes of all chunks, from `x-amz-decoded-content-length`. */
   decodedLength: number
   hasTrailers: boolean
 }
@@ -25,8 +25,8 @@ export interface AwsChunksOptions {
 type Expecting = 'chunk line' | 'data' | 'end of data' | 'trailer' | 'nothing'
 
 /**
- * Takes the chunks of an aws-chunked body apart as they come. `trailers` is filled when the end has been read. Throws
- * IncompleteBody, InvalidRequest and SignatureDoesNotMatch; what was passed on before that must not be kept.
+ * Unpacks the chunks of an aws-chunked body while it arrives. `trailers` is filled when the end has been read. Throws
+ * IncompleteBody, InvalidRequest and SignatureDoesNotMatch; bytes passed on before an error must not be kept.
  */
 export class AwsChunks {
   readonly trailers = new Map<string, string>()
@@ -68,7 +68,7 @@ export class AwsChunks {
     if (this.left === 0) this.expecting = 'end of data'
   }
 
-  /** Answers what is behind the line, if it is whole. */
+  /** Takes bytes up to the end of a line; returns the bytes behind it when the line is complete. */
   private takeLine(piece: Buffer): Buffer {
     if (this.expecting === 'nothing') throw malformed('There is something behind the end of the body')
     const end = piece.indexOf('\n')

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { Crc32, Crc32c, Crc64Nvme } from '@aws-sdk/checksums/crc'
 import { S3Error } from './s3-error.ts'
 
-/** A digest that grows with a body. */
+/** A digest that is computed while a body arrives. */
 interface Digest {
   update(chunk: Uint8Array): void
   digest(): Promise<Uint8Array>
@@ -22,30 +22,30 @@ function fromHash(hash: Hash): Digest {
   return { update: (chunk) => void hash.update(chunk), digest: async () => hash.digest() }
 }
 
-/** Whether a header or trailer of this name (in lower case) is a checksum of the body. */
+/** Whether a header or trailer with this name (in lower case) is a checksum of the body. */
 export function isChecksum(name: string): boolean {
   return Object.hasOwn(digests, name)
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
 
-/** Checks a body against what its headers and trailers say of it. */
+/** Checks a body against the checksums in its headers and trailers. */
 export interface BodyChecksums {
   update(chunk: Uint8Array): void
-  /** Throws BadDigest and XAmzContentSHA256Mismatch; `trailers` may bring the values of announced names. */
+  /** Throws BadDigest and XAmzContentSHA256Mismatch. `trailers` holds the values of the announced names. */
   verify(trailers: ReadonlyMap<string, string>): Promise<void>
 }
 
 export interface ExpectedChecksums {
-  /** Base64 by name, as the headers have them. */
+  /** Base64 by name, as in the headers. */
   values: ReadonlyMap<string, string>
-  /** Names of those that come behind the body. */
+  /** The names of checksums that come after the body. */
   trailing: readonly string[]
-  /** `x-amz-content-sha256`, when that is a digest. */
+  /** The value of `x-amz-content-sha256`, when it is a digest. */
   payloadHash: string
 }
 
-/** Throws InvalidRequest for a checksum that is not known here, since it could not be checked. */
+/** Throws InvalidRequest for an unknown checksum, which could not be checked. */
 export function createBodyChecksums({ values, trailing, payloadHash }: ExpectedChecksums): BodyChecksums {
   const names = [...new Set([...values.keys(), ...trailing])]
   const growing = names.map((name) => {

@@ -8,15 +8,16 @@ const FIELD = /\s*<(\w{1,64})(?:\s[^<>]*)?>([^<]*)<\/\1\s*>/y
 const PART_END = /\s*<\/Part\s*>/y
 const END = /\s*<\/CompleteMultipartUpload\s*>\s*$/y
 
-/** Elements of one part: its number, its etag, and a checksum of every kind. */
+/** The most elements of one part: its number, its etag, and a checksum of every kind. */
 const MAX_FIELDS = 16
 const PART_NUMBER = /^[0-9]{1,5}$/
-/** Quotes, as clients write them around an etag. */
+/** Quotes around an etag, as clients write them. */
 const QUOTES = /"|&quot;|&#34;|&#x22;/g
 
 /**
- * Reads the parts of a `CompleteMultipartUpload`, which has one form. A parser of any XML holds everything else up for seconds
- * over 2 MiB of what is not of that form, and for half a second over what is; this goes once over the text. Throws MalformedXML.
+ * Reads the parts of a `CompleteMultipartUpload`, which has one form, in one pass over the text. A general XML parser
+ * blocks the process for seconds on 2 MiB of other text, and for half a second on 2 MiB of this form. Throws
+ * MalformedXML.
  */
 export function readParts(text: string): NamedPart[] {
   const cursor = new Cursor(text)
@@ -44,7 +45,7 @@ function readPart(cursor: Cursor): NamedPart {
   return { number: Number(number), etag: etag.replaceAll(QUOTES, '') }
 }
 
-/** Goes through a text by sticky expressions. */
+/** Reads a text by sticky expressions. */
 class Cursor {
   private at = 0
   private readonly text: string
@@ -53,7 +54,7 @@ class Cursor {
     this.text = text
   }
 
-  /** What comes next, if it is that. */
+  /** Skips the next match and returns it, if the text goes on with it. */
   find(what: RegExp): RegExpExecArray | undefined {
     what.lastIndex = this.at
     const found = what.exec(this.text)
@@ -62,7 +63,7 @@ class Cursor {
     return found
   }
 
-  /** Throws MalformedXML unless that comes next. */
+  /** Skips the next match. Throws MalformedXML when the text goes on otherwise. */
   take(what: RegExp): void {
     if (this.find(what) === undefined) throw malformed()
   }

@@ -1,7 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { S3Error } from './s3-error.ts'
 
-/** How far a client's clock may be off. */
+/** The largest difference between a client's clock and ours. */
 export const MAX_CLOCK_SKEW_MS = 15 * 60 * 1000
 
 const ALGORITHM = 'AWS4-HMAC-SHA256'
@@ -9,30 +9,30 @@ const AUTHORIZATION =
   /^AWS4-HMAC-SHA256 +Credential=([\w-]{1,128})\/(\d{8})\/([\w-]{1,64})\/s3\/aws4_request *, *SignedHeaders=([\w.;-]{1,4096}) *, *Signature=([0-9a-f]{64})$/
 const AMZ_DATE = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
 
-/** A request as it was signed. */
+/** A request in the form that was signed. */
 export interface SignedRequest {
   method: string
-  /** As sent: the path is still encoded. */
+  /** As sent, with the path still encoded. */
   url: string
-  /** Names in lower case. */
+  /** By names in lower case. */
   headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-/** What the `Authorization` header of signature version 4 holds. */
+/** The content of an `Authorization` header of signature version 4. */
 export interface ClaimedSignature {
   accessKey: string
-  /** `20261127T120000Z`. */
+  /** As in `20261127T120000Z`. */
   date: string
-  /** `20261127/us-east-1/s3/aws4_request`. */
+  /** As in `20261127/us-east-1/s3/aws4_request`. */
   scope: string
   signedHeaders: readonly string[]
-  /** Hexadecimal. */
+  /** The signature in hexadecimal. */
   signature: string
-  /** `x-amz-content-sha256`. */
+  /** The value of `x-amz-content-sha256`. */
   payloadHash: string
 }
 
-/** Reads what a request claims. Throws AccessDenied, and RequestTimeTooSkewed for a clock that is too far off `now`. */
+/** Reads the signature that a request claims. Throws AccessDenied, and RequestTimeTooSkewed for a time too far from `now`. */
 export function readClaim({ headers }: SignedRequest, now: number): ClaimedSignature {
   const match = AUTHORIZATION.exec(single(headers['authorization']) ?? '')
   if (match === null) {
@@ -53,25 +53,25 @@ function checkTime(date: string, day: string, now: number): void {
   if (match === null || !date.startsWith(day)) throw new S3Error('AccessDenied', 'The header x-amz-date is not valid')
   const [, year, month, dayOfMonth, hour, minute, second] = match
   const time = Date.parse(`${year}-${month}-${dayOfMonth}T${hour}:${minute}:${second}Z`)
-  // Not so for a date that is none.
+  // False for an invalid date, whose time is NaN.
   if (Math.abs(time - now) <= MAX_CLOCK_SKEW_MS) return
   throw new S3Error('RequestTimeTooSkewed', 'The time of the request and that of the server are too far apart')
 }
 
-/** What changes the meaning of a request must be signed, or whoever passes it on could change it. */
+/** Throws AccessDenied for unsigned headers that change the meaning of a request: a proxy on the way could change them. */
 function checkSigned(headers: SignedRequest['headers'], signed: ReadonlySet<string>): void {
   const unsigned = Object.keys(headers).filter((name) => name.startsWith('x-amz-') && !signed.has(name))
   if (!signed.has('host')) unsigned.unshift('host')
   if (unsigned.length > 0) throw new S3Error('AccessDenied', `Headers are not signed: ${unsigned.join(', ')}`)
 }
 
-/** Signs as the client must have, with one secret. */
+/** Computes signatures with one secret, as the client must have done. */
 export interface RequestSigner {
-  /** Whether the claim's signature is that of the request. Takes the same time wherever a wrong one differs. */
+  /** Whether the claimed signature is that of the request. The time taken does not depend on where a wrong one differs. */
   isSignatureOf(request: SignedRequest): boolean
-  /** The signature of a chunk of an aws-chunked body, behind that of what came before. */
+  /** Returns the signature of a chunk of an aws-chunked body; `previous` is the signature before it. */
   chunkSignature(previous: string, chunkSha256: string): string
-  /** The signature of the trailers, behind that of the last chunk. */
+  /** Returns the signature of the trailers; `previous` is that of the last chunk. */
   trailerSignature(previous: string, trailersSha256: string): string
 }
 
@@ -91,7 +91,7 @@ export function createRequestSigner(claim: ClaimedSignature, secret: string): Re
   }
 }
 
-/** Compares hexadecimal signatures, in the same time wherever they differ. */
+/** Compares hexadecimal signatures in a time that does not depend on where they differ. */
 export function isSameSignature(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a, 'hex'), Buffer.from(b, 'hex')]
   return left.length === right.length && timingSafeEqual(left, right)
@@ -101,7 +101,7 @@ const EMPTY_SHA256 = sha256('')
 
 function canonicalRequest({ method, url, headers }: SignedRequest, claim: ClaimedSignature): string {
   const [path = '/', query = ''] = splitOnce(url, '?')
-  // A header that is not there may have a name that every object knows.
+  // A header that is not there may have the name of a property that every object has.
   const given = (name: string) => (Object.hasOwn(headers, name) ? headers[name] : undefined)
   const lines = claim.signedHeaders.map((name) => `${name}:${canonicalHeader(given(name))}`)
   return [method, path, canonicalQuery(query), ...lines, '', claim.signedHeaders.join(';'), claim.payloadHash].join(
@@ -116,7 +116,7 @@ function canonicalHeader(value: string | string[] | undefined): string {
     .join(',')
 }
 
-/** Sorted by encoded name, then by encoded value. */
+/** Sorts the query by encoded name, then by encoded value. */
 function canonicalQuery(query: string): string {
   if (query === '') return ''
   return query
@@ -132,7 +132,7 @@ function compare(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1
 }
 
-/** A text that is not validly encoded matches no signature. */
+/** Decodes a text; returns an invalid encoding unchanged, which matches no signature. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text)
@@ -141,7 +141,7 @@ function decode(text: string): string {
   }
 }
 
-/** Everything but what RFC 3986 leaves as it is. */
+/** Encodes every character that RFC 3986 does not leave as it is. */
 function encode(text: string): string {
   return encodeURIComponent(text).replaceAll(
     /[!'()*]/g,

@@ -4,7 +4,7 @@ import { createRequestSigner, readClaim } from './request-signature.ts'
 import { S3Error } from './s3-error.ts'
 import type { SessionCredentialsMint } from './session-credentials.ts'
 
-/** Who calls, proven by the signature of the request. */
+/** The caller, proven by the signature of the request. */
 export interface S3Caller {
   readonly organizationId: string
   readonly claim: ClaimedSignature
@@ -13,15 +13,15 @@ export interface S3Caller {
 
 export interface S3AuthenticationOptions {
   credentials: SessionCredentialsMint
-  /** How clients reach the public port, when not directly. */
+  /** The URL by which clients reach the public port, when not directly. */
   publicUrl: string | undefined
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
 /**
- * Checks the signature of a request: over the host and path it came with, or those of the public URL, which a proxy in
- * front may have changed. Throws what `readClaim` and the credentials throw, and SignatureDoesNotMatch.
+ * Checks the signature of a request: over the host and path it arrived with, or over those of the public URL, which a
+ * proxy in front may have changed. Throws the errors of `readClaim` and of the credentials, and SignatureDoesNotMatch.
  */
 export function createS3Authentication({ credentials, publicUrl, now }: S3AuthenticationOptions) {
   const outside = publicUrl === undefined ? undefined : new URL(publicUrl)

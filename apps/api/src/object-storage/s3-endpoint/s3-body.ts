@@ -5,9 +5,9 @@ import { createBodyChecksums, isChecksum } from './body-checksums.ts'
 import type { ClaimedSignature, RequestSigner } from './request-signature.ts'
 import { S3Error } from './s3-error.ts'
 
-/** Longest time without a byte. */
+/** The longest time without a byte. */
 const IDLE_MS = 60_000
-/** Longest time for one body. Stays below the age at which what is being written counts as left behind. */
+/** The longest time for one body: less than the age at which an unfinished file counts as abandoned. */
 export const MAX_BODY_MS = 12 * 60 * 60 * 1000
 
 const SIGNED_CHUNKS = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
@@ -16,17 +16,17 @@ const UNSIGNED_CHUNKS_WITH_TRAILER = 'STREAMING-UNSIGNED-PAYLOAD-TRAILER'
 const UNSIGNED = 'UNSIGNED-PAYLOAD'
 const DIGEST = /^[0-9a-f]{64}$/
 
-/** What an authenticated request brings. */
+/** The body of an authenticated request. */
 export interface S3Body {
-  /** The bytes of the object: of what clients wrap around them it checks all, and fails at its end when it is wrong. */
+  /** The bytes of the object, without the client's framing. The framing is checked; a wrong body fails at its end. */
   readonly stream: Readable
-  /** Bytes of `stream`. */
+  /** The number of bytes in `stream`. */
   readonly size: number
 }
 
 /**
- * Takes a request's body. Throws MissingContentLength, InvalidRequest and NotImplemented; the stream throws what the
- * checks do, and RequestTimeout when the client stops sending.
+ * Opens a request's body. Throws MissingContentLength, InvalidRequest and NotImplemented. The stream throws the errors
+ * of the checks, and RequestTimeout when the client stops sending.
  */
 export function openBody(request: IncomingMessage, claim: ClaimedSignature, signer: RequestSigner): S3Body {
   const { payloadHash } = claim
@@ -72,7 +72,7 @@ async function* check(
   await checksums.verify(trailers)
 }
 
-/** The raw body, which fails when it stands still or ends early. */
+/** Yields the raw body; throws when no byte arrives for too long or the body ends early. */
 async function* watch(request: IncomingMessage): AsyncGenerator<Buffer> {
   const giveUp = () => request.destroy(new S3Error('RequestTimeout', 'The body stood still for too long'))
   let idle = setTimeout(giveUp, IDLE_MS)
@@ -85,7 +85,7 @@ async function* watch(request: IncomingMessage): AsyncGenerator<Buffer> {
     }
     if (!request.complete) throw endedEarly()
   } catch (error) {
-    // That the client has gone is no fault of ours.
+    // A client that disconnected is no fault of the server.
     if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') throw endedEarly(error)
     throw error
   } finally {

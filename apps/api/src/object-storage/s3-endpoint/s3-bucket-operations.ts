@@ -11,7 +11,7 @@ export interface BucketCall {
   organizationId: string
 }
 
-/** Serves what concerns the whole bucket: whether and where it is, and lists of the caller's own objects and uploads in it. */
+/** Serves calls for the whole bucket: its existence and region, and lists of the caller's own objects and uploads in it. */
 export async function serveBucket(objects: LocalObjectStore, call: BucketCall, reply: FastifyReply) {
   const { method, query } = call
   if (method === 'HEAD') return reply.header('x-amz-bucket-region', LOCAL_REGION).send()
@@ -22,7 +22,7 @@ export async function serveBucket(objects: LocalObjectStore, call: BucketCall, r
   return reply.send(await list(objects, call))
 }
 
-/** The caller's own; there are never more than one answer holds. */
+/** Lists the caller's uploads; there are never more than fit in one answer. */
 async function listUploads(objects: LocalObjectStore, { query, organizationId }: BucketCall): Promise<string> {
   const asked = query.get('prefix') ?? ''
   const own = `${organizationId}/`

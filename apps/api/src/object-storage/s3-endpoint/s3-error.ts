@@ -1,6 +1,6 @@
 import type { AppError, ErrorCode } from '@atoll/protocol'
 
-/** Every failure the endpoint names, by S3's own code: what clients look at. */
+/** The errors that the endpoint returns, by S3's own codes, which clients check. */
 export const s3ErrorStatus = {
   AccessDenied: 403,
   BadDigest: 400,
@@ -33,7 +33,7 @@ export const s3ErrorStatus = {
 
 export type S3ErrorCode = keyof typeof s3ErrorStatus
 
-/** What an S3 client is told. */
+/** An error that an S3 client is told. */
 export class S3Error extends Error {
   override readonly name = 'S3Error'
   readonly code: S3ErrorCode
@@ -59,7 +59,7 @@ const codes: Partial<Record<ErrorCode, S3ErrorCode>> = {
   SERVICE_UNAVAILABLE: 'ServiceUnavailable',
 }
 
-/** The same failure in S3's words. */
+/** Translates an error of the API to the S3 code. */
 export function toS3Error(error: AppError): S3Error {
   const code = codes[error.code] ?? (error.status < 500 ? 'InvalidRequest' : 'InternalError')
   return new S3Error(code, error.message, { cause: error })

@@ -11,24 +11,24 @@ import { S3Error } from './s3-error.ts'
 import { LOCAL_BUCKET } from './s3-path.ts'
 import { completedXml, uploadXml } from './s3-xml.ts'
 
-/** What the objects of one organization may take. */
+/** The quota of the objects of one organization. */
 export const ORGANIZATION_QUOTA: ScopeQuota = { maxBytes: 50 * 1024 ** 3, maxFiles: 100_000 }
 
 const MAX_PART_NUMBER = 10_000
 const MAX_XML_BYTES = 2 * 1024 ** 2
 const MAX_HEADERS_BYTES = 2_048
 const MAX_CONTENT_TYPE_LENGTH = 255
-/** How often a read starts over because the object was replaced meanwhile. */
+/** The number of reads that may start over because the object was replaced meanwhile. */
 const MAX_READ_ATTEMPTS = 5
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 const KEPT_HEADERS = ['cache-control', 'content-disposition', 'content-encoding', 'content-language', 'expires']
 const META_PREFIX = 'x-amz-meta-'
-/** To take an object without these would be to take something else than what was sent. */
+/** Headers that would change the stored object: to ignore them would store something else than the client asked for. */
 const UNSERVED_HEADERS =
   /^x-amz-(copy-source|server-side-encryption|tagging|object-lock|website-redirect|grant|write-offset)/
 
-/** What every object is; some clients say so each time. */
+/** The ACL of every object; some clients send it each time. */
 const PRIVATE = 'private'
 
 export interface ObjectCall {
@@ -39,7 +39,7 @@ export interface ObjectCall {
   reply: FastifyReply
 }
 
-/** Serves what concerns one object, whose key is the caller's own. */
+/** Serves calls for one object, whose key is below the caller's organization. */
 export async function serveObject(objects: LocalObjectStore, call: ObjectCall) {
   const { method } = call.request
   const isUpload = call.query.has('uploadId') || call.query.has('uploads')
@@ -95,7 +95,7 @@ async function get(objects: LocalObjectStore, { key, request, reply }: ObjectCal
   throw new S3Error('ServiceUnavailable', 'The object is replaced again and again')
 }
 
-/** Answers true for a condition that asks for no body. Throws PreconditionFailed. */
+/** Returns true for a condition under which the answer has no body. Throws PreconditionFailed. */
 function isUnchanged(headers: IncomingHttpHeaders, { etag }: LocalObjectHead): boolean {
   const names = (value: string) => value.split(',').map((name) => name.trim().replace(/^W\//, ''))
   const matches = (value: string) => names(value).some((name) => name === '*' || name === `"${etag}"` || name === etag)
@@ -160,7 +160,7 @@ function uploadIdOf({ query }: ObjectCall): string {
   return uploadId
 }
 
-/** What shall be kept beside the bytes. Throws NotImplemented and InvalidArgument. */
+/** Reads the description to store with the bytes. Throws NotImplemented and InvalidArgument. */
 function readDescription(headers: IncomingHttpHeaders): { contentType?: string; headers: Record<string, string> } {
   const unserved = Object.keys(headers).find((name) => UNSERVED_HEADERS.test(name))
   if (unserved !== undefined) throw new S3Error('NotImplemented', `The header ${unserved} is not served here`)
@@ -183,7 +183,7 @@ function keptHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === 'string' && (KEPT_HEADERS.includes(name) || name.startsWith(META_PREFIX))) kept[name] = value
   }
-  // That of the transfer is not the object's.
+  // The encoding of the transfer is not that of the object.
   const encodings = (kept['content-encoding'] ?? '').split(',').map((encoding) => encoding.trim())
   const own = encodings.filter((encoding) => encoding !== 'aws-chunked' && encoding !== '')
   if (own.length > 0) kept['content-encoding'] = own.join(', ')

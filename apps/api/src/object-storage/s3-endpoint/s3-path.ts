@@ -1,8 +1,8 @@
-/** Where the endpoint is, below `/api`; the bucket comes behind it. */
+/** The path of the endpoint below `/api`; the bucket comes behind it. */
 export const S3_PATH = '/s3'
 
-/** Name of the only bucket. */
+/** The name of the only bucket. */
 export const LOCAL_BUCKET = 'atoll'
 
-/** What clients are told; any other is as good. */
+/** The region that clients are told; any other works as well. */
 export const LOCAL_REGION = 'us-east-1'

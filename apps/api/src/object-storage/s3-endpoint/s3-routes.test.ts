@@ -33,7 +33,7 @@ function ask(request: S3Request, credentials: S3Credentials = access): Promise<R
   return fetchS3(access.storageUrl, credentials, request)
 }
 
-/** The path of an object of the caller. */
+/** Returns the path of an object of the caller. */
 const own = (name: string) => `/atoll/${access.organizationId}/${name}`
 
 async function codeOf(request: S3Request, credentials?: S3Credentials): Promise<string> {
@@ -250,7 +250,7 @@ describe('what is not served', () => {
   })
 
   it('is refused in XML however it is asked for', async () => {
-    // Dots alone lead elsewhere, as clients resolve URLs.
+    // Clients resolve segments of dots, so these would lead to another URL.
     const segment = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((text) => text !== '.' && text !== '..')
     const request = fc.record({
       method: fc.constantFrom('GET', 'PUT', 'POST', 'DELETE', 'HEAD'),

@@ -13,7 +13,7 @@ import { errorXml } from './s3-xml.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set before any handler of the S3 endpoint; there is none elsewhere. */
+    /** Set before any handler of the S3 endpoint; unset elsewhere. */
     s3Caller: S3Caller
   }
 }
@@ -23,12 +23,12 @@ export interface S3RoutesOptions extends S3AuthenticationOptions {
   log: Logger
 }
 
-/** Of a refused upload as much is read as lets the client see the answer, instead of a broken connection. */
+/** The most bytes that are read of a refused upload, so that the client sees the answer instead of a broken connection. */
 const MAX_DISCARDED_BYTES = 16 * 1024 ** 2
 
 /**
- * The few operations of S3 that uploading, reading and listing objects takes, for credentials that push access hands
- * out; everything else is refused by name. Errors are S3's.
+ * Serves the few operations of S3 that uploading, reading and listing objects require, for the credentials of push
+ * access. Others are refused by name. Errors have the form of S3's.
  */
 export const s3Routes: FastifyPluginAsync<S3RoutesOptions> = async (app, options) => {
   const authenticate = createS3Authentication(options)
@@ -75,7 +75,7 @@ interface ErrorAnswer {
 function sendError(error: unknown, { request, reply, log }: ErrorAnswer): void {
   const known = error instanceof S3Error ? error : toS3Error(toAppError(error))
   const { code, status, message } = known
-  // What is not served is the client's mistake, whatever its status.
+  // An unserved operation is the client's mistake, although its status is 501.
   if (status >= 500 && code !== 'NotImplemented')
     log.error({ err: error, requestId: request.id }, 'request of the S3 endpoint failed')
   finishReading(request, reply)

@@ -1,15 +1,15 @@
 import { S3Error } from './s3-error.ts'
 
-/** What a request is about: the service, the bucket, or an object in it. */
+/** The target of a request: the service, the bucket, or an object in it. */
 export interface S3Target {
-  /** Undefined for the service. */
+  /** Undefined when the target is the service. */
   readonly bucket: string | undefined
-  /** Undefined for the bucket. */
+  /** Undefined when the target is the service or the bucket. */
   readonly key: string | undefined
   readonly query: URLSearchParams
 }
 
-/** What a client may ask or add without changing the meaning of what is served. */
+/** The query parameters that are served, or that do not change the meaning of a request. */
 const KNOWN_QUERY = new Set([
   ...['x-id', 'list-type', 'prefix', 'delimiter', 'max-keys', 'continuation-token', 'start-after', 'encoding-type'],
   ...['fetch-owner', 'location', 'uploads', 'uploadId', 'partNumber'],

@@ -58,7 +58,7 @@ export function uploadXml(bucket: string, key: string, uploadId: string): string
   return toXml('InitiateMultipartUploadResult', { Bucket: bucket, Key: key, UploadId: uploadId })
 }
 
-/** All that are under way below a prefix. */
+/** Lists all uploads below a prefix that are under way. */
 export function uploadsXml(bucket: string, prefix: string, uploads: readonly { id: string; key: string }[]): string {
   return toXml('ListMultipartUploadsResult', {
     Bucket: bucket,

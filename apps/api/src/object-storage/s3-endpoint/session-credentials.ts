@@ -5,12 +5,12 @@ import { Value } from 'typebox/value'
 import type { Sealer } from '../../secrets/sealer.ts'
 import { S3Error } from './s3-error.ts'
 
-/** How long credentials are good for. */
+/** The lifetime of credentials. */
 export const SESSION_MS = 60 * 60 * 1000
 
 const ACCESS_KEY_BYTES = 8
 const SECRET_BYTES = 30
-/** A sealed token takes about 300. */
+/** A sealed token takes about 300 characters. */
 const MAX_TOKEN_LENGTH = 2_048
 
 const Content = Type.Object({
@@ -31,14 +31,17 @@ export interface OpenedSession {
   secret: string
 }
 
-/** Makes and opens credentials for one organization's objects; nothing of them is stored. */
+/** Makes and opens credentials for one organization's objects; none of them is stored. */
 export interface SessionCredentialsMint {
   issue(organizationId: string): SessionCredentials
   /** Throws InvalidAccessKeyId, InvalidToken and ExpiredToken. */
   open(accessKey: string, sessionToken: string | undefined): OpenedSession
 }
 
-/** The session token is the secret itself, sealed for its access key with when it ends: every replica can open it. */
+/**
+ * Creates the mint. A session token holds the organization, the secret and its expiry, sealed for the access key, so
+ * that every replica can open it.
+ */
 export function createSessionCredentials({
   sealer,
   now,
