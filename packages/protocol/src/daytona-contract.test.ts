@@ -45,9 +45,9 @@ type Suspension = 'suspendedAt' | 'suspensionReason' | 'suspendedUntil'
 type RoleOf<T> = Omit<Wire<T>, 'permissions'> & { permissions: string[] }
 type WithRolesOf<T, Role> = Omit<Wire<T>, 'assignedRoles'> & { assignedRoles: RoleOf<Role>[] }
 
-/** States that older clients' types lack. Those clients accept them all the same, as some other state. */
+/** States that older clients' types lack. Those clients still accept them, as some other state. */
 type NewStates = 'resizing' | 'snapshotting'
-/** A sandbox without its build, whose times the clients type as Date but leave as text. */
+/** A sandbox without those states, and without its build, whose times the clients type as Date but leave as text. */
 type WithoutNewStates<Shown extends Pick<Sandbox, 'desiredState'> & { state?: string }> = Omit<
   Shown,
   'state' | 'buildInfo'

@@ -46,7 +46,7 @@ export const SandboxSource = Type.Object({
 /** An image of a registry, for the runner's architecture. Registries on loopback may speak plain HTTP. */
 export const ImageSource = Type.Object({
   kind: Type.Literal('image'),
-  /** With a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
+  /** The image's name with a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
   reference: Type.String({ minLength: 1, maxLength: 512, pattern: '^[A-Za-z0-9][A-Za-z0-9._:/@-]*$' }),
   registries: Type.Optional(Type.Array(RegistryAccess, { maxItems: MAX_REGISTRIES })),
 })
@@ -121,7 +121,7 @@ export const RunnerSnapshot = Type.Object({
   /** The reason of an `error`, for people. */
   reason: Type.Optional(Type.String()),
   kind: RunnerSnapshotKind,
-  /** True while it waits for `PUT …/content`. */
+  /** Whether the snapshot waits for `PUT …/content`. */
   needsContent: Type.Boolean(),
   /** The size on this runner's disk; layers shared with other snapshots count in each. 0 until it is active. */
   sizeGiB: Type.Number(),

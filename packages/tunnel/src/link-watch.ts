@@ -75,7 +75,7 @@ export class LinkWatch implements ControlSource {
 
   takePing(payload: Buffer): void {
     if (payload.length !== PING_BYTES) throw violation('a ping of the wrong size')
-    // Only the newest is answered: a peer cannot make this end queue more.
+    // Only the newest ping is answered: a peer cannot make this end queue more.
     this.pongWanted = Buffer.from(payload)
     this.scheduler.scheduleControl(this)
   }

@@ -77,7 +77,7 @@ export class MessageWriter {
     return true
   }
 
-  /** Hands the message gathered so far to the link. */
+  /** Passes the gathered message to the link. */
   flush(): void {
     if (this.offset === this.start) return
     const message = { slab: this.slab.bytes, start: this.start, end: this.offset }
