@@ -12,11 +12,11 @@ async function bench({ setUp }) {
   await setUp({ purpose: 'run' })
   await bundleBench(new URL('../bench/', import.meta.url).pathname)
   leaveSignals()
-  // In this process, as start.mjs does it.
+  // The benchmark runs in this process, as in start.mjs.
   await import('../bench/dist/main.js')
 }
 
-/** Every file is an entry point: parts of the benchmark run in processes of their own. */
+/** Bundles every file as an entry point: parts of the benchmark run in processes of their own. */
 async function bundleBench(folder) {
   const { bundle } = await import('./setup/bundle.mjs')
   const { readdirSync, rmSync } = await import('node:fs')

@@ -1,9 +1,9 @@
 // Bundles the app in the working directory into dist/: one ES module for each entry point named in
 // package.json ("atoll": { "entryPoints": [...], "bundle": "all" | "workspace" }). "workspace" (the default)
-// inlines our own packages and leaves npm ones to node_modules; "all" inlines everything, for code that is
-// carried to where there is no node_modules. "addons" ({ "pty.node": "<package>/<path>" }) are copied beside it, with
-// {platform} in their paths standing for such as linux-x64. "compile" names a module whose warmUp() has the app do what
-// shall be quick: dist/main.js then is a CommonJS program that brings what V8 compiled of it (compile-app.mjs).
+// inlines our own packages and leaves npm ones to node_modules; "all" inlines everything, for code that runs where
+// there is no node_modules. "addons" ({ "pty.node": "<package>/<path>" }) are copied beside it; {platform} in their
+// paths is replaced, such as by linux-x64. "compile" names a module whose warmUp() makes the app run the code that must
+// be quick: dist/main.js then is a CommonJS program with the code that V8 compiled for that (compile-app.mjs).
 import { copyFileSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -47,7 +47,7 @@ await build({
 })
 
 function moduleFormat() {
-  // CommonJS dependencies that were inlined ask for Node's own modules through require.
+  // Inlined CommonJS dependencies load Node's own modules with `require`.
   const js =
     "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);"
   return { format: 'esm', splitting: true, banner: { js } }
@@ -62,7 +62,7 @@ for (const [name, template] of Object.entries(addons)) {
     const folder = main.slice(0, main.lastIndexOf(`/${packageName}/`) + packageName.length + 2)
     copyFileSync(join(folder, path.slice(packageName.length + 1)), join('dist', name))
   } catch (error) {
-    // An optional package, which not every machine has: what needs it says so when it is called.
+    // The package is optional and not on every machine: the feature that needs it reports that when it is called.
     console.warn(`${name} is left out: ${error.message.split('\n')[0]}`)
   }
 }

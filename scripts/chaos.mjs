@@ -1,4 +1,4 @@
-// `npm run chaos`: sets up, bundles the chaos suite and runs it. Options after `--` are its own; see docs/chaos.md.
+// `npm run chaos`: sets up, bundles the chaos suite and runs it. Options after `--` go to the suite; see docs/chaos.md.
 import './setup/node-version.mjs'
 
 import('./setup/set-up.mjs').then(chaos).catch((error) => {

@@ -1,4 +1,4 @@
-// What sources and pages cite by a number must be there: sections of the contract, and invariants in tests.
+// Checks citations by number: a cited section of the contract must exist, and a test must cite each invariant.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -12,7 +12,7 @@ const SPEC = /^docs\/spec\/[^/]+\.md$/
 const INVARIANT = /\*\*([A-Z]+\d+[a-z]?)\*\*/g
 const TEST = /(\.test|conformance)\.ts$/
 
-/** Every citation below `root` that leads nowhere, as `path:line: what`. `files` are relative to it. */
+/** Returns every broken citation below `root`, as `path:line: what`. `files` are relative to it. */
 export function findBrokenCitations(root, files) {
   const read = (file) => readFileSync(join(root, file), 'utf8')
   return [...findMissingSections(files, read), ...findUntestedInvariants(files, read)]
@@ -31,7 +31,7 @@ function findMissingSections(files, read) {
   )
 }
 
-/** Numbers of two pages may be the same; a test that names one is taken to name both. */
+/** Returns the invariants that no test cites. Two pages may use the same number; a test that cites it counts for both. */
 function findUntestedInvariants(files, read) {
   const tests = files
     .filter((file) => TEST.test(file))
@@ -41,7 +41,7 @@ function findUntestedInvariants(files, read) {
     .filter((file) => SPEC.test(file))
     .flatMap((file) =>
       inLines(read(file), INVARIANT)
-        // Not in an encoded byte, such as %A4.
+        // A number in an encoded byte, such as %A4, is no citation.
         .filter(({ match: [, number] }) => !new RegExp(`(?<![%\\w])${number}\\b`).test(tests))
         .map(({ line, match: [, number] }) => `${file}:${line}: no test cites the invariant ${number}`),
     )

@@ -1,5 +1,5 @@
-// A checker must be seen failing: plants one violation after another in a scratch copy of the tree's frame and
-// demands that the gate reports each. Exits 1 and names the gates that let one through.
+// Checks that each gate can fail: plants one violation after another in a scratch copy of the tree's frame and expects
+// the gate to report each. Exits 1 and names the gates that missed one.
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -31,7 +31,7 @@ console.log(`${caught} planted violations caught, ${failures.length} let through
 process.exit(failures.length > 0 ? 1 : 0)
 
 function checkBiome() {
-  // One scratch project holds them all, each in a folder of its own, linted in one run.
+  // One scratch project holds all violations, each in a folder of its own, so that one run lints them.
   inScratch((scratch) => {
     copyFrame(scratch, ['biome.json', '.gitignore'])
     run(scratch, 'git', ['init', '--quiet'])

@@ -1,6 +1,5 @@
-// Rules of the house that no linter has: no mocked modules, no catch-all folders, no sleeps in tests, no citation of what
-// is not there.
-// `node scripts/check-source.mjs [root]` prints what it finds and exits 1.
+// Checks house rules that no linter has: no mocked modules, no catch-all folders, no sleeps in tests, no broken citations.
+// `node scripts/check-source.mjs [root]` prints each violation and exits 1 if there is one.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +13,7 @@ const TEXT_RULES = [
   { what: 'sleep in a test', files: /\.test\.ts$/, pattern: /setTimeout\(\s*\w+\s*,\s*[\d_]{3,}\s*\)\s*\)/ },
 ]
 
-/** Every violation below `root`, as `path:line what`. `files` are relative to it. */
+/** Returns every violation below `root`, as `path:line what`. `files` are relative to it. */
 export function findViolations(root, files) {
   const found = findBrokenCitations(root, files)
   for (const file of files) {

@@ -1,12 +1,12 @@
-// An app that must start in an instant: one CommonJS script in dist/app.js, started by dist/main.js with the code that V8
-// made of it here, in dist/app.cache. Another Node than this one, or one with other options, compiles it anew.
+// Prepares an app that must start quickly: one CommonJS script in dist/app.js, which dist/main.js runs with the code that
+// V8 compiled here, in dist/app.cache. Another version of Node, or other options, compile the script again.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 const COMPILE_DEADLINE_MS = 30_000
 
-/** For esbuild: a function of what Node gives a CommonJS module. */
+/** The format for esbuild: a function of the variables that Node gives a CommonJS module. */
 export const scriptFormat = {
   format: 'cjs',
   define: { 'import.meta.url': '__url', 'import.meta.dirname': '__dirname' },
@@ -16,13 +16,13 @@ export const scriptFormat = {
   footer: { js: '})' },
 }
 
-/** Makes of dist/main.js what is described above; `warmUp` is the path of the module that has the app do something. */
+/** Turns dist/main.js into the files described above; `warmUp` is the path of the module that exercises the app. */
 export function compileApp(warmUp) {
   renameSync('dist/main.js', 'dist/app.js')
   copyFileSync(new URL('start-compiled.cjs', import.meta.url), 'dist/main.js')
-  // Whatever the folders above say.
+  // Overrides the module type of the folders above.
   writeFileSync('dist/package.json', '{ "type": "commonjs" }\n')
-  // V8 takes nothing that was compiled under other options.
+  // V8 rejects code that was compiled with other options.
   const flags = existsSync('node-flags.json') ? JSON.parse(readFileSync('node-flags.json', 'utf8')) : []
   const writer = new URL('write-code-cache.cjs', import.meta.url).pathname
   execFileSync(process.execPath, [...flags, writer, resolve('dist'), resolve(warmUp)], {

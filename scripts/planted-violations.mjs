@@ -1,5 +1,5 @@
-// What each gate must catch. `path` is where the file is planted in a scratch copy of the tree, `source` what
-// stands in it, `expects` the rule (biome), error code (tsc) or word (the others) that must be reported.
+// The violations that each gate must report. `path` is the file's place in a scratch copy of the tree, `source` its
+// content, `expects` the rule (biome), error code (tsc) or text (the others) that must be reported.
 
 export const biomeViolations = [
   {

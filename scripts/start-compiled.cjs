@@ -1,10 +1,10 @@
-// Runs app.js, with what V8 compiled of it when it was built. A cache that is not there, or of another Node, only costs time.
+// Runs app.js with the code that V8 compiled when it was built. A missing cache, or one of another Node, only costs time.
 const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { Script } = require('node:vm')
 
 const filename = join(__dirname, 'app.js')
-// The bundle is ASCII.
+// latin1 is correct because the bundle is ASCII.
 const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData: readCache() })
 module.exports = script
 script.runInThisContext()({}, require, module, filename, __dirname)
@@ -13,7 +13,7 @@ function readCache() {
   try {
     return readFileSync(join(__dirname, 'app.cache'))
   } catch {
-    // Not there.
+    // There is no cache.
     return undefined
   }
 }

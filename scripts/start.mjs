@@ -1,7 +1,7 @@
 // `npm start`: from a fresh clone to a running system. Options after `--` go to `atoll up`.
 import './setup/node-version.mjs'
 
-/** How often to look whether npm is still there, in milliseconds. */
+/** The interval of checks whether npm still runs, in milliseconds. */
 const PARENT_CHECK_MS = 250
 
 import('./setup/set-up.mjs').then(start).catch((error) => {
@@ -19,14 +19,14 @@ async function start({ setUp, canRunSandboxes }) {
   await setUp({ purpose: 'run' })
   leaveSignals()
   endWithNpm()
-  // The supervisor runs in this very process: npm's signals and the exit status need no relay.
+  // The supervisor runs in this process, so that npm's signals and the exit status need no relay.
   const supervisor = new URL('../apps/cli/dist/main.js', import.meta.url)
   const options = process.argv.slice(2).filter((word) => word !== '--no-system-packages')
   process.argv = [process.execPath, supervisor.pathname, 'up', ...options]
   await import(supervisor)
 }
 
-/** A killed npm sends nothing; what it started would go on unseen behind the prompt. */
+/** Ends this process with npm. A killed npm sends no signal, and its processes would keep running unnoticed. */
 function endWithNpm() {
   if (!process.env.npm_lifecycle_event) return
   const parent = process.ppid

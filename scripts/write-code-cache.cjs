@@ -1,4 +1,4 @@
-// node write-code-cache.cjs DIST WARM-UP: has the app in DIST do what shall be quick, and keeps what V8 compiled for that.
+// node write-code-cache.cjs DIST WARM-UP: runs the app's code that must be quick, and saves what V8 compiled for it in DIST.
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 

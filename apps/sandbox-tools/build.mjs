@@ -1,5 +1,5 @@
-// Lays out in dist/ what runs of the packages in package.json: real files, flat, without maps, documentation, other
-// platforms' binaries and messages in other languages. dist/hash names the whole.
+// Copies the files that run of the packages in package.json to dist/: real files, flat, without maps, documentation, other
+// platforms' binaries and messages in other languages. dist/hash is the hash of all of them.
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
-/** Programs that Node runs: name → package. `ownOptions`: NODE_OPTIONS are for the user's code, which these do not run. */
+/** Programs that Node runs, with their packages. `ownOptions`: the program ignores NODE_OPTIONS, as it runs no user code. */
 const NODE_PROGRAMS = [
   { name: 'ts-node', from: 'ts-node', ownOptions: false },
   { name: 'tsc', from: 'typescript', ownOptions: true },
@@ -25,7 +25,7 @@ const NODE_PROGRAMS = [
 const RIPGREP = '@vscode/ripgrep'
 const RIPGREP_PLATFORM = `${RIPGREP}-linux-${process.arch}`
 
-/** Where the injected Node is not, as in tests, whichever is on the PATH serves. */
+/** The script of a program. Without the injected Node, as in tests, it uses the Node on the PATH. */
 const PROGRAM = `#!/bin/sh
 here=\${0%/*}
 node=$here/../../bin/node
@@ -33,19 +33,19 @@ node=$here/../../bin/node
 BEFORE
 exec "$node" "$here/../SCRIPT" "$@"
 `
-/** A compiler in the user's folder may be one that ts-node cannot load. */
+/** Sets the compiler of ts-node, because the one in the user's folder may be one that ts-node cannot load. */
 const TS_NODE_COMPILER = `: "\${TS_NODE_COMPILER=$here/../node_modules/typescript}"
 export TS_NODE_COMPILER
 `
 
-/** Declarations are read by nothing but a compiler: its own, and those of Node's modules, are. */
+/** Packages whose declarations are kept. Only a compiler reads declarations: its own and those of Node's modules. */
 const KEEPS_DECLARATIONS = /^(@types\/node|undici-types)$/
 const LEFT_OUT = [
   /\.(map|md|markdown|tsbuildinfo)$/i,
   /(^|\/)(node_modules|tests?|benchmarks?|docs?|examples?|\.github)\//,
   /(^|\/)(\.[^/]*|CHANGELOG[^/]*)$/i,
 ]
-/** Declarations of Python modules, whatever these are called. */
+/** Declarations of Python modules, kept whatever their names are. */
 const KEPT_WHOLE = /^dist\/typeshed-fallback\//
 const LEFT_OUT_OF_TYPESCRIPT = /^lib\/([a-z]{2}(-[a-z]{2})?\/|(typescript|tsserverlibrary)\.(d\.ts|js)$)/i
 
@@ -57,7 +57,7 @@ copyRipgrep(packages.get(RIPGREP_PLATFORM))
 writePrograms()
 writeFileSync(join(dist, 'hash'), hashTree(dist))
 
-/** Every package that is needed, by name. Flat, so one version of each; fails otherwise. */
+/** Returns the folder of every package that is needed, by name. Throws if one is needed in two versions: dist/ is flat. */
 function closure(names) {
   const found = new Map()
   const pending = names.map((name) => ({ name, from: process.cwd(), isOptional: false }))
@@ -82,7 +82,7 @@ function readManifest(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
 }
 
-/** As Node looks packages up: in node_modules of each folder above. */
+/** Finds a package as Node does: in node_modules of each folder above. */
 function findPackage(name, from) {
   for (let folder = from; ; folder = dirname(folder)) {
     const candidate = join(folder, 'node_modules', name)

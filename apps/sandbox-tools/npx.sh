@@ -1,6 +1,6 @@
 #!/bin/sh
-# The SDKs run TypeScript through `npx ts-node`. An image's own npx, if there is one, would look for that in a registry:
-# here it is at once. Everything else is for the image's own npx, the next on the PATH.
+# The SDKs run TypeScript through `npx ts-node`. An image's own npx, if there is one, would look for ts-node in a registry:
+# this npx has it at once. It leaves every other program to the image's own npx, the next on the PATH.
 set -f
 here=${0%/*}
 name=
@@ -15,7 +15,7 @@ for word; do
 done
 case $name in
   @NAMES@)
-    # What the project has installed comes first, as npx does it.
+    # A program that the project has installed comes first, as with npx.
     folder=${PWD%/}
     while [ -n "$folder" ] && [ ! -x "$folder/node_modules/.bin/$name" ]; do folder=${folder%/*}; done
     program=$folder/node_modules/.bin/$name

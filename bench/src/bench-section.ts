@@ -3,9 +3,9 @@ export interface BenchRow {
   name: string
   median: number
   unit: string
-  /** Against the section's yardstick, which `name` or the section's title tells. */
+  /** The ratio to the section's yardstick, which `name` or the section's title tells. */
   ratio?: number
-  /** What to reach, as a person reads it: `≥ 0.65 of direct`. */
+  /** The target in readable form: `≥ 0.65 of direct`. */
   target?: string
   /** Whether the target was reached. */
   ok?: boolean

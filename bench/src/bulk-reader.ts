@@ -1,6 +1,6 @@
 /*
- * Downloads one file over and over, as fast as it may, in a process of its own: in the benchmark's it would delay what that measures.
- * Answers whatever it is asked with the bytes it has received.
+ * Downloads one file over and over, up to a given rate, in a process of its own: in the benchmark's process it would delay
+ * the measured calls. Answers every question with the number of bytes it has received.
  */
 import { get, type IncomingMessage } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -11,7 +11,7 @@ const TARGET_COLD = 0.5
 const TARGET_WARM = 0.1
 const POOL_MEMBERS = 2
 
-/** From nothing to the first command's result; taking it away again is not measured. */
+/** Measures the time from the create of a sandbox to its first command's result; its removal is not measured. */
 export async function benchCreate(
   checkout: string,
   life: LifeClient,

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { type CallTimes, timeCalls } from './density-calls.ts'
 
 const PROCESSES = 100
-/** The work of the toolbox's call, and nothing else. */
+/** A server that does the work of the toolbox's call and nothing else. */
 const SERVER = `
 const { stat } = require('node:fs/promises')
 require('node:http').createServer(async (request, response) => {
@@ -17,7 +17,7 @@ require('node:http').createServer(async (request, response) => {
 }).listen(process.argv[1], () => process.send('up'))`
 
 /**
- * The same calls to bare Node processes, straight over their sockets: what it costs the machine alone to go to a process
+ * Measures the same calls to bare Node processes, directly over their sockets: the machine's own cost of calling a process
  * that has not run for a while.
  */
 export async function benchBareProcesses(checkout: string): Promise<CallTimes> {

@@ -1,15 +1,15 @@
-/** How long calls took, in milliseconds: to always the same of many, and to each in turn. */
+/** Durations of calls, in milliseconds: calls to always the same of many targets, and calls to each in turn. */
 export interface CallTimes {
   one: number[]
   each: number[]
 }
 
 const WARM_UP_CALLS = 200
-/** Each kind has its turn many times, so that what the machine does meanwhile falls on both alike. */
+/** The number of turns of each kind: with many turns, other load of the machine affects both kinds alike. */
 const TURNS = 10
 const CALLS_A_TURN = 60
 
-/** Calls one at a time. The first call to each is not measured. */
+/** Measures calls, one at a time. The first call to each target is not measured. */
 export async function timeCalls<Target>(
   targets: readonly Target[],
   call: (target: Target) => Promise<unknown>,

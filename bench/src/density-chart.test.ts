@@ -13,7 +13,7 @@ describe('a chart', () => {
     }
     const svg = drawChart('sandboxes', [{ title: 'Memory', lines: [line] }])
     expect(svg).toContain('a &#60; b')
-    // The last point is at the right edge and, being the most, at the top.
+    // The last point is at the right edge and, because it has the highest value, at the top.
     expect(svg).toContain('L560.0 40.0"')
     expect(svg.match(/<circle /g)).toHaveLength(2)
     expect(svg).not.toContain('NaN')

@@ -2,7 +2,7 @@
 export interface ChartLine {
   label: string
   points: readonly { x: number; y: number }[]
-  /** In broken strokes. */
+  /** Whether the line is a target, drawn dashed. */
   isTarget?: boolean
 }
 
@@ -18,10 +18,10 @@ const MARGIN = { left: 60, right: 200, top: 40, bottom: 40 }
 const COLOURS = ['#1668b8', '#b3540a', '#2f7d32', '#7a3fa0']
 const TARGET_COLOUR = '#888888'
 const STEPS = 5
-/** Labels of lines that end near each other are kept this far apart. */
+/** The least distance between the labels of lines that end near each other. */
 const LABEL_HEIGHT = 16
 
-/** An SVG with one panel below the other; readable on a light and on a dark page. */
+/** Returns an SVG with one panel below the other; readable on a light and on a dark page. */
 export function drawChart(xTitle: string, panels: readonly ChartPanel[]): string {
   const height = PANEL_HEIGHT * panels.length
   const drawn = panels.map((panel, index) => drawPanel(panel, { top: index * PANEL_HEIGHT, xTitle })).join('')
@@ -69,7 +69,7 @@ function drawPanel({ title, lines }: ChartPanel, { top, xTitle }: { top: number;
   return `${[heading, ...grid, ...places, below, ...curves].join('\n')}\n`
 }
 
-/** Heights as near as can be to those wanted, none less than a line of text from the next. */
+/** Returns heights near the wanted ones, at least a line of text apart. */
 function placeLabels(wanted: readonly number[]): number[] {
   const placed = [...wanted]
   let last = Number.NEGATIVE_INFINITY
@@ -80,7 +80,7 @@ function placeLabels(wanted: readonly number[]): number[] {
   return placed
 }
 
-/** The next of 1, 2, 2.5, 5 and 10 times a power of ten. */
+/** Returns the next value that is 1, 2, 2.5, 5 or 10 times a power of ten. */
 export function niceCeiling(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
   return power * ([1, 2, 2.5, 5, 10].find((step) => step * power >= value) ?? 10)

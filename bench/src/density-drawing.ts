@@ -2,7 +2,7 @@ import { drawChart } from './density-chart.ts'
 import { type DensityPoint, MAX_CALL_RATIO, MAX_SANDBOX_MB } from './density-point.ts'
 import { percentile } from './measure.ts'
 
-/** Memory and calls over the number of sandboxes. */
+/** Draws memory and calls over the number of sandboxes. */
 export function drawDensity(points: readonly DensityPoint[]): string {
   const many = points.slice(1)
   const ends = [points[0]?.sandboxes ?? 0, points.at(-1)?.sandboxes ?? 0]

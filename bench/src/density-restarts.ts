@@ -7,7 +7,7 @@ const DEADLINE_MS = 90_000
 const POLL_MS = 100
 const CALLS_AT_ONCE = 4
 
-/** How long a system with many sandboxes takes to be whole again after `kill -9` of its API, and of its runner. */
+/** Measures how long a system with many sandboxes takes to recover after `kill -9` of its API, and of its runner. */
 export async function measureRestarts(
   atoll: RunningAtoll,
   client: SystemClient,
@@ -23,7 +23,7 @@ export async function measureRestarts(
     const { runner: killed } = atoll.pids()
     process.kill(killed, 'SIGKILL')
     await until(deadline, async () => atoll.pids().runner !== killed)
-    // It is refused until the runner has told what it has.
+    // A create is refused until the runner has reported what it has.
     await until(deadline, () => createsAnother(client))
   })
   const started = await countStarted(client, ids)

@@ -15,23 +15,23 @@ import { percentile } from './measure.ts'
 import type { SystemClient } from './system.ts'
 import { createSystemClient } from './system.ts'
 
-/** How many sandboxes there are when something is measured. */
+/** The numbers of sandboxes at which measurements are taken. */
 const ALL_POINTS = [1, 50, 100, 200, 300, 400, 500]
-/** Fewer on a smaller machine. */
+/** The largest number of sandboxes; to be set lower on a smaller machine. */
 const MOST = Number(process.env['ATOLL_BENCH_SANDBOXES'] ?? 500)
 const POINTS = ALL_POINTS.filter((point) => point <= MOST)
 const CREATES_AT_ONCE = 8
-/** Until what was created last is idle: its Node has let go of what it needed to start. */
+/** The wait until the last sandbox is idle: its Node has freed the memory it needed to start. */
 const SETTLE_MS = 10_000
 const IDLE_MS = 5_000
-/** Of memory that must be free before the first sandbox is made, for each, in MB: half as much again as it may take. */
+/** The memory, in MB for each sandbox, that must be free before the first create: 1.5 times the target. */
 const NEEDED_MB = 30
-/** Below the checkout. */
+/** The path of the drawing, below the checkout. */
 const DRAWING = 'docs/idle-sandboxes.svg'
 
 /**
- * One machine with 1 to 500 sandboxes that do nothing: memory, processor time, and a small call; then the ends and
- * restarts of a system that has 500. Draws the curves into the documentation. Throws when memory would not do.
+ * Measures a machine with 1 to 500 idle sandboxes: memory, processor time, and a small call; then the ends and restarts of
+ * a system that has 500. Draws the curves into the documentation. Throws if there is too little memory.
  */
 export async function benchDensity(checkout: string): Promise<BenchSection> {
   const bare = await benchBareProcesses(checkout)
@@ -77,7 +77,7 @@ function requireMemory({ availableMb }: SystemUse): void {
   )
 }
 
-/** Returns the mean time of a create, in milliseconds. */
+/** Creates sandboxes until there are `count`; returns the mean time of a create, in milliseconds. */
 async function createUpTo(count: number, client: SystemClient, ids: string[]): Promise<number> {
   let missing = count - ids.length
   const times: number[] = []
@@ -145,7 +145,7 @@ function rowsOf(point: DensityPoint, first: DensityPoint | undefined): BenchRow[
   const calls = (['one', 'each'] as const).map((kind): BenchRow => {
     const p50 = percentile(point[kind], 0.5)
     const ratio = p50 / percentile(first?.[kind] ?? point[kind], 0.5)
-    // What going to a process that has not run for a while costs is the machine's: bare Node has it, too.
+    // Calling a process that has not run for a while has a cost of the machine itself, also with bare Node: no target.
     const bound = many && kind === 'one' && { target: `≤ ${MAX_CALL_RATIO}`, ok: ratio <= MAX_CALL_RATIO }
     return {
       name: `${name}call to ${kind === 'one' ? 'one' : 'each in turn'}, p50`,
@@ -179,7 +179,7 @@ function rowsOf(point: DensityPoint, first: DensityPoint | undefined): BenchRow[
   ]
 }
 
-/** A line to watch it by. */
+/** Returns a line that shows the progress. */
 function describePoint(point: DensityPoint | undefined): string {
   if (point === undefined) return ''
   const { use, idleCpuMs } = point

@@ -2,36 +2,36 @@ import { readFileSync } from 'node:fs'
 import type { ProcessFacts, RunningAtoll } from '@atoll/dev-env'
 import { descendantsOf, listProcesses, processesOf } from '@atoll/dev-env'
 
-/** Kernel memory that is not given back when others need it, as /proc/meminfo names it. */
+/** Kernel memory that cannot be reclaimed, by the names of /proc/meminfo. */
 const KERNEL_FIELDS = ['SUnreclaim', 'PageTables', 'KernelStack', 'Percpu']
 const KB = 1.024e-3
 /** The unit of times in /proc/<pid>/stat. */
 const TICK_MS = 10
 
-/** Whose memory and processor time something is. */
+/** The parts of the system to which memory and processor time are assigned. */
 export const parts = ['toolbox', 'init', 'monitor', 'api', 'runner', 'postgres', 'others'] as const
 export type Part = (typeof parts)[number]
 
-/** Memory in MB, processor time since the start in milliseconds. */
+/** The use of one part: memory in MB, processor time since the start in milliseconds. */
 export interface PartUse {
   processes: number
-  /** Pages that no other process has, written or not. */
+  /** Memory of pages that no other process has, written or not. */
   privateMb: number
-  /** The same, and its share of the pages that several have. */
+  /** The private memory plus a proportional share of the shared pages. */
   shareMb: number
   cpuMs: number
 }
 
-/** What the system takes of its machine at one moment. */
+/** The use of the machine by the system at one moment. */
 export interface SystemUse {
   parts: Readonly<Record<Part, PartUse>>
-  /** Of the whole machine. */
+  /** Kernel memory of the whole machine. */
   kernelMb: number
-  /** What programs could still get, on the whole machine. */
+  /** Memory that programs could still get, on the whole machine. */
   availableMb: number
 }
 
-/** Looks at every process of the system, sandboxes included. */
+/** Reads the use of every process of the system, sandboxes included. */
 export function readSystemUse(atoll: RunningAtoll): SystemUse {
   const all = listProcesses()
   const own = new Set(descendantsOf(atoll.pids().supervisor, all))
@@ -61,13 +61,13 @@ function partOf({ pid, command, cgroups }: ProcessFacts, atoll: RunningAtoll): P
   return command.includes(`${atoll.dataDir}/runner/sandboxes/`) ? 'monitor' : 'others'
 }
 
-/** Megabytes of the lines with these names, which count in kB. */
+/** Returns the sum of the lines with these names, in MB; the lines are in kB. */
 export function sumOf(text: string, fields: readonly string[]): number {
   const lines = text.matchAll(/^(\w+):\s+(\d+) kB$/gm)
   return [...lines].reduce((sum, [, name, kb]) => sum + (fields.includes(name ?? '') ? Number(kb) * KB : 0), 0)
 }
 
-/** User and system time of a line of /proc/<pid>/stat; 0 for a process that is gone. */
+/** Returns the user and system time of a line of /proc/<pid>/stat; 0 for a process that is gone. */
 export function cpuMsOf(stat: string): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * TICK_MS
@@ -77,7 +77,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    // It ended while we looked.
+    // The process has ended meanwhile.
     return ''
   }
 }

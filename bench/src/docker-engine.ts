@@ -6,37 +6,37 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 const COMMAND_DEADLINE_MS = 120_000
-/** Its standard input stays open and silent: it waits without using the processor. */
+/** A command that waits without using the processor: its standard input stays open and empty. */
 const WAITING = ['/bin/sh', '-c', 'read forever']
 
-/** What the image holds: the shell and what the sections call. */
+/** The programs in the image: the shell and those that the sections call. */
 const PROGRAMS = ['sh', 'true', 'head', 'cat', 'wc', 'mkdir', 'sync', 'test']
 
 /** A Docker Engine with an image that holds a shell and a few programs. */
 export interface DockerEngine extends AsyncDisposable {
-  /** `docker run --rm` of a program with its arguments. */
+  /** Runs a program with its arguments by `docker run --rm`. */
   run(...command: string[]): Promise<string>
-  /** `docker exec` of a shell command in a container that runs for that. */
+  /** Runs a shell command by `docker exec` in a container that is kept running for that. */
   exec(command: string): Promise<string>
-  /** `docker stop -t 0` and `docker start` of the same container. */
+  /** Runs `docker stop -t 0` and `docker start` of the same container. */
   stopAndStart(): Promise<void>
-  /** A further container, in which a command has been run. */
+  /** Starts another container and runs a command in it. */
   startContainer(command: string): Promise<DockerContainer>
 }
 
 export interface DockerContainer extends AsyncDisposable {
-  /** `docker commit` of it as it runs, and `docker run --rm` of a shell command in the image that this makes. */
+  /** Makes an image of the running container by `docker commit`, and runs a shell command in it by `docker run --rm`. */
   commitAndRun(command: string): Promise<string>
-  /** Takes that image away again. */
+  /** Removes that image. */
   removeCommitted(): Promise<string>
 }
 
-/** Undefined where no engine runs. The image is made of this host's own shell: nothing is fetched. */
+/** Returns the engine, undefined if none runs. The image is made of this host's own programs: nothing is fetched. */
 export async function findDockerEngine(): Promise<DockerEngine | undefined> {
   try {
     await docker('version')
   } catch {
-    // No client, or nothing that answers it.
+    // There is no client, or no engine that answers it.
     return undefined
   }
   const image = `atoll-bench-${process.pid}`

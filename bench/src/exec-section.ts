@@ -9,7 +9,7 @@ const execute = promisify(execFile)
 const ROUNDS = 100
 const COMMAND = 'echo hello'
 
-/** A command in a running sandbox, seen by the client, against the same command without a sandbox. */
+/** Compares a command in a running sandbox, as the client measures it, with the same command without a sandbox. */
 export async function benchExec(client: SystemClient, engine: DockerEngine | undefined): Promise<BenchSection> {
   const sandboxId = await client.createSandbox()
   const rows = await compareInTurn(ROUNDS, [

@@ -11,7 +11,7 @@ import type { SystemClient } from './system.ts'
 
 const ROUNDS = 5
 const BYTES = 100_000_000
-/** Lines of 80 bytes; marks make a fraction more of each. */
+/** The command that prints lines of 80 bytes; the marks of the log add a few bytes to each. */
 const MAKE_FILE = `yes ${'0123456789'.repeat(8).slice(1)} | head -c ${BYTES}`
 const TARGET_RATIO = 0.5
 const TARGET_MB = 150
@@ -20,7 +20,7 @@ const SESSION = 'bench'
 /** The row that has the target. */
 const FOLLOWED = 1
 
-/** A command's output on its way to a follower, against the same bytes from a local pipe. */
+/** Compares the output of a command sent to a follower with the same bytes from a local pipe. */
 export async function benchFollow(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bench-'))
   const sandboxId = await client.createSandbox()
@@ -76,7 +76,7 @@ async function readLocally(path: string): Promise<void> {
   if (received !== BYTES) throw new Error(`received ${received} bytes of ${BYTES}`)
 }
 
-/** What the way through the API and the tunnel allows for bulk. */
+/** Downloads the file, which shows how fast bulk data passes the API and the tunnel. */
 async function download(atoll: RunningAtoll, path: string): Promise<void> {
   const response = await fetch(`${atoll.url}${path}`, { headers: { authorization: `Bearer ${atoll.apiKey}` } })
   let received = 0
@@ -84,7 +84,7 @@ async function download(atoll: RunningAtoll, path: string): Promise<void> {
   if (received !== BYTES) throw new Error(`received ${received} bytes of ${BYTES}`)
 }
 
-/** Until the server closes, with everything but the marks counted. */
+/** Follows the log until the server closes, and counts every byte except the marks. */
 async function followed(atoll: RunningAtoll, path: string): Promise<void> {
   const socket = new WebSocket(`${atoll.url.replace(/^http/, 'ws')}${path}`, {
     headers: { authorization: `Bearer ${atoll.apiKey}`, 'x-daytona-sdk-version': VERSION },

@@ -6,13 +6,13 @@ import { againstFirst, compareInTurn } from './measure.ts'
 
 const ROUNDS = 5
 const TARGET = 0.2
-/** 64 files of 16 MiB that no file system can make smaller. */
+/** The command that writes 64 files of 16 MiB that no file system can compress. */
 const WRITE_FILES =
   'mkdir /tmp/fork && cd /tmp/fork && head -c 16777216 /dev/urandom > 0 && i=1 && ' +
   'while [ $i -lt 64 ]; do cat 0 > $i; i=$((i + 1)); done && sync'
 const COUNT_FILES = 'test $(cat /tmp/fork/* | wc -c) = 1073741824'
 
-/** A second sandbox with the files of a first that runs, until its first command's result. */
+/** Measures the fork of a running sandbox until the first command's result in the new one. */
 export async function benchFork(life: LifeClient, engine: DockerEngine | undefined): Promise<BenchSection> {
   const origin = await life.create()
   const made: Sandbox[] = []
@@ -51,7 +51,7 @@ export async function benchFork(life: LifeClient, engine: DockerEngine | undefin
   }
 }
 
-/** A system without that route says that it knows no such thing. */
+/** Returns whether the system can fork: one without that route returns 404. */
 async function canFork(fork: () => Promise<void>): Promise<boolean> {
   try {
     await fork()

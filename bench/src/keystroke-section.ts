@@ -10,18 +10,18 @@ import { startProgram } from './tunnel-programs.ts'
 
 const ROUNDS = 7
 const KEYSTROKES = 400
-/** From an echo to the next key: quicker than a person, so that a round is short. */
+/** The pause from an echo to the next key: shorter than a person's, so that a round is short. */
 const PAUSE_MS = 5
 const ECHO_DEADLINE_MS = 10_000
 const FILE_BYTES = 256 * 1024 * 1024
 const FILE = '/tmp/bulk'
-/** What a client behind a network of 1 Gbit/s takes. */
+/** The rate of a client with a network of 1 Gbit/s. */
 const GIGABIT_BYTES_PER_SECOND = 125_000_000
 const TARGET_RATIO = 3
-/** Echoes what it is sent: the terminal's own echo is off. */
+/** The command that echoes its input; the terminal's own echo is off. */
 const PROGRAM = 'stty raw -echo; echo begins; exec cat\r'
 
-/** What runs beside the keystrokes. */
+/** A load that runs beside the keystrokes. */
 interface Company {
   name: string
   target?: boolean
@@ -29,8 +29,8 @@ interface Company {
 }
 
 /**
- * A key's way to a program in a terminal and back: with nothing beside it, beside a download of the same sandbox, and
- * beside one of as many processes that have nothing to do with Atoll: what is then lost is lost to the machine.
+ * Measures the round trip of a key to a program in a terminal: with no other load, beside a download from the same sandbox,
+ * and beside a download through as many processes without Atoll, which shows the share of the machine itself.
  */
 export async function benchKeystrokes(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
   const sandboxId = await client.createSandbox()
@@ -86,7 +86,7 @@ async function inTurn(terminal: Terminal, companies: readonly Company[]): Promis
 }
 
 interface Terminal {
-  /** Resolves when the key is echoed. */
+  /** Sends a key and resolves when it is echoed. */
   press(): Promise<void>
   close(): void
 }
@@ -125,7 +125,7 @@ async function openTerminal(atoll: RunningAtoll, url: string): Promise<Terminal>
   }
 }
 
-/** Milliseconds of each. */
+/** Presses many keys and returns the milliseconds of each. */
 async function pressMany(terminal: Terminal): Promise<number[]> {
   const times: number[] = []
   for (let key = 0; key < KEYSTROKES; key += 1) {

@@ -8,20 +8,20 @@ import { readText } from './system.ts'
 const GONE_WITHIN_MS = 60_000
 const GONE_POLL_MS = 20
 
-/** What a user of the official SDK does with whole sandboxes. */
+/** A client that creates, forks, uses and removes sandboxes with the official SDK. */
 export interface LifeClient {
-  /** Resolves when it has started. */
+  /** Creates a sandbox and resolves when it has started. */
   create(): Promise<Sandbox>
-  /** A sandbox with this one's present files, by our own endpoint; resolves when it has started. */
+  /** Makes a sandbox with the present files of this one, by our own endpoint; resolves when it has started. */
   fork(sandbox: Sandbox): Promise<Sandbox>
-  /** Throws unless the command ends with 0. */
+  /** Runs a command. Throws unless it ends with 0. */
   execute(sandbox: Sandbox, command: string): Promise<void>
-  /** Waits until nothing of them is left: what is still being removed would slow whatever is measured next. */
+  /** Removes sandboxes and waits until nothing of them is left: a removal under way would slow the next measurement. */
   remove(sandboxes: readonly Sandbox[]): Promise<void>
 }
 
 export function createLifeClient(atoll: RunningAtoll, client: SystemClient): LifeClient {
-  // A target keeps the SDK from looking for .env files.
+  // The target keeps the SDK from looking for .env files.
   const daytona = new Daytona({ apiKey: atoll.apiKey, apiUrl: `${atoll.url}/api`, target: 'us' })
   return {
     create: () => daytona.create(),
@@ -44,7 +44,7 @@ export function createLifeClient(atoll: RunningAtoll, client: SystemClient): Lif
 
 async function untilGone(sandbox: Sandbox): Promise<void> {
   const giveUpAt = performance.now() + GONE_WITHIN_MS
-  // The newest states are not among those that this SDK names.
+  // This SDK does not know the newest states.
   while (String(sandbox.state) !== 'destroyed') {
     if (performance.now() > giveUpAt) throw new Error(`sandbox ${sandbox.id} is still ${sandbox.state}`)
     await delay(GONE_POLL_MS)

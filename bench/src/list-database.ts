@@ -3,15 +3,15 @@ import { join } from 'node:path'
 import type { RunningAtoll } from '@atoll/dev-env'
 import postgres from 'postgres'
 
-/** The system's database, for filling it faster than any client could. */
+/** The system's database, to fill it faster than any client could. */
 export interface ListDatabase extends AsyncDisposable {
-  /** Adds sandboxes that nothing runs for, to the organization of the system's key. */
+  /** Adds `count` rows of sandboxes, without any files or processes, to the organization of the system's key. */
   fillOwn(count: number): Promise<void>
-  /** Adds as many, spread over as many other organizations. */
+  /** Adds `count` such rows, spread over `organizations` other organizations. */
   fillOthers(count: number, organizations: number): Promise<void>
 }
 
-/** Lines of PostgreSQL's own file about itself. */
+/** Line numbers in PostgreSQL's postmaster.pid. */
 const [SOCKET_DIR_LINE, PORT_LINE] = [4, 3]
 
 export async function openListDatabase(atoll: RunningAtoll): Promise<ListDatabase> {
@@ -20,7 +20,7 @@ export async function openListDatabase(atoll: RunningAtoll): Promise<ListDatabas
     ...{ host: lines[SOCKET_DIR_LINE] ?? '', port: Number(lines[PORT_LINE]), user: 'atoll', database: 'atoll' },
     ...{ max: 1, onnotice: () => undefined },
   })
-  // A runner that never connects: nobody compares what it has.
+  // The rows' runner never connects, so that they are never compared with what a runner has.
   const [runner] = await sql`
     insert into runners (name, token_hash, region) values ('bench', repeat('b', 64), 'us') returning id`
   const [own] = await sql`select organization_id as id, user_id from api_keys limit 1`

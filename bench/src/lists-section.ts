@@ -8,15 +8,15 @@ const ROUNDS = 15
 const FEW = 1_000
 const MANY = 100_000
 const ORGANIZATIONS = 99
-/** In a larger table a page may take this much longer, and a little more where both take next to nothing. */
+/** The highest ratio of a page's time in a larger table; `NOISE_MS` more are allowed, for very short times. */
 const MAX_RATIO = 2
 const NOISE_MS = 3
 
-/** One list, as a client asks for it. */
+/** One list that a client asks for. */
 interface List {
   name: string
   path: string
-  /** Its size grows with the organization by design. */
+  /** Whether the answer is the whole list, which grows with the organization by design. */
   whole?: boolean
 }
 
@@ -51,8 +51,8 @@ const lists: List[] = [
 ]
 
 /**
- * Every list, sort and filter in the eyes of a client: where its organization's 1,000 sandboxes are all there are,
- * where they are a hundredth of them, and where it has 100,000 of its own. The ratios are to the first.
+ * Measures every list, sort and filter for a client: when its organization's 1,000 sandboxes are all there are, when they
+ * are a hundredth of all, and when it has 100,000 of its own. The ratios are to the first case.
  */
 export async function benchLists(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
   await using database = await openListDatabase(atoll)
@@ -93,5 +93,5 @@ async function measure(client: SystemClient): Promise<Map<List, number>> {
   return new Map([...times].map(([list, taken]) => [list, median(taken)]))
 }
 
-/** The SDK's word for taking pages. */
+/** The header by which the API knows an SDK that takes pages. */
 const PAGING = { 'x-daytona-sdk-version': '0.218.0' }

@@ -28,13 +28,13 @@ const systemSections = [
 ]
 const sectionNames = ['tunnel', 'density', ...systemSections]
 const sections: BenchSection[] = []
-/** `npm run bench -- exec` measures that section alone, `-- tunnel upload` of the tunnel what has upload in its name. */
+/** `npm run bench -- exec` measures only that section, `-- tunnel upload` only the tunnel's rows with upload in their name. */
 const chosen = process.argv.slice(2)
 
 console.log(`${describeMachine()}\n`)
 const rows = chosen.filter((word) => !sectionNames.includes(word))
 await measure('tunnel', () => benchTunnel(rows))
-// Only when it is asked for by name: it takes minutes, and 10 GB of memory.
+// The density section runs only if it is named: it takes minutes, and 10 GB of memory.
 if (chosen.includes('density')) await measure('density', () => benchDensity(checkout))
 if (chosen.length === 0 || systemSections.some((name) => chosen.includes(name))) await withSystem()
 writeResults(resultsFile, sections)
@@ -51,7 +51,7 @@ async function measure(name: string, run: () => Promise<BenchSection>): Promise<
 }
 
 async function withSystem(): Promise<void> {
-  // What is measured of a create is all of it, unless a section says otherwise.
+  // Without a warm pool, so that a whole create is measured; some sections start a system with a pool of their own.
   const atoll = await startAtoll({ checkout, env: { ATOLL_WARM_POOL_MAX: '0' } })
   const client = createSystemClient(atoll)
   const life = createLifeClient(atoll, client)
@@ -66,10 +66,10 @@ async function withSystem(): Promise<void> {
     await measure('fork', () => benchFork(life, engine))
     await measure('search', () => benchSearch(client))
     await measure('toolbox', () => benchToolbox(checkout, client))
-    // Only when it is asked for by name: it writes 10 GiB.
+    // The transfer section runs only if it is named: it writes 10 GiB.
     if (chosen.includes('transfer')) await measure('transfer', () => benchTransfer(atoll, client))
     await measure('memory', () => benchMemory(atoll, client))
-    // Last: it leaves a full database.
+    // The lists section is the last, because it leaves a full database.
     await measure('lists', () => benchLists(atoll, client))
   } finally {
     await engine?.[Symbol.asyncDispose]()

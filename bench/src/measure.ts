@@ -1,17 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BenchRow } from './bench-section.ts'
 
-/** For sandboxes and containers, before each run, in milliseconds: what the kernel still takes away of the one before (network namespaces) is not this one's. */
+/**
+ * The wait before each run with sandboxes or containers, in milliseconds, for the kernel to finish removing those of the
+ * run before (network namespaces).
+ */
 export const SETTLE_MS = 500
 
-/** Milliseconds that `run` takes. */
+/** Returns the milliseconds that `run` takes. */
 async function timeMs(run: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now()
   await run()
   return performance.now() - startedAt
 }
 
-/** The middle one; of an even count the mean of both. */
+/** Returns the middle value; of an even count the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length / 2
@@ -20,7 +23,7 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
-/** What a share (0 to 1) of the values does not exceed. */
+/** Returns the value that a share (0 to 1) of the values does not exceed. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
   const value = sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)]
@@ -31,20 +34,20 @@ export function percentile(values: readonly number[], share: number): number {
 export interface Contender {
   name: string
   run: () => Promise<unknown>
-  /** Follows each run and is not measured. */
+  /** Runs after each run and is not measured. */
   after?: () => Promise<unknown>
 }
 
 export interface CompareOptions {
-  /** A tenth of the measured ones when absent. */
+  /** The rounds before the measured ones; by default a tenth of their number. */
   unmeasuredRounds?: number
-  /** Before each run, in milliseconds; none when absent. */
+  /** The wait before each run, in milliseconds; by default none. */
   settleMs?: number
 }
 
 /**
- * Medians in milliseconds of several things, measured in turn: one of each, `rounds` times, so that what the
- * machine does meanwhile falls on all alike. Some rounds go before, unmeasured. Ratios are to the first.
+ * Returns the medians, in milliseconds, of several contenders, measured in turn: one run of each, `rounds` times, so that
+ * other load of the machine affects all alike. Some unmeasured rounds go before. Ratios are to the first contender.
  */
 export async function compareInTurn(
   rounds: number,
@@ -67,7 +70,7 @@ export async function compareInTurn(
   })
 }
 
-/** Rows with what their ratios to the first one shall not exceed, in the same order; undefined is no target. */
+/** Adds to the rows the targets that their ratios may not exceed, in the same order; undefined is no target. */
 export function againstFirst(rows: readonly BenchRow[], targets: readonly (number | undefined)[]): BenchRow[] {
   return rows.map((row, index) => {
     const target = targets[index]

@@ -7,13 +7,13 @@ import type { SystemClient } from './system.ts'
 
 const FILE_BYTES = 1024 * 1024 * 1024
 const MIB = 1024 * 1024
-/** The reader takes nothing at first, so that everything on the way fills up; then a little at a time. */
+/** The reader takes nothing at first, so that all buffers on the way fill up; then it pauses after every 16 MiB. */
 const STALL_MS = 5_000
 const PAUSE_EVERY_BYTES = 16 * MIB
 const PAUSE_MS = 100
 const TARGET_MB = 150
 
-/** The API's memory while a sandbox sends 1 GiB to a client that reads slowly. */
+/** Measures the API's memory while a sandbox sends 1 GiB to a client that reads slowly. */
 export async function benchMemory(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
   const sandboxId = await client.createSandbox()
   await client.execute(sandboxId, `truncate -s ${FILE_BYTES} /tmp/large`)

@@ -3,14 +3,14 @@ import { arch, cpus, release, totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import type { BenchRow, BenchSection } from './bench-section.ts'
 
-/** The machine that numbers were measured on. */
+/** Describes the machine on which the numbers were measured. */
 export function describeMachine(): string {
   const [cpu] = cpus()
   const memoryGib = Math.round(totalmem() / 1024 ** 3)
   return `${cpus().length} × ${cpu?.model.trim()}, ${memoryGib} GiB, Linux ${release()} ${arch()}, Node ${process.version}`
 }
 
-/** A section as a table for the terminal. */
+/** Formats a section as a table for the terminal. */
 export function formatSection({ title, rows }: BenchSection): string {
   const header = ['', 'median', 'ratio', 'target', '']
   const cells = [header, ...rows.map(formatRow)]
@@ -34,7 +34,7 @@ function formatRow(row: BenchRow): string[] {
   ]
 }
 
-/** Writes everything that was measured, for comparing runs. */
+/** Writes all measurements to a file, to compare runs. */
 export function writeResults(path: string, sections: readonly BenchSection[]): void {
   mkdirSync(dirname(path), { recursive: true })
   const results = { measuredAt: new Date().toISOString(), machine: describeMachine(), sections }

@@ -7,10 +7,10 @@ const FOLDERS = 1_000
 const FILES_PER_FOLDER = 100
 const TREE = '/tmp/search-tree'
 const NEEDLE = 'needle_in_the_hay'
-/** One file in so many holds the text. */
+/** One file in this many holds the text. */
 const NEEDLE_EVERY = 1_000
 const MATCHES = (FOLDERS * FILES_PER_FOLDER) / NEEDLE_EVERY
-/** Files of source code's size: up to as many lines, 4 KB on average. */
+/** The files have the size of source code: up to `MAX_LINES` lines, 4 KB on average. */
 const LINE = 'export const value = compute(first, second)'
 const MAX_LINES = 180
 const SYSTEM_PATH = '/usr/bin:/bin'
@@ -29,8 +29,8 @@ awk 'BEGIN {
 }'`
 
 /**
- * A content search over 100,000 files in a sandbox, seen by the client, against `grep -rF` there: with the engine that it picks,
- * and in a sandbox whose PATH has none.
+ * Compares a content search over 100,000 files in a sandbox, as the client measures it, with `grep -rF` there: with the
+ * search engine that the toolbox picks, and in a sandbox whose PATH has none.
  */
 export async function benchSearch(client: SystemClient): Promise<BenchSection> {
   const usual = await prepare(client)

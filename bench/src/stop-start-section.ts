@@ -6,7 +6,7 @@ import { againstFirst, compareInTurn } from './measure.ts'
 const ROUNDS = 15
 const TARGET = 0.5
 
-/** A stop and a start, one after the other. */
+/** Measures a stop and a start, one after the other. */
 export async function benchStopStart(life: LifeClient, engine: DockerEngine | undefined): Promise<BenchSection> {
   const sandbox = await life.create()
   try {

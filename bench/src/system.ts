@@ -6,18 +6,18 @@ export interface CallOptions {
   headers?: Record<string, string>
 }
 
-/** Bare calls over one kept connection, as an SDK's HTTP client makes them. */
+/** A client that makes plain calls over one kept connection, as an SDK's HTTP client does. */
 export interface SystemClient {
-  /** Returns the new sandbox's id; `env` is what its commands get. */
+  /** Creates a sandbox and returns its id; `env` is the environment of its commands. */
   createSandbox(env?: Record<string, string>): Promise<string>
-  /** The same with a disk of so many GiB. */
+  /** Creates a sandbox with a disk of this size and returns its id. */
   createSandboxWithDisk(diskGib: number): Promise<string>
   deleteSandbox(id: string): Promise<void>
-  /** Returns what the command printed. */
+  /** Runs a command and returns its output. */
   execute(sandboxId: string, command: string): Promise<string>
-  /** The JSON that the toolbox answers below its root. */
+  /** Returns the parsed JSON answer of the toolbox for a path below its root. */
   get(sandboxId: string, path: string): Promise<unknown>
-  /** The parsed answer of any other call that succeeds. */
+  /** Makes any other call and returns its parsed answer. Throws if the call fails. */
   call(method: string, path: string, options?: CallOptions): Promise<unknown>
   close(): void
 }
@@ -28,7 +28,7 @@ export function createSystemClient(atoll: RunningAtoll): SystemClient {
     callJson(agent, atoll, { method, path, ...options })
   return {
     createSandbox: async (env = {}) => readText(await call('POST', '/api/sandbox', { body: { env } }), 'id'),
-    // The older generation may choose: a sandbox has what its snapshot has.
+    // Only the older workspace route lets a client choose the disk; another sandbox has the disk of its snapshot.
     createSandboxWithDisk: async (disk) => readText(await call('POST', '/api/workspace', { body: { disk } }), 'id'),
     deleteSandbox: async (id) => void (await call('DELETE', `/api/sandbox/${id}?force=true`)),
     execute: async (id, command) =>
@@ -67,7 +67,7 @@ function callJson(
   })
 }
 
-/** A field of an answer. Throws when it is no text. */
+/** Returns a text field of an answer. Throws if it is no text. */
 export function readText(answer: unknown, field: string): string {
   const value = typeof answer === 'object' && answer !== null ? Reflect.get(answer, field) : undefined
   if (typeof value !== 'string') throw new Error(`no ${field} in the answer`)

@@ -15,11 +15,11 @@ import { findToolbox } from './toolbox-process.ts'
 const ROUNDS = 30
 const TARGET_START_MS = 80
 const SANDBOXES = 3
-/** By then it has connected, and Node has let go of what it needed to start. */
+/** The wait until a toolbox has connected and its Node has freed the memory it needed to start. */
 const SETTLE_MS = 10_000
 const TARGET_MB = 15
 
-/** How soon a toolbox is there, and what it holds while nobody asks anything of it. */
+/** Measures how fast a toolbox starts, and its memory while it gets no calls. */
 export async function benchToolbox(checkout: string, client: SystemClient): Promise<BenchSection> {
   const start = await benchStart(join(checkout, 'apps/toolbox'))
   const ids = await Promise.all(Array.from({ length: SANDBOXES }, () => client.createSandbox()))
@@ -42,7 +42,7 @@ export async function benchToolbox(checkout: string, client: SystemClient): Prom
   }
 }
 
-/** Milliseconds from the toolbox's exec, with the runner's flags, until its tunnel stands; bare Node's beside it. */
+/** Measures the milliseconds from the toolbox's exec, with the runner's flags, until its tunnel is open; and bare Node's. */
 async function benchStart(app: string): Promise<{ bare: number; toolbox: number }> {
   const flags: string[] = JSON.parse(await readFile(join(app, 'node-flags.json'), 'utf8'))
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bench-'))
@@ -68,13 +68,13 @@ async function benchStart(app: string): Promise<{ bare: number; toolbox: number 
   return { bare: median(bare), toolbox: median(toolbox) }
 }
 
-/** A socket that toolboxes dial, as the API's is. */
+/** Opens a socket that toolboxes dial, like the API's. */
 async function startHome(socketPath: string) {
   const tunnels = createTunnelServer()
   let take: (peer: TunnelPeer) => void = () => {}
   const server = createServer().listen(socketPath)
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // A toolbox that is killed breaks its tunnel off.
+    // A killed toolbox breaks off its tunnel.
     acceptTunnel(tunnels, { req, socket, head }, {}).then(
       (peer) => take(peer),
       () => {},
@@ -98,7 +98,7 @@ async function startHome(socketPath: string) {
   }
 }
 
-/** Private_Clean and Private_Dirty of a sandbox's toolbox. */
+/** Returns the private memory (Private_Clean and Private_Dirty) of a sandbox's toolbox, in MB. */
 async function privateMb(sandboxId: string): Promise<number> {
   const maps = await readFile(`/proc/${await findToolbox(sandboxId)}/smaps_rollup`, 'utf8')
   const kilobytes = [...maps.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)].map(([, amount]) => Number(amount))

@@ -10,7 +10,7 @@ import { findToolbox } from './toolbox-process.ts'
 
 const GIB = 1024 ** 3
 const FILE_BYTES = 10 * GIB
-/** The file, and what its file system needs. */
+/** The disk's size: the file, and the needs of its file system. */
 const DISK_GIB = 12
 const BLOCK_BYTES = 64 * 1024
 const BLOCKS = FILE_BYTES / BLOCK_BYTES
@@ -18,7 +18,7 @@ const FILE = '/home/daytona/large'
 const TARGET_MB = 150
 const BOUNDARY = 'bench-transfer-boundary'
 
-/** A file of 10 GiB up into a sandbox and down again, every byte checked, and the memory that it takes on its way. */
+/** Uploads a file of 10 GiB to a sandbox and downloads it, checks every byte, and measures the memory on the way. */
 export async function benchTransfer(atoll: RunningAtoll, client: SystemClient): Promise<BenchSection> {
   const sandboxId = await client.createSandboxWithDisk(DISK_GIB)
   try {
@@ -88,7 +88,7 @@ async function download(atoll: RunningAtoll, path: string): Promise<void> {
   if (received !== FILE_BYTES) throw new Error(`received ${received} bytes of ${FILE_BYTES}`)
 }
 
-/** No two are alike. */
+/** Returns a block that differs from that of any other index. */
 function block(index: number): Buffer {
   const bytes = Buffer.alloc(BLOCK_BYTES, index & 0xff)
   bytes.writeUInt32LE(index)

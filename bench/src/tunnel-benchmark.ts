@@ -14,17 +14,17 @@ const BULK_BYTES = 256 * 2 ** 20
 const SLOW_BYTES = 2 ** 30
 const MEMORY_ROW = 'memory of the front while 1 GiB meets a slow reader, peak'
 
-/** `tunnel` is dialled over the Unix socket that sandboxes get, as on a single host; what ships is what has targets. */
+/** The measured ways to the daemon. `tunnel` is dialled over the Unix socket that sandboxes get; only it has targets. */
 type Way = 'direct' | 'bare pipe' | 'tunnel' | 'tunnel over TCP' | 'proxy' | 'tuned proxy'
 const allWays: readonly Way[] = ['direct', 'bare pipe', 'tunnel', 'tunnel over TCP', 'proxy', 'tuned proxy']
 
-/** One thing that is measured on every way, in every round. */
+/** A measurement that is taken on every way, in every round. */
 interface Measure {
   name: string
   unit: string
   load: LoadQuestion['load']
   amount: number
-  /** Targets of the tunnel, against the other ways. */
+  /** The targets of the tunnel, relative to the other ways. */
   targets?: readonly { against: Way; least?: number; most?: number }[]
 }
 
@@ -66,8 +66,8 @@ const measures: readonly Measure[] = [
 ]
 
 /**
- * The tunnel against the daemon's own port and against an ordinary proxy hop: every part in a process of its own,
- * the ways taking turns within each round. With `words`, only the rows that hold one of them in their names.
+ * Compares the tunnel with the daemon's own port and with an ordinary proxy hop: every part runs in a process of its own,
+ * and the ways take turns within each round. With `words`, measures only the rows with one of them in their names.
  */
 export async function benchTunnel(words: readonly string[]): Promise<BenchSection> {
   const chosen = (name: string) => words.length === 0 || words.some((word) => name.includes(word))
@@ -109,7 +109,7 @@ export async function benchTunnel(words: readonly string[]): Promise<BenchSectio
   }
 }
 
-/** As toolboxes are started in sandboxes. */
+/** Returns the options of Node with which toolboxes are started in sandboxes. */
 function toolboxNodeOptions(): readonly string[] {
   return JSON.parse(readFileSync(new URL('../../apps/toolbox/node-flags.json', import.meta.url), 'utf8'))
 }

@@ -1,4 +1,4 @@
-/* Reads one endless download as fast as it comes, in a process of its own, so that only the way there is shared. */
+/* Reads one endless download as fast as it comes, in a process of its own, so that it shares only the way to the daemon. */
 import { Pool } from 'undici'
 import { serveParent } from './tunnel-programs.ts'
 

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import type { Route } from './tunnel-load.ts'
 
-/** How long calls are counted, in milliseconds. */
+/** The time in which calls are counted, in milliseconds. */
 const CALLS_MS = 700
 
 const HEAD_END = '\r\n\r\n'
@@ -11,8 +11,8 @@ const CONTENT_LENGTH = /\r\ncontent-length: (\d+)/i
 const OK = 'HTTP/1.1 200 '
 
 /**
- * Calls a second with `inFlight` of them at any time, each on a connection of its own. Asked and counted by hand on
- * bare sockets: a full HTTP client costs more than a call does, and would be what is measured.
+ * Returns the calls a second with `inFlight` of them at any time, each on a connection of its own. The calls are made on
+ * bare sockets: a full HTTP client costs more than a call does, and would be measured instead.
  */
 export async function callsPerSecond({ origin, prefix }: Route, inFlight: number): Promise<number> {
   const { hostname, port, host } = new URL(origin)
@@ -25,7 +25,7 @@ export async function callsPerSecond({ origin, prefix }: Route, inFlight: number
   return counts.reduce((sum, count) => sum + count, 0) / seconds
 }
 
-/** Asks again as soon as it is answered; resolves with how often that was when the time is over. */
+/** Repeats the call as soon as it is answered; resolves with the number of calls when the time is over. */
 function countCalls(socket: Socket, { request, until }: { request: Buffer; until: number }): Promise<number> {
   return new Promise((resolve, reject) => {
     let calls = 0

@@ -1,5 +1,5 @@
 /*
- * What stands in a sandbox in this benchmark: one set of answers, given over a port of its own (direct, and behind an
+ * The daemon in the sandbox of this benchmark. It gives the same answers over a port of its own (direct, and behind an
  * ordinary proxy) and through the tunnels that it dials, whose URLs are its arguments.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -11,7 +11,7 @@ const CHUNK = Buffer.alloc(64 * 1024, 'x')
 const SMALL = Buffer.from(JSON.stringify({ name: 'a.txt', size: 12, isDir: false, mode: '0644', owner: 'daytona' }))
 const smallHeaders = { 'content-type': 'application/json', 'content-length': String(SMALL.length) }
 
-/** The bytes to send for `/download?bytes=N`. */
+/** Returns the number of bytes to send for `/download?bytes=N`. */
 function downloadBytes(path: string): number {
   return Number(new URL(path, 'http://daemon').searchParams.get('bytes'))
 }

@@ -1,6 +1,6 @@
 /*
- * The API in this benchmark: Fastify, whose route hands each call to a tunnel that the daemon has dialled. As with the
- * API, clients come over TCP, and tunnels over TCP or the socket that hosts mount into their sandboxes.
+ * The API of this benchmark: Fastify with a route that forwards each call to a tunnel that the daemon has dialled. As with
+ * the API, clients come over TCP, and tunnels over TCP or the socket that hosts mount into their sandboxes.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,7 +17,7 @@ const app = Fastify()
 const tunnelServer = createTunnelServer()
 const peers = new Map<string, TunnelPeer>()
 
-// Bodies pass by unread.
+// Bodies are not parsed.
 app.removeAllContentTypeParsers()
 app.addContentTypeParser('*', (_request, _payload, done) => done(null))
 

@@ -5,21 +5,21 @@ import { Pool } from 'undici'
 import { median } from './measure.ts'
 import { startProgram } from './tunnel-programs.ts'
 
-/** A download that lasts as long as it is wanted. */
+/** The size of a download that lasts until it is stopped. */
 const ENDLESS_BYTES = 2 ** 40
 
-/** How long the slow reader rests, in milliseconds. */
+/** The pause of the slow reader, in milliseconds. */
 const SLOW_REST_MS = 5
 
 const CHUNK = Buffer.alloc(64 * 1024, 'u')
 
-/** One way to the daemon: where its calls go. */
+/** The origin and the path prefix of one way to the daemon. */
 export interface Route {
   origin: string
   prefix: string
 }
 
-/** The median time in microseconds of one call, the only one in flight, of those made in `forMs`. */
+/** Returns the median time, in microseconds, of the calls made in `forMs`, one at a time. */
 export async function oneCall(route: Route, forMs: number): Promise<number> {
   const pool = new Pool(route.origin, { connections: 1 })
   const times: number[] = []
@@ -35,7 +35,7 @@ export async function oneCall(route: Route, forMs: number): Promise<number> {
   return median(times) * 1000
 }
 
-/** MiB a second of one download. */
+/** Returns the MiB a second of one download. */
 export async function download(route: Route, bytes: number): Promise<number> {
   const pool = new Pool(route.origin, { connections: 1 })
   const start = performance.now()
@@ -45,7 +45,7 @@ export async function download(route: Route, bytes: number): Promise<number> {
   return bytes / 2 ** 20 / seconds
 }
 
-/** MiB a second of one upload. */
+/** Returns the MiB a second of one upload. */
 export async function upload(route: Route, bytes: number): Promise<number> {
   const pool = new Pool(route.origin, { connections: 1 })
   let left = bytes
@@ -73,7 +73,7 @@ export async function upload(route: Route, bytes: number): Promise<number> {
   return bytes / 2 ** 20 / seconds
 }
 
-/** The median time in microseconds of a one-byte exchange while a download runs on the same way. */
+/** Returns the median time, in microseconds, of a one-byte exchange while a download runs on the same way. */
 export async function keystrokes(route: Route, forMs: number): Promise<number> {
   const bulk = await startProgram('tunnel-bulk', { args: [route.origin, downloadPath(route, ENDLESS_BYTES)] })
   const pool = new Pool(route.origin, { connections: 1 })
@@ -89,7 +89,7 @@ export async function keystrokes(route: Route, forMs: number): Promise<number> {
     })
     await body.text()
     times.push(performance.now() - start)
-    // A person, or an agent reading, leaves the wire alone in between.
+    // A person, or an agent that reads, pauses between keys.
     await sleep(5)
   }
   await pool.destroy()
@@ -97,7 +97,7 @@ export async function keystrokes(route: Route, forMs: number): Promise<number> {
   return median(times) * 1000
 }
 
-/** Seconds that a reader takes for `bytes` who rests after each MiB. */
+/** Returns the seconds that a reader takes for `bytes` if it pauses after each MiB. */
 export async function slowDownload(route: Route, bytes: number): Promise<number> {
   const start = performance.now()
   const pool = new Pool(route.origin, { connections: 1 })

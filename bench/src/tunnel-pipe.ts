@@ -1,4 +1,4 @@
-/* The least that a process in between can do: it joins sockets and looks at nothing. */
+/* The least work of a process in between: it joins sockets and parses nothing. */
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { pipeline } from 'node:stream'
 import { serveParent } from './tunnel-programs.ts'
@@ -6,7 +6,7 @@ import { serveParent } from './tunnel-programs.ts'
 const [port = ''] = process.argv.slice(2)
 const server = createServer({ noDelay: true }, (client) => {
   const daemon = connect({ host: '127.0.0.1', port: Number(port), noDelay: true })
-  // A load that is done drops its connection; what is left of the other goes with it.
+  // A load that is done drops its connection; the other one is then closed too.
   pipeline(client, daemon, () => client.destroy())
   pipeline(daemon, client, () => daemon.destroy())
 })

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** How long a program of the benchmark may take to start, in milliseconds. */
+/** The longest start of a program of the benchmark, in milliseconds. */
 const START_DEADLINE_MS = 20_000
 
 const STOP_DEADLINE_MS = 5_000
@@ -12,14 +12,14 @@ const ASK_DEADLINE_MS = 60_000
 /** A part of the measured system, in a process of its own. */
 export interface Program {
   readonly port: number
-  /** Peak resident memory since the last call, in bytes. */
+  /** Returns the peak resident memory since the last call, in bytes. */
   peakMemoryBytes(): Promise<number>
   /**
-   * Makes it collect its garbage once. Until the first full collection V8 lets buffers come and go unwatched, which
-   * no process enjoys that has run for a while.
+   * Makes the program collect its garbage once. Before the first full collection V8 does not track buffers, which makes a
+   * new process faster than one that has run for a while.
    */
   age(): Promise<void>
-  /** Asks what only this program knows to answer, which may take up to a minute. */
+  /** Sends the program a question of its own kind and resolves with its answer, within a minute. */
   ask(question: object): Promise<unknown>
   stop(): Promise<void>
 }
@@ -30,14 +30,14 @@ export interface ProgramOptions {
   env?: Readonly<Record<string, string>>
 }
 
-/** Starts `name`, an entry point beside this one, and waits until it serves. */
+/** Starts `name`, an entry point beside this one, and waits until it listens. */
 export async function startProgram(name: string, options: ProgramOptions = {}): Promise<Program> {
   const child = fork(fileURLToPath(new URL(`./${name}.js`, import.meta.url)), options.args, {
     stdio: ['ignore', 2, 2, 'ipc'],
     execArgv: ['--expose-gc', ...(options.nodeOptions ?? [])],
     env: { ...process.env, ...options.env },
   })
-  // Each question listens until it is answered, and the losing half of its race until the end.
+  // Each question has a listener until it is answered, and the losing promise of its race has one until the end.
   child.setMaxListeners(0)
   const [port] = await answer(child, 'ready')
   if (typeof port !== 'number') throw new Error(`${name} told no port`)
@@ -78,10 +78,10 @@ async function answer(child: ChildProcess, type: string, withinMs = START_DEADLI
   }
 }
 
-/** How often memory is looked at once the parent has asked for it, in milliseconds. */
+/** The interval of memory samples once the parent has asked for memory, in milliseconds. */
 const MEMORY_SAMPLE_MS = 20
 
-/** The child's side: tells the port, answers questions about memory and its own, and ends with its parent. */
+/** Serves the parent from the child: reports the port, answers questions about memory and its own, ends with the parent. */
 export function serveParent(port: number, answerOwn?: (question: unknown) => Promise<unknown>): void {
   let peak = 0
   let sampling = false
@@ -95,14 +95,14 @@ export function serveParent(port: number, answerOwn?: (question: unknown) => Pro
       return
     }
     if (question !== 'memory') {
-      // What it rejects with ends the program, and is seen by its parent.
+      // A rejection ends the program, which the parent notices.
       void answerOwn?.(question).then((value) => process.send?.(['answer', value]))
       return
     }
     sample()
     process.send?.(['memory', peak])
     peak = 0
-    // Not before: looking costs more than a call does.
+    // Sampling starts only with the first question, because a sample costs more than a call does.
     if (!sampling) setInterval(sample, MEMORY_SAMPLE_MS).unref()
     sampling = true
   })

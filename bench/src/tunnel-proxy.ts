@@ -1,15 +1,15 @@
-/* What a control plane does that can dial its daemons: Fastify with an ordinary HTTP proxy hop. */
+/* A control plane that can dial its daemons: Fastify with an ordinary HTTP proxy hop. */
 import type { AddressInfo } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
 import Fastify from 'fastify'
 import { serveParent } from './tunnel-programs.ts'
 
-/** As many connections to the daemon as calls may be in flight here. */
+/** The connections to the daemon: as many as there may be calls in flight here. */
 const UPSTREAM_CONNECTIONS = 256
 
 const [upstream = ''] = process.argv.slice(2)
 const app = Fastify()
-// As its README registers it.
+// The first proxy is registered as in the README of @fastify/http-proxy.
 await app.register(httpProxy, { upstream, prefix: '/proxy' })
 await app.register(httpProxy, {
   upstream,

@@ -7,14 +7,14 @@ import { createSystemClient } from './system.ts'
 const FULL_WITHIN_MS = 5 * 60_000
 const FULL_POLL_MS = 100
 
-/** A system of its own with a warm pool. */
+/** A separate system with a warm pool. */
 export interface WarmSystem extends AsyncDisposable {
   readonly life: LifeClient
-  /** Resolves when its pool has all its members. */
+  /** Resolves when the warm pool has all its members. */
   untilFull(): Promise<void>
 }
 
-/** With a pool of so many members. The caller disposes of it. */
+/** Starts a system with a warm pool of `members` members. The caller must dispose of it. */
 export async function startWarmSystem(checkout: string, members: number): Promise<WarmSystem> {
   const size = `${members}`
   const atoll = await startAtoll({ checkout, env: { ATOLL_WARM_POOL_MIN: size, ATOLL_WARM_POOL_MAX: size } })

@@ -5,9 +5,9 @@ import { writeFileIn } from './testing/in-sandbox.ts'
 import { ownSandbox218 } from './testing/own-sandbox.ts'
 import { call, sharedSystem } from './testing/shared-system.ts'
 
-/** A language server that starts cold on a busy machine. */
+/** The longest cold start of a language server, on a busy machine. */
 const SERVER_MS = 180_000
-/** A browser cannot set headers: this is how it tells its version, as SDK 0.218 does. */
+/** The subprotocol by which SDK 0.218 sends its version from a browser, which cannot set headers. */
 const VERSION = 'X-Daytona-SDK-Version~0.218.0'
 
 const own = ownSandbox218()
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => browser?.close())
 
-/** A channel's URL for a page, with the sandbox's own token. */
+/** Returns a channel's URL for a page, with the sandbox's own token unless another is given. */
 async function channelUrl(path: string, token?: string): Promise<string> {
   const answer = await call(`/sandbox/${own.sandbox.id}/ports/1/preview-url`)
   const preview = (await answer.json()) as { token: string }
@@ -93,7 +93,7 @@ describe('a page in Chromium', () => {
 
   it('is told of files as they come', async () => {
     const folder = '/home/daytona/watched'
-    // Files keep coming for as long as a slow browser may take to listen.
+    // Files are written for as long as a slow browser may need until it listens.
     const loop = 'i=0; while [ $i -lt 1800 ]; do i=$((i+1)); echo $i >file$i; sleep 0.1; done'
     await own.sandbox.process.executeCommand(`mkdir -p ${folder} && cd ${folder} && (${loop}) >/dev/null 2>&1 &`)
     const answer = await converse({

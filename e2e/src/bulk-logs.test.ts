@@ -5,10 +5,10 @@ import { startCommand } from './testing/session-scenario.ts'
 import { call } from './testing/shared-system.ts'
 
 const LINES = 300_000
-/** Of so many lines one goes to stderr, too. */
+/** One in this many lines goes to stderr, too. */
 const WRONG_EVERY = 1_000
 
-/** A write for each line, so that the followers meet them in every portion. */
+/** The command that prints each line with a write of its own, so that the followers get portions of any size. */
 const PRINT = `awk 'BEGIN {
   for (line = 1; line <= ${LINES}; line++) {
     print line; fflush()
@@ -46,7 +46,7 @@ describe('very many short lines', () => {
   })
 
   it('are followed over HTTP, whole and in order, with both streams in one', () => {
-    // The one may be ahead of the other.
+    // Either stream may be ahead of the other.
     let [out, wrong] = [1, WRONG_EVERY]
     for (const line of followed.http.split('\n').slice(0, -1)) {
       if (line === String(out)) out += 1

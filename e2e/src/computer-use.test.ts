@@ -21,7 +21,7 @@ describe('computer use, which is not in this version', () => {
     await expect(sandbox.computerUse.keyboard.type('a')).rejects.toThrow(MESSAGE)
   })
 
-  // The document is what says which operations there are.
+  // The list of operations comes from the OpenAPI document.
   it('is refused in every operation of the OpenAPI document, in both generations of paths', async () => {
     const { paths } = (await (await call('/docs/json')).json()) as { paths: Record<string, object> }
     const operations = Object.entries(paths).flatMap(([path, methods]) => {

@@ -12,13 +12,13 @@ interface Shown {
   registryType: string
 }
 
-/** What the clients of all generations call; no SDK has a method for it. */
+/** The registry operations of the clients of all generations; no SDK has methods for them. */
 interface Registries {
   createRegistry(body: NewRegistry): Promise<{ status: number; data: Shown }>
   listRegistries(): Promise<{ data: Shown[] }>
   getRegistry(id: string): Promise<{ data: Shown }>
   updateRegistry(id: string, body: Changed): Promise<{ data: Shown }>
-  /** The newest has none. */
+  /** Missing in the newest client. */
   setDefaultRegistry?(id: string): Promise<{ data: Shown }>
   deleteRegistry(id: string): Promise<{ status: number }>
   getTransientPushAccess(): Promise<unknown>
@@ -48,7 +48,7 @@ const clients: [string, () => Registries][] = [
   ['0.218', () => new Registries218(new Configuration218(configuration()))],
 ]
 
-/** The status and the message of what a client refused. */
+/** Returns the status and the message of a call that must be refused. */
 async function refusal(call: Promise<unknown>): Promise<[number, string]> {
   try {
     await call

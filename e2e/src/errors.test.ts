@@ -13,7 +13,7 @@ let sandbox: Sandbox
 beforeAll(async () => {
   sandbox = await sdk23().create()
 })
-// It is deleted already, unless a test failed before.
+// The sandbox is deleted already, unless a test failed before.
 afterAll(() => sandbox?.delete())
 
 describe('errors as the official SDK shows them', () => {

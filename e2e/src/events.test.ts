@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest'
 import { eventually, within } from './testing/eventually.ts'
 import { sdk218, sharedSystem } from './testing/shared-system.ts'
 
-/** Of the SDK itself, which may take a while to load on a busy machine; polling alone would never end. */
+/** The longest run of the script, most of it to load the SDK on a busy machine; by polling alone it would never end. */
 const ENDS_WITHIN_MS = 60_000
 
-/** What an event takes at most, unless it came before anybody listened. */
+/** The longest delay of an event, unless it came before the client listened. */
 const HEARD_WITHIN_MS = 2_000
 
 const SCRIPT = `
@@ -29,8 +29,8 @@ describe('SDK 0.218', () => {
     await eventually('it listens', async () => (await listeners()) > 0)
     await using other = sdk218()
     const seen = await other.get(sandbox.id)
-    // Nobody asks here: the event alone changes what the first client holds. What happens before it listens it never
-    // hears of, and whether it is the one that listens nothing tells.
+    // The first client sends no requests: only the event changes its object. It misses events from before it listens, and
+    // nothing shows when it does, so the stop is repeated until it is seen.
     await eventually('it has heard of a stop', async () => {
       if (seen.state === 'stopped') await seen.start()
       await seen.stop()

@@ -10,7 +10,7 @@ import type { System } from './testing/system.ts'
 import { startSystem } from './testing/system.ts'
 
 const LARGE_BYTES = 200 * 1024 * 1024
-/** Far below the file: what the API may hold of it at once. */
+/** The most memory that the API may take for the file: far less than the file's size. */
 const MEMORY_GROWTH_MAX_BYTES = 100 * 1024 * 1024
 
 let system: System
@@ -86,7 +86,7 @@ describe('files through the official SDK', () => {
 describe('a file of 200 MB', () => {
   it('goes up and down byte for byte, through little memory of the API', async () => {
     const [sent, received] = [join(folder, 'sent'), join(folder, 'received')]
-    // Random throughout, so that no part can be taken for another.
+    // The bytes are random, so that no part equals another.
     writeFileSync(sent, randomBytes(LARGE_BYTES))
     const { api } = system.atoll.pids()
     const before = memoryOf(api).now

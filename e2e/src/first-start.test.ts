@@ -35,7 +35,7 @@ describe('the first start', () => {
   it('prints an example that runs as it stands', async () => {
     const script = /^import .*sandbox\.delete\(\)$/ms.exec(system.atoll.output())?.[0]
     writeFileSync(join(folder, 'example.mjs'), script ?? '')
-    // What `npm install` would do.
+    // The link does the work of `npm install`.
     mkdirSync(join(folder, 'node_modules/@daytonaio'), { recursive: true })
     symlinkSync(sdkFolder(), join(folder, 'node_modules/@daytonaio/sdk'))
     const run = await runNode('example.mjs')

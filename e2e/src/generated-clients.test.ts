@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { clientSettings, refusal } from './testing/api-clients.ts'
 import { eventually } from './testing/eventually.ts'
 
-/** What no SDK method calls, through the clients that the SDKs are built on. */
+/** This file calls the operations that no SDK method calls, through the generated clients under the SDKs. */
 const mark = randomUUID()
 const dockerfileContent = `FROM scratch\nLABEL mark=${mark}`
-/** No organization of one's own: the key has it. */
+/** The organization's parameter, left out because the key belongs to one. */
 const KEYS = undefined
 
 let oldest: client18.Configuration

@@ -17,7 +17,7 @@ interface SignedIn {
 
 const login = `ada-${randomUUID()}@example.org`
 const userId = `oidc|${randomUUID()}`
-/** The administrator's. */
+/** The administrator's API key. */
 let apiKey: string
 let url: string
 
@@ -143,7 +143,7 @@ describe('signing in', () => {
   })
 })
 
-/** For a generated client; some operations of the oldest leave the credential to its caller. */
+/** Returns a generated client's settings, with a header because some operations of the oldest client set no credential. */
 function as(credential: string) {
   const headers = { authorization: `Bearer ${credential}` }
   return { basePath: `${url}/api`, accessToken: credential, baseOptions: { headers } }

@@ -3,7 +3,7 @@ import { Image as Image218 } from 'daytona-sdk-0-218'
 import { describeImageContext } from './testing/image-context-scenario.ts'
 import { sdk23, sdk218 } from './testing/shared-system.ts'
 
-/** What `snapshot.create` and `create` from an image call first; the SDKs do not declare it. */
+/** The method that `snapshot.create` and `create` from an image call first; the SDKs do not declare it. */
 interface ContextUpload<Image> {
   processImageContext(objectStorageApi: unknown, image: Image): Promise<string[]>
 }

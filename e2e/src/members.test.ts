@@ -23,7 +23,7 @@ describe('people in an organization', () => {
     const guest = known(ada)
     const api = organizations23(guest.accessToken)
     expect(await refusal(api.getOrganization(organizationId))).toMatchObject({ status: 404 })
-    // Written otherwise than the guest writes it.
+    // The address is in another case than the guest's own.
     const id = await invite(guest.email.toUpperCase())
     expect((await api.getOrganizationInvitationsCountForAuthenticatedUser()).data).toBe(1)
     expect((await api.listOrganizationInvitationsForAuthenticatedUser()).data).toMatchObject([{ id, organizationId }])

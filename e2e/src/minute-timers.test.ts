@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from './testing/eventually.ts'
 import { sdk218 } from './testing/shared-system.ts'
 
-/** A timer of a minute, and what a busy machine may add. */
+/** A timer of a minute, and the delay that a busy machine may add. */
 const MINUTE_TIMER_MS = 150_000
 
 let daytona: Daytona

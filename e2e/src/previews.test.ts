@@ -12,7 +12,7 @@ import { ownSandbox218 } from './testing/own-sandbox.ts'
 import { call, sdk23, sharedSystem } from './testing/shared-system.ts'
 
 const PORT = 3000
-/** Where the pages are drawn to, when somebody wants to look at them. */
+/** The folder for screenshots of the pages; none are made without it. */
 const shotsDir = process.env['ATOLL_E2E_SCREENSHOTS']
 
 const own = ownSandbox218()
@@ -35,7 +35,7 @@ beforeAll(async () => {
 })
 afterAll(() => browser?.close())
 
-/** Asks a preview's URL without a resolver that knows names below localhost. */
+/** Requests a preview's URL from 127.0.0.1, because a resolver may not know names below localhost. */
 function ask(url: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
   const { host, port, pathname, search } = new URL(url)
   return new Promise((resolve, reject) => {
@@ -64,7 +64,7 @@ describe('a preview', () => {
     const pieces: string[] = []
     for await (const piece of answer) {
       pieces.push(String(piece))
-      // The last piece is written only now that the first is here.
+      // The server writes the last piece only after this call, which follows the first piece.
       if (pieces.length === 1) await ask(`${url}/stream/go-on`, headers)
     }
     expect(pieces).toEqual(['first ', 'last'])

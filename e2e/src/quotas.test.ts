@@ -4,13 +4,13 @@ import { ownOrganization } from './testing/guest.ts'
 import { sdk17, sdk23, sdk218 } from './testing/shared-system.ts'
 
 const api = organizations23()
-/** Nothing is changed by what is null. */
+/** A body that changes no quota: null leaves a value unchanged. */
 const KEEP = {
   ...{ totalCpuQuota: null, totalMemoryQuota: null, totalDiskQuota: null, maxCpuPerSandbox: null },
   ...{ maxMemoryPerSandbox: null, maxDiskPerSandbox: null, snapshotQuota: null, maxSnapshotSize: null },
   volumeQuota: null,
 }
-/** Lifts a bound. */
+/** The value that lifts a bound. */
 const UNBOUNDED = -1
 const clients: [string, () => Promise<unknown>][] = [
   ['0.17.0', () => sdk17(apiKey).create()],
@@ -18,7 +18,7 @@ const clients: [string, () => Promise<unknown>][] = [
   ['0.218.0', () => sdk218(apiKey).create()],
 ]
 
-/** The other files go on in the administrator's. */
+/** This file's own organization; other files use the administrator's. */
 let organizationId: string
 let apiKey: string
 

@@ -33,7 +33,7 @@ describe('a part that dies alone', () => {
     process.kill(system.atoll.pids().api, 'SIGKILL')
     await system.atoll.printed('the api runs again')
     await eventually('the toolbox answers again', answers)
-    // The two dial in on their own, in either order, and without a runner there is no place for a sandbox.
+    // The toolbox and the runner dial home in either order, and a create needs the runner.
     await eventually('the runner is there again', async () => (await metrics()).includes('atoll_runners_connected 1\n'))
     const second = await system.daytona().create()
     expect((await second.process.executeCommand('echo new')).result.trim()).toBe('new')
@@ -90,7 +90,7 @@ async function stateNow(): Promise<string | undefined> {
     await sandbox.refreshData()
     return sandbox.state
   } catch {
-    // Not yet: the API is being started anew.
+    // The API is still starting again.
     return undefined
   }
 }
@@ -99,7 +99,7 @@ async function answers(): Promise<boolean> {
   try {
     return (await sandbox.process.executeCommand('echo $KEPT')).result.trim() === 'yes'
   } catch {
-    // Not yet: the link is being made anew.
+    // The tunnel is not open again yet.
     return false
   }
 }
@@ -112,7 +112,7 @@ async function keptFile(): Promise<string> {
   return (await sandbox.fs.downloadFile('kept.txt')).toString()
 }
 
-/** The sandbox as the new run knows it, started if it is not; returns what its file holds. */
+/** Gets the sandbox from the new run, starts it if it is not started, and returns the content of its file. */
 async function startedAgain(): Promise<string> {
   const found = await system.daytona().list()
   expect(found.map((one) => one.id)).toEqual([sandbox.id])

@@ -11,7 +11,7 @@ import { eventually } from './testing/eventually.ts'
 import type { System } from './testing/system.ts'
 import { startSystem } from './testing/system.ts'
 
-/** As short as it may be configured. */
+/** The shortest time that can be configured. */
 const LOST_AFTER_S = '5'
 
 const checkout = dirname(dirname(import.meta.dirname))
@@ -57,7 +57,7 @@ async function endRunner(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   await ended
 }
 
-/** Ids of what it has, as its folder says. */
+/** Returns the ids of the sandboxes in the second runner's folder. */
 const keptBySecond = () => readdirSync(join(dataDir, 'runner/sandboxes'))
 
 beforeAll(async () => {
@@ -86,7 +86,7 @@ it('L2: the sandboxes of a runner that vanished are unknown, and say at once tha
   await eventually('it is backed up', async () => (await factsOf(moved)).backupState === 'Completed')
   await moved.fs.uploadFile(Buffer.from('after'), 'kept.txt')
   await staying.process.executeCommand('nohup sleep 7654 >/dev/null 2>&1 &')
-  // Its sandboxes run on, as they do on a host that only the network has lost.
+  // The sandboxes keep running, as on a host that only lost its network.
   await endRunner('SIGKILL')
   for (const sandbox of [moved, staying]) {
     await eventually('it is unknown', async () => (await factsOf(sandbox)).state === 'unknown')

@@ -31,7 +31,7 @@ interface OldRunner {
   domain: string
 }
 
-/** Clients of these ages declare no answer where the server has one. */
+/** Returns the data of an answer: clients of these generations do not declare it. */
 async function answerOf<Data>(call: Promise<{ data: unknown }>): Promise<Data> {
   return (await call).data as Data
 }

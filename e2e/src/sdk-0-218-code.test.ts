@@ -3,7 +3,7 @@ import { describeCodeRun } from './testing/code-scenario.ts'
 import { ownSandbox218 } from './testing/own-sandbox.ts'
 import { sdk218 } from './testing/shared-system.ts'
 
-/** A compiler's start, or matplotlib's first, beside other tests. */
+/** The longest start of a compiler, or first start of matplotlib, beside other tests. */
 const SLOW_MS = 120_000
 
 const own = ownSandbox218()

@@ -7,7 +7,7 @@ import { ownSandbox218 } from './testing/own-sandbox.ts'
 
 const own = ownSandbox218()
 
-/** What a viewer has seen so far. */
+/** The output that a viewer has received so far. */
 class Screen {
   readonly #decoder = new TextDecoder()
   text = ''

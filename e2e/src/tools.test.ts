@@ -2,12 +2,12 @@ import type { Sandbox } from '@daytonaio/sdk'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sdk17, sdk23 } from './testing/shared-system.ts'
 
-/** A compiler's start, beside other tests. */
+/** The longest start of a compiler, beside other tests. */
 const SLOW_MS = 120_000
 
 let sandbox: Sandbox
 
-/** Runs a command and gives back what it printed. */
+/** Runs a command and returns its output. */
 async function run(command: string): Promise<string> {
   return (await sandbox.process.executeCommand(command)).result.trim()
 }
@@ -48,7 +48,7 @@ describe('a sandbox, whatever its image holds,', () => {
     ['pyright --version', /^pyright 1\./],
     ['rg --version', /^ripgrep \d/],
   ])('has %s', { timeout: SLOW_MS }, async (command, version) => {
-    // Nothing of the image's, and options that Node refuses or that are meant for the user's code.
+    // No program of the image is on the PATH, and NODE_OPTIONS, which are for the user's code, hold one that Node refuses.
     const bare = `PATH=/opt/atoll/tools/bin NODE_OPTIONS=--no-such-option LD_LIBRARY_PATH=/nowhere`
     const options = command.startsWith('ts-node') ? 'PATH=/opt/atoll/tools/bin' : bare
     expect(await run(`${options} ${command}`)).toMatch(version)

@@ -8,7 +8,7 @@ describe('volumes through SDK 0.23', () => {
 
   it('are shared between sandboxes, and outlive them', async () => {
     const daytona = sdk23()
-    // Unknown is what makes this SDK create it.
+    // This SDK creates the volume because the name is unknown.
     const volume = await daytona.volume.get(name, true)
     await eventually('it is ready', async () => (await daytona.volume.get(name)).state === 'ready')
     const volumes = [{ volumeId: volume.id, mountPath: '/home/daytona/shared' }]

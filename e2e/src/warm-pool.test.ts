@@ -26,7 +26,7 @@ async function metric(name: string): Promise<number> {
 const untilFull = () =>
   eventually('the pool is full', async () => (await metric('atoll_warm_pool_members')) >= SIZE, 60_000)
 
-/** Runs `create`, and says whether a sandbox of the operator's pool was taken. */
+/** Runs `create` and returns whether it claimed a member of the operator's pool. */
 async function isClaim(create: () => Promise<unknown>): Promise<boolean> {
   await untilFull()
   const before = await metric('atoll_warm_pool_claims_total')
@@ -39,7 +39,7 @@ describe('a sandbox from the warm pool', () => {
     const daytona = system.daytona()
     const look = `hostname | grep -c "$ATOLL_X"; ls -A ~ /tmp /var/tmp; pwd; env | grep -v "^ATOLL_X\\|^DAYTONA_P\\|^_="`
     const outputs: string[] = []
-    // A project folder is one of the few things that a sandbox is made anew for.
+    // A project folder is one of the few settings for which no member is claimed and a new sandbox is made.
     for (const more of [{}, { DAYTONA_PROJECT_DIR: '/home/daytona' }]) {
       let output = ''
       const claimed = await isClaim(async () => {
@@ -105,7 +105,7 @@ describe('warm pools of an organization, through SDK 0.218', () => {
     await expect(newest.warmPool.create({ snapshot: 'host', pool: 1 })).rejects.toMatchObject({ statusCode: 409 })
     const size = async () => (await newest.warmPool.list()).find(({ id }) => id === pool.id)?.currentSize
     await eventually('it is full', async () => (await size()) === 1, 60_000)
-    // Its own are used before the operator's.
+    // The members of the organization's own pool are claimed before the operator's.
     let id = ''
     const fromOperators = await isClaim(async () => {
       const sandbox = await newest.create()

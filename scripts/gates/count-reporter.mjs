@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 
 /**
- * Writes { files: [{ path, passed, failed, skipped }], elsewhere } to $TEST_REPORT_FILE; vitest's own JSON leaves out why a
- * test was skipped, and in which file an error came up that no test caught. `elsewhere` counts errors of no file.
+ * Writes { files: [{ path, passed, failed, skipped }], elsewhere } to $TEST_REPORT_FILE; vitest's own JSON omits why a test
+ * was skipped, and the file of an error that no test caught. `elsewhere` counts errors that belong to no file.
  */
 // biome-ignore lint/style/noDefaultExport: vitest takes a reporter from a file's default export.
 export default class CountReporter {
@@ -21,7 +21,7 @@ export default class CountReporter {
 function countFile(module) {
   const file = { path: module.moduleId, passed: 0, failed: 0, skipped: [] }
   for (const test of module.children.allTests()) count(file, test)
-  // One that cannot be loaded, or whose set-up failed, may have no test that failed.
+  // A file that cannot be loaded, or whose set-up failed, may have no failed test.
   if (!module.ok() && file.failed === 0) file.failed = 1
   return file
 }

@@ -1,6 +1,6 @@
 import { BaseSequencer } from 'vitest/node'
 
-/** Files that mostly wait, or take longest: begun first, they end beside the others and not after them. */
+/** Files that mostly wait, or take longest: they start first, so that they run beside the others and not after them. */
 const FIRST = [
   'e2e/src/minute-timers.test.ts',
   'e2e/src/chaos/chaos.test.ts',
@@ -9,9 +9,8 @@ const FIRST = [
 ]
 
 /**
- * vitest's own order, save that the files above come first, a fresh clone having no times of earlier runs to go by,
- * and that files of one workspace follow each other: a worker goes on with what it has loaded only if the next file is
- * of the same.
+ * vitest's own order with two changes. The files above come first, because a fresh clone has no times of earlier runs.
+ * Files of one workspace follow each other, because a worker keeps its loaded modules only for the same workspace.
  */
 export class FileOrder extends BaseSequencer {
   async sort(files) {

@@ -7,7 +7,7 @@ import { runVitest } from './vitest.mjs'
 const GATE_DEADLINE_MS = 10 * 60_000
 const node = process.execPath
 
-/** What reads the code without running it. All of them run, side by side, whichever fails. */
+/** The gates that read the code without running it. All of them run, side by side, even if one fails. */
 const STATIC_GATES = [
   { title: 'format and lint (biome)', words: ['biome', 'check', '--error-on-warnings', '.'] },
   { title: 'house rules that no linter has', words: [node, join(root, 'scripts/check-source.mjs')] },
@@ -15,7 +15,7 @@ const STATIC_GATES = [
   { title: 'types (tsc)', words: ['turbo', 'run', 'typecheck', '--output-logs=errors-only'] },
   { title: 'planted violations: each gate must catch its own', words: [node, join(root, 'scripts/check-gates.mjs')] },
 ]
-/** What runs the code; the second is of no use while the first fails. */
+/** The suites that run the code; the second is of no use while the first fails. */
 const SUITES = [
   { title: 'tests of every workspace (vitest)', filter: '!e2e' },
   { title: 'the whole system as a black box (vitest, e2e)', filter: 'e2e' },
@@ -64,11 +64,11 @@ async function prepare() {
   }
   if (canRunSandboxes() && missing.length === 0) return true
   if (!canRunSandboxes()) console.log('Not root on Linux: the tests that make sandboxes are skipped.')
-  // A CI that skips what it could run would call anything green.
+  // In CI missing packages, or not being root, fail the set-up: a run that skips these tests would pass unnoticed.
   return process.env.CI !== 'true'
 }
 
-/** Returns the titles of those that failed. Each is told of when it is over, with what it printed if it failed. */
+/** Runs the static gates, prints each outcome as it comes, and returns the titles of those that failed. */
 async function runStaticGates() {
   const failures = await Promise.all(
     STATIC_GATES.map(async ({ title, words }) => {
@@ -83,7 +83,7 @@ async function runStaticGates() {
   return failures.flat()
 }
 
-/** What a gate that failed printed; undefined for one that passed. */
+/** Runs a gate; returns its output if it failed, undefined if it passed. */
 async function runStaticGate(words) {
   try {
     await runCommand(words, { cwd: root, env: toolEnvironment(), deadlineMs: GATE_DEADLINE_MS })

@@ -5,13 +5,13 @@ import { CommandError, runCommand } from '../setup/run-command.mjs'
 import { root, toolEnvironment } from '../setup/workspace.mjs'
 
 const TESTS_DEADLINE_MS = 30 * 60_000
-/** More than so many files that failed are no bad moment of the machine. */
+/** Most failed files that are run again: more are unlikely to come from a busy machine. */
 const MAX_FILES_AGAIN = 5
 
 /**
  * Runs vitest on the projects that `filter` names, in this terminal, and returns { passed, failed, skipped, flaky }. In CI
- * the files that failed run once more by themselves: a test with real processes meets a machine's bad moments. `flaky`
- * are the files that passed only then, to be named and mended; at a desk they fail.
+ * the failed files run once more by themselves, because a test with real processes can fail on a busy machine. `flaky` are
+ * the files that passed only then, to be named and fixed; outside CI they fail.
  */
 export async function runVitest(filter) {
   const report = await runOnce(filter)
@@ -35,7 +35,7 @@ function total({ files, elsewhere }, flaky) {
   }
 }
 
-/** A run that breaks off, or fails in a way that no file shows, has an error elsewhere. */
+/** Runs vitest once. A run that breaks off, or fails in a way that no file shows, counts as an error `elsewhere`. */
 async function runOnce(filter, paths = []) {
   const folder = mkdtempSync(join(tmpdir(), 'atoll-test-'))
   const reportFile = join(folder, 'report.json')
@@ -59,7 +59,7 @@ async function runOnce(filter, paths = []) {
   return report
 }
 
-/** Settings of the person's own Atoll must not reach the ones under test. */
+/** Returns the environment without the settings of the developer's own Atoll, which must not reach the tested ones. */
 function testEnvironment() {
   const own = Object.entries(toolEnvironment()).filter(([name]) => !/^(ATOLL_|DAYTONA_|DATABASE_URL$)/.test(name))
   return Object.fromEntries(own)
@@ -69,7 +69,7 @@ function readReport(path) {
   try {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch {
-    // vitest ended before it could report anything.
+    // vitest ended before it wrote the report.
     return { files: [], elsewhere: 1 }
   }
 }

@@ -1,4 +1,4 @@
-// Imported before anything else, and in old syntax, so that an old Node reaches the sentence below.
+// This module is imported before all others and in old syntax, so that an old Node prints the message below.
 import { readFileSync } from 'node:fs'
 
 const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))

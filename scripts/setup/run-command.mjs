@@ -1,11 +1,11 @@
-// Commands that set-up runs: quiet while they work, told in full when they fail.
+// Runs the commands of set-up: their output is shown only when they fail.
 import { spawn } from 'node:child_process'
 
-/** What is kept of a command's output, in bytes: its end says why it failed. */
+/** The bytes kept of a command's output: its end says why it failed. */
 const KEPT_OUTPUT_BYTES = 64 * 1024
 const running = new Set()
 
-/** A command that ended with another status than 0; `output` is the end of what it printed. */
+/** Thrown for a command that ended with another status than 0; `output` is the end of its output. */
 export class CommandError extends Error {
   constructor(words, status, output) {
     super(`${words.join(' ')} ended with ${status}`)
@@ -15,8 +15,8 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs a command to its end and returns its output, stdout and stderr as they came (the last 64 KiB).
- * `visible` gives it this terminal instead. Throws CommandError when it fails or passes `deadlineMs`.
+ * Runs a command to its end and returns its output, the last 64 KiB of stdout and stderr in the order they came.
+ * With `visible` the command writes to this terminal instead. Throws CommandError if it fails or passes `deadlineMs`.
  */
 export async function runCommand(words, { env = process.env, cwd, visible = false, deadlineMs } = {}) {
   const [command, ...args] = words
@@ -42,7 +42,7 @@ export async function runCommand(words, { env = process.env, cwd, visible = fals
   return output
 }
 
-/** Passes SIGINT and SIGTERM on to what runs and ends this process; returns how to leave signals alone again. */
+/** Passes SIGINT and SIGTERM on to running commands and ends this process; returns a function that undoes this. */
 export function endOnSignals() {
   const end = (signal) => {
     for (const child of running) child.kill(signal)

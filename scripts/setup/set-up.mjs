@@ -2,15 +2,15 @@ import { CommandError } from './run-command.mjs'
 import { ensureSystemPackages } from './system-packages.mjs'
 import { buildApps, installNpmPackages } from './workspace.mjs'
 
-/** A step of the set-up failed; what it printed has been shown. */
+/** Thrown when a step of the set-up failed; its output has been shown. */
 export class SetUpError extends Error {
   name = 'SetUpError'
 }
 
 /**
- * Everything between `git clone` and running: system packages, npm packages, the build. When a step fails, shows
- * what the failing command printed and throws SetUpError with one sentence. `--no-system-packages` or
- * ATOLL_INSTALL_SYSTEM_PACKAGES=no keep apt-get out of it. Returns the system packages that are missing.
+ * Does everything between `git clone` and a start: system packages, npm packages, the build. If a step fails, shows the
+ * output of its command and throws SetUpError with one sentence. With `--no-system-packages` or
+ * ATOLL_INSTALL_SYSTEM_PACKAGES=no it does not run apt-get. Returns the system packages that are missing.
  */
 export async function setUp({ purpose, print = console.log }) {
   const refused = process.argv.includes('--no-system-packages') || process.env.ATOLL_INSTALL_SYSTEM_PACKAGES === 'no'
@@ -32,7 +32,7 @@ export async function setUp({ purpose, print = console.log }) {
   return results[0]
 }
 
-/** The oci driver makes namespaces, mounts and cgroups: nothing below root on Linux can. */
+/** Returns whether this process is root on Linux: the oci driver makes namespaces, mounts and cgroups. */
 export function canRunSandboxes() {
   return process.platform === 'linux' && process.getuid() === 0
 }

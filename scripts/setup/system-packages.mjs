@@ -1,4 +1,4 @@
-// Programs that Debian provides. As root on Debian the missing ones are installed; elsewhere a sentence says how.
+// Programs that Debian provides. As root on Debian, set-up installs the missing ones; elsewhere it prints how to.
 import { accessSync, constants, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,7 +9,7 @@ const APT_LOCK_RETRY_MS = 2_000
 const APT_COMMAND_DEADLINE_MS = 15 * 60_000
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
-/** `proof` is a command, or an absolute path, that is there once the package is. */
+/** The packages for running. `proof` is a command, or an absolute path, that exists once the package is installed. */
 const TO_RUN = [
   { name: 'crun', proof: 'crun', why: 'starts sandboxes' },
   { name: 'tini', proof: '/usr/bin/tini-static', why: 'first process in a sandbox' },
@@ -20,7 +20,7 @@ const TO_RUN = [
   { name: 'util-linux', proof: 'unshare', why: 'namespaces' },
   { name: 'mount', proof: 'losetup', why: 'mounts and loop devices of sandboxes' },
 ]
-/** The first three are of use in running, too: a runner without them says what it cannot do, and which to install. */
+/** The packages for testing. A runner can use the first three, too: without them it reports what it lacks and cannot do. */
 const TO_TEST = [
   { name: 'skopeo', proof: 'skopeo', why: 'snapshots of images' },
   { name: 'buildah', proof: 'buildah', why: 'snapshots of Dockerfiles' },
@@ -40,8 +40,8 @@ const TO_TEST = [
 ]
 
 /**
- * Makes sure of the programs that running (`purpose: 'run'`) or testing (`'test'`) needs, installing them when
- * `allowed`. Returns the packages that are still missing; prints one sentence about them.
+ * Ensures the programs that running (`purpose: 'run'`) or testing (`'test'`) needs, and installs them if `allowed`.
+ * Returns the packages that are still missing; prints one sentence about them.
  */
 export async function ensureSystemPackages({ purpose, allowed, print }) {
   const wanted = purpose === 'test' ? [...TO_RUN, ...TO_TEST] : TO_RUN
@@ -69,7 +69,7 @@ async function installPackages(packages, print) {
   try {
     await aptGet(install, print)
   } catch (error) {
-    // Only lists that are absent or old make a package unknown or its file gone.
+    // Missing or old package lists are the only reason for an unknown package or a missing file.
     if (!(error instanceof CommandError) || !/Unable to locate|no installation candidate|404/.test(error.output)) {
       throw error
     }
@@ -78,7 +78,7 @@ async function installPackages(packages, print) {
   }
 }
 
-/** Runs apt-get, waiting while another one holds its lock. */
+/** Runs apt-get; waits while another apt-get holds the lock. */
 async function aptGet(args, print) {
   const waitUntil = Date.now() + APT_LOCK_DEADLINE_MS
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }
@@ -105,7 +105,7 @@ function isExecutable(path) {
     accessSync(path, constants.X_OK)
     return true
   } catch {
-    // Not there, or not for us to run: the next folder may have it.
+    // The program is not in this folder, or not executable: the next folder may have it.
     return false
   }
 }

@@ -1,4 +1,4 @@
-// npm packages through the pinned pnpm, and the build through turbo. Both are quick when nothing changed.
+// Installs npm packages with the pinned pnpm, and builds with turbo. Both are quick if nothing has changed.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,10 +8,10 @@ export const root = dirname(dirname(import.meta.dirname))
 
 const INSTALL_DEADLINE_MS = 15 * 60_000
 const BUILD_DEADLINE_MS = 10 * 60_000
-// In node_modules, so that removing that folder removes the claim that it is complete.
+// The stamp lies in node_modules, so that it is removed together with that folder.
 const stampPath = join(root, 'node_modules', '.atoll-installed')
 
-/** The environment for the workspace's own tools: they are on PATH and neither phone home nor ask. */
+/** Returns the environment for the workspace's own tools: they are on PATH, send no telemetry and ask no questions. */
 export function toolEnvironment() {
   return {
     ...process.env,
@@ -22,7 +22,7 @@ export function toolEnvironment() {
   }
 }
 
-/** Installs the npm packages of the lockfile unless that very lockfile is what stands in node_modules. */
+/** Installs the npm packages of the lockfile, unless the stamp shows that node_modules has them. */
 export async function installNpmPackages(print) {
   const stamp = installStamp()
   if (existsSync(stampPath) && readFileSync(stampPath, 'utf8') === stamp) return
@@ -37,7 +37,7 @@ export async function installNpmPackages(print) {
   writeFileSync(stampPath, stamp)
 }
 
-/** Builds the apps; turbo answers from its cache when their sources did not change. */
+/** Builds the apps; turbo uses its cache if their sources did not change. */
 export async function buildApps() {
   await runCommand(['turbo', 'run', 'build', '--output-logs=errors-only'], {
     cwd: root,

@@ -12,17 +12,17 @@ const Schema = Type.Object({
   ),
 })
 
-/** What `atoll up` itself reads; the api and the runner read their own settings from the same environment. */
+/** The settings of `atoll up` itself; the api and the runner read their own from the same environment. */
 export interface UpConfig {
-  /** Absolute. */
+  /** An absolute path. */
   readonly dataDir: string
   readonly host: string
-  /** 0 takes any free one. */
+  /** The port; 0 takes any free one. */
   readonly port: number
   readonly logLevel: string
 }
 
-/** Reads the environment; `checkout` is where the default data folder stands. Throws ConfigError. */
+/** Reads the environment; the default data folder lies in `checkout`. Throws ConfigError. */
 export function loadUpConfig(env: Record<string, string | undefined>, checkout: string): UpConfig {
   const values = loadConfig(Schema, env)
   return Object.freeze({

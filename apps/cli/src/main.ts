@@ -28,7 +28,7 @@ program
 try {
   await program.parseAsync()
 } catch (error) {
-  // Only a fault of ours is worth a stack trace.
+  // Only an unexpected error is printed with its stack trace.
   const expected = error instanceof StartError || error instanceof ConfigError
   console.error(expected ? `atoll: ${error.message}` : error)
   await tellSupervisor({ type: 'failed', message: error instanceof Error ? error.message : String(error) })

@@ -3,14 +3,14 @@ import * as newest from 'daytona-api-client-0-218'
 import { sharedSystem } from './shared-system.ts'
 
 /**
- * The generated clients under the SDKs, for operations that no SDK method calls: here 0.23.1. With the administrator's
- * key unless another credential is given.
+ * Returns the generated client under SDK 0.23.1, for operations that no SDK method calls. It has the administrator's key
+ * unless another credential is given.
  */
 export function organizations23(credential?: string): august2025.OrganizationsApi {
   return new august2025.OrganizationsApi(new august2025.Configuration(clientSettings(credential)))
 }
 
-/** The same of 0.218.0. */
+/** Returns the same client of SDK 0.218.0. */
 export function organizations218(credential?: string): newest.OrganizationsApi {
   return new newest.OrganizationsApi(new newest.Configuration(clientSettings(credential)))
 }
@@ -19,7 +19,7 @@ export function audit218(): newest.AuditApi {
   return new newest.AuditApi(new newest.Configuration(clientSettings()))
 }
 
-/** The status and body of a call that must fail. */
+/** Returns the status and the message of a call that must fail. */
 export async function refusal(call: Promise<unknown>): Promise<{ status: number; message: string }> {
   try {
     await call
@@ -31,7 +31,7 @@ export async function refusal(call: Promise<unknown>): Promise<{ status: number;
   throw new Error('the call did not fail')
 }
 
-/** What a generated client's configuration is made of. */
+/** Returns the settings of a generated client. */
 export function clientSettings(credential?: string) {
   const { url, apiKey } = sharedSystem()
   return { basePath: `${url}/api`, accessToken: credential ?? apiKey }

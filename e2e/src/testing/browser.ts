@@ -4,13 +4,13 @@ import { chromium } from 'playwright-core'
 
 export const CHROMIUM = '/usr/bin/chromium'
 
-/** For whatever a page is asked to do: a browser that starts cold, beside other tests on few cores, is slow. */
+/** The deadline of each action of a page: a browser that starts cold, beside other tests on few cores, is slow. */
 const PAGE_WITHIN_MS = 120_000
 
-/** A browser, or none where there is no Chromium. The caller closes it. */
+/** Starts a browser; returns undefined if there is no Chromium. The caller must close it. */
 export async function launchBrowser(): Promise<Browser | undefined> {
   if (!existsSync(CHROMIUM)) return undefined
-  // Chromium's own sandbox refuses root; the pages are ours.
+  // Chromium's own sandbox does not work as root; it is not needed for our own pages.
   return await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'], timeout: PAGE_WITHIN_MS })
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { AnySandbox } from './in-sandbox.ts'
 
-/** A compiler's start, beside other tests. */
+/** The longest start of a compiler, beside other tests. */
 export const COMPILER_MS = 120_000
 
-/** What every generation can run code in. */
+/** A sandbox of any SDK generation, with `codeRun`. */
 export interface CodeSandbox extends AnySandbox {
   readonly process: AnySandbox['process'] & {
     codeRun(

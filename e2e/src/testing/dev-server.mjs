@@ -1,4 +1,4 @@
-// A development server as a project has one: pages, a stream, server-sent events, an upload, a WebSocket.
+// A development server like that of a project: pages, a stream, server-sent events, an upload, a WebSocket.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 
@@ -12,7 +12,7 @@ socket.onmessage = ({ data }) => log('socket ' + data)
 fetch('/upload', { method: 'POST', body: 'x'.repeat(100000) }).then((answer) => answer.text()).then((text) => log('upload ' + text))
 </script>`
 
-/** Ends the stream that waits to go on. */
+/** Ends the stream that waits for `/stream/go-on`. */
 let goOn = () => {}
 
 const server = createServer((request, response) => {
@@ -40,7 +40,7 @@ const server = createServer((request, response) => {
   }
 })
 
-// One short text frame each way is all of RFC 6455 that is needed.
+// The tests need only one short text frame of RFC 6455 each way.
 server.on('upgrade', (request, socket) => {
   const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
   const accept = createHash('sha1').update(key).digest('base64')

@@ -1,4 +1,4 @@
-/** Makes files of every kind in the home folder. */
+/** The command that makes files of every kind in the home folder. */
 export const MAKE_FILES = `python3 - <<'END'
 import os
 os.makedirs('tree/deep/er', exist_ok=True)
@@ -22,7 +22,7 @@ for path in ['tree/text', 'tree/deep/er/bytes']:
 END
 rm -f .profile; mkdir -p "tree/n\u00e4me mit L\u00fccken"`
 
-/** Prints all there is to tell of them: kinds, modes, owners, times, links, blocks, contents, attributes. */
+/** The command that prints everything about these files: kinds, modes, owners, times, links, blocks, contents, attributes. */
 export const DIGEST_FILES = `python3 - <<'END'
 import hashlib, os
 for folder, folders, files in sorted(os.walk('.')):

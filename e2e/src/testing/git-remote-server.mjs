@@ -1,4 +1,4 @@
-// Runs inside a sandbox: the bare repositories of a folder over HTTP, for one user with a password.
+// Runs inside a sandbox and serves the bare repositories of a folder over HTTP, to one user with a password.
 // node git-remote-server.mjs FOLDER PORT USER:PASSWORD
 import { spawn } from 'node:child_process'
 import { createServer } from 'node:http'
@@ -36,7 +36,7 @@ createServer((request, response) => {
   cgi.on('close', () => answer(Buffer.concat(chunks), response))
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'))
 
-/** A CGI program answers with headers, an empty line and the body. */
+/** Passes on the answer of a CGI program: headers, an empty line and the body. */
 function answer(output, response) {
   const end = output.indexOf('\r\n\r\n')
   for (const line of output.toString('latin1', 0, end).split('\r\n')) {

@@ -9,18 +9,18 @@ const BARE = '/tmp/remote/project.git'
 const WORK = '/tmp/remote-work'
 const AUTHOR = '-c user.name=Seed -c user.email=seed@example.com'
 
-/** A git server inside a sandbox, as no sandbox reaches the host's loopback. */
+/** A git server inside a sandbox, because no sandbox reaches the host's loopback. */
 export interface GitRemote {
   readonly url: string
   readonly username: string
   readonly password: string
-  /** Commits a file to a branch that exists, as somebody else; gives the commit. */
+  /** Commits a file to an existing branch, as another user; returns the commit. */
   commit(branch: string, file: string, text: string): Promise<string>
-  /** The commit of a branch. */
+  /** Returns the last commit of a branch. */
   tip(branch: string): Promise<string>
 }
 
-/** Starts it with one commit on `main` and one more on `feature`. */
+/** Starts the server with one commit on `main` and one more on `feature`. */
 export async function startGitRemote(sandbox: AnySandbox): Promise<GitRemote> {
   const [username, password] = ['somebody', 's3cret']
   await writeFileIn(

@@ -11,7 +11,7 @@ interface FileStatus {
   worktree: string
 }
 
-/** The git of every generation. */
+/** A sandbox of any SDK generation, with git. */
 export interface GitSandbox extends AnySandbox {
   readonly git: {
     clone(
@@ -27,7 +27,7 @@ export interface GitSandbox extends AnySandbox {
   }
 }
 
-/** The branches of generations since 0.23. */
+/** A sandbox of an SDK since 0.23, which can make branches. */
 export interface BranchingSandbox extends GitSandbox {
   readonly git: GitSandbox['git'] & {
     createBranch(path: string, name: string): Promise<void>
@@ -41,7 +41,7 @@ async function changes(sandbox: GitSandbox, path: string): Promise<FileStatus[]>
   return (fileStatus ?? []).sort((one, other) => one.name.localeCompare(other.name))
 }
 
-/** Clones, commits, pushes and pulls against a remote that asks for credentials. */
+/** Tests clone, commit, push and pull with a remote that asks for credentials. */
 export function describeGit(title: string, own: OwnSandbox<GitSandbox>): void {
   describe(`git through ${title}`, () => {
     let remote: GitRemote
@@ -127,7 +127,7 @@ export function describeGit(title: string, own: OwnSandbox<GitSandbox>): void {
   })
 }
 
-/** Makes, checks out and deletes branches. */
+/** Tests that branches are made, checked out and deleted. */
 export function describeBranches(title: string, own: OwnSandbox<BranchingSandbox>): void {
   it(`branches are made, checked out and deleted through ${title}`, async () => {
     const { git } = own.sandbox

@@ -5,7 +5,7 @@ import { call } from './shared-system.ts'
 
 const PASSWORD = 'correct horse battery'
 
-/** Somebody who has signed in to the shared system. */
+/** A user who has signed in to the shared system. */
 export interface Guest {
   userId: string
   email: string
@@ -23,7 +23,7 @@ export async function signedIn(name: string): Promise<Guest> {
   return { userId, email, accessToken }
 }
 
-/** An organization that no other file sees: a new user's own, with the quotas of one, and a key for its sandboxes. */
+/** Makes an organization for this file alone, the personal one of a new user with its usual quotas, and a key for it. */
 export async function ownOrganization(name: string): Promise<{ organizationId: string; apiKey: string }> {
   const { accessToken } = await signedIn(name)
   const { data: organizations } = await organizations23(accessToken).listOrganizations()

@@ -7,7 +7,7 @@ import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/clien
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { call } from './shared-system.ts'
 
-/** So many bytes go up in several parts. */
+/** The size of a file that is uploaded in several parts. */
 const LARGE_FILE_BYTES = 12 * 1024 ** 2
 
 interface PushAccess {
@@ -21,11 +21,11 @@ interface PushAccess {
 }
 
 export interface ImageContext {
-  /** What SDK code makes of the paths that an image adds: the hashes of the uploaded contexts. */
+  /** Uploads the paths that an image adds, with the SDK's code; returns the hashes of the contexts. */
   upload(paths: { folder: string; file: string }): Promise<string[]>
 }
 
-/** Uploads what an image adds, with an SDK's own code, and looks at what arrived. */
+/** Tests the upload of an image's context with an SDK's own code. */
 export function describeImageContext(title: string, context: ImageContext): void {
   describe(`the context of an image through ${title}`, () => {
     const parent = mkdtempSync(join(tmpdir(), 'atoll-e2e-context-'))

@@ -4,9 +4,9 @@ import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import { gzipSync } from 'node:zlib'
 
-/** A registry on loopback that has one image, `tiny:1`, for whoever logs in. */
+/** A registry on loopback that has one image, `tiny:1`, and asks for a login. */
 export interface ImageRegistry extends AsyncDisposable {
-  /** `127.0.0.1:5000`. */
+  /** The address, such as `127.0.0.1:5000`. */
   readonly host: string
 }
 
@@ -19,13 +19,13 @@ interface Blob {
 export interface ImageRegistryOptions {
   /** The image's only layer, a tar archive. */
   layer: Buffer
-  /** As an image's configuration has it: Env, Entrypoint, … */
+  /** The fields of the image's configuration: Env, Entrypoint, … */
   config: object
   username: string
   password: string
 }
 
-/** Serves just what a pull asks for. The caller disposes it. */
+/** Starts a registry that serves only the requests of a pull. The caller must dispose of it. */
 export async function startImageRegistry(options: ImageRegistryOptions): Promise<ImageRegistry> {
   const content = new Map<string, { bytes: Buffer; mediaType: string }>()
   const put = (bytes: Buffer, kind: string): Blob => {

@@ -1,6 +1,6 @@
 import { call } from './shared-system.ts'
 
-/** What every generation's sandbox can do alike. */
+/** The methods that a sandbox has in every SDK generation. */
 export interface AnySandbox {
   readonly id: string
   readonly process: {
@@ -8,7 +8,7 @@ export interface AnySandbox {
   }
 }
 
-/** Runs a command that must not fail; gives what it printed, trimmed. */
+/** Runs a command that must not fail; returns its output, trimmed. */
 export async function shell(sandbox: AnySandbox, command: string): Promise<string> {
   const { exitCode, result } = await sandbox.process.executeCommand(command)
   if (exitCode !== 0) throw new Error(`${command}: status ${exitCode}: ${result}`)
@@ -24,7 +24,7 @@ export async function writeFileIn(sandbox: AnySandbox, path: string, text: strin
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
 }
 
-/** GET of the toolbox as the old generations call it. */
+/** Sends a GET to the toolbox by the path of the old generations; returns the parsed answer. */
 export async function getFromToolbox(sandbox: AnySandbox, path: string): Promise<unknown> {
   const answer = await call(`/toolbox/${sandbox.id}/toolbox${path}`)
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)

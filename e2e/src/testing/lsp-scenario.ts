@@ -5,7 +5,7 @@ import { writeFileIn } from './in-sandbox.ts'
 import type { OwnSandbox } from './own-sandbox.ts'
 import { call } from './shared-system.ts'
 
-/** Language servers that start cold on a busy machine. */
+/** The longest cold start of a language server, on a busy machine. */
 const SERVER_MS = 180_000
 
 interface Symbol {
@@ -24,7 +24,7 @@ interface LspServer {
   completions(path: string, position: { line: number; character: number }): Promise<{ items: { label: string }[] }>
 }
 
-/** The language servers of every generation. */
+/** A sandbox of any SDK generation, with language servers. */
 export interface LspSandbox extends AnySandbox {
   createLspServer(languageId: string, pathToProject: string): Promise<LspServer>
 }
@@ -53,7 +53,7 @@ const PROJECTS = {
   },
 } as const
 
-/** Opens a project of two files, completes in one, and lists symbols of it and of the project. */
+/** Tests a project of two files: a completion in one, and the symbols of that file and of the project. */
 export function describeLsp(title: string, own: OwnSandbox<LspSandbox>, languages: (keyof typeof PROJECTS)[]): void {
   describe(`language servers through ${title}`, () => {
     it.each(languages)('complete %s, and list symbols', { timeout: SERVER_MS }, async (language) => {
@@ -81,7 +81,7 @@ export function describeLsp(title: string, own: OwnSandbox<LspSandbox>, language
     })
 
     it('are not there for other languages', async () => {
-      // The SDKs do not send what they know to be refused.
+      // The SDKs do not send a language that they know to be refused, so this is a plain call.
       const answer = await call(`/toolbox/${own.sandbox.id}/toolbox/lsp/start`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

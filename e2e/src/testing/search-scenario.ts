@@ -3,7 +3,7 @@ import type { AnySandbox } from './in-sandbox.ts'
 import { shell, writeFileIn } from './in-sandbox.ts'
 import type { OwnSandbox } from './own-sandbox.ts'
 
-/** Searching files, in every generation. */
+/** A sandbox of any SDK generation, with file search. */
 export interface SearchSandbox extends AnySandbox {
   readonly fs: {
     findFiles(path: string, pattern: string): Promise<{ file: string; line: number; content: string }[]>
@@ -14,7 +14,7 @@ export interface SearchSandbox extends AnySandbox {
   }
 }
 
-/** Finds text and names, replaces text, sets permissions. */
+/** Tests the search for text and names, the replacement of text, and permissions. */
 export function describeSearch(title: string, own: OwnSandbox<SearchSandbox>): void {
   describe(`searching files through ${title}`, () => {
     const folder = '/home/daytona/searched'

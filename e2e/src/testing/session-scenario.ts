@@ -15,7 +15,7 @@ interface Session {
   commands: Command[] | null
 }
 
-/** The sessions of every generation. */
+/** A sandbox of any SDK generation, with sessions. */
 export interface SessionSandbox extends AnySandbox {
   readonly process: AnySandbox['process'] & {
     createSession(id: string): Promise<void>
@@ -30,7 +30,7 @@ export interface SessionSandbox extends AnySandbox {
   }
 }
 
-/** The logs of SDKs before 0.27: text, and one stream of chunks. */
+/** A sandbox of an SDK before 0.27, whose logs are text, or one stream of chunks. */
 export interface TextLogsSandbox extends SessionSandbox {
   readonly process: SessionSandbox['process'] & {
     getSessionCommandLogs(id: string, command: string): Promise<string>
@@ -38,19 +38,19 @@ export interface TextLogsSandbox extends SessionSandbox {
   }
 }
 
-/** Says something, waits for the file `go` in a folder of its own, says more on both streams, and ends with 4. */
+/** Returns a command that prints, waits for the file `go` in `folder`, prints more on both streams, and ends with 4. */
 export function waitingCommand(folder: string): string {
   return `mkdir -p ${folder}; echo first; until test -e ${folder}/go; do sleep 0.1; done; echo last; echo wrong >&2; (exit 4)`
 }
 
-/** Starts a command in the background of a session; gives its id. */
+/** Starts a command in the background of a session; returns its id. */
 export async function startCommand(sandbox: SessionSandbox, session: string, command: string): Promise<string> {
   const { cmdId } = await sandbox.process.executeSessionCommand(session, { command, runAsync: true })
   if (cmdId === undefined) throw new Error('no command id')
   return cmdId
 }
 
-/** Shells that keep their state. */
+/** Tests shells that keep their state. */
 export function describeSessions(title: string, own: OwnSandbox<SessionSandbox>): void {
   describe(`sessions through ${title}`, () => {
     it('keep their folder, variables and functions', async () => {
@@ -93,7 +93,7 @@ export function describeSessions(title: string, own: OwnSandbox<SessionSandbox>)
   })
 }
 
-/** Logs as SDKs before 0.27 read them. */
+/** Tests logs as SDKs before 0.27 read them. */
 export function describeTextLogs(title: string, own: OwnSandbox<TextLogsSandbox>): void {
   describe(`logs of sessions through ${title}`, () => {
     it('are followed as they come, to their end', { timeout: 120_000 }, async () => {

@@ -3,15 +3,15 @@ import { startSystem } from './system.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Of the system that the run's files share, such as `http://127.0.0.1:1234`. */
+    /** The URL of the system that the files of the run share, such as `http://127.0.0.1:1234`. */
     sharedUrl: string
     sharedApiKey: string
   }
 }
 
 /**
- * One system for the whole run, for the files that neither restart it nor count what is in it: a start takes seconds
- * of every core. Ending it leaves nothing on the host, or the run fails.
+ * Starts one system for the whole run, for the files that neither restart it nor count its contents: a start takes seconds
+ * of every core. If it leaves something on the host when it ends, the run fails.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const system = await startSystem()

@@ -2,23 +2,23 @@ import type { Leftover, RunningAtoll } from '@atoll/dev-env'
 import { findLeftovers, startAtoll } from '@atoll/dev-env'
 import { Daytona } from '@daytonaio/sdk'
 
-/** The system under test and the official SDK, pointed at it. */
+/** The system under test, with the official SDK as its client. */
 export interface System {
   readonly atoll: RunningAtoll
-  /** A client for the present run: a restart changes the port. */
+  /** Returns a client for the present run: a restart changes the port. */
   daytona(): Daytona
-  /** A plain HTTP call with the key, for what the SDK hides. */
+  /** Makes a plain HTTP call with the key, for answers that the SDK hides. */
   call(path: string, init?: RequestInit): Promise<Response>
-  /** Ends the system and tells what it left on the host. */
+  /** Ends the system and returns what it left on the host. */
   end(): Promise<Leftover[]>
 }
 
-/** Starts a system of its own on a free port and a temp data folder. */
+/** Starts a separate system on a free port and a temp data folder. */
 export async function startSystem(env: Record<string, string> = {}): Promise<System> {
   const atoll = await startAtoll({ env })
   return {
     atoll,
-    // A target keeps the SDK from looking for .env files.
+    // The target keeps the SDK from looking for .env files.
     daytona: () => new Daytona({ apiKey: atoll.apiKey, apiUrl: `${atoll.url}/api`, target: 'us' }),
     call: (path, init) =>
       fetch(`${atoll.url}/api${path}`, {

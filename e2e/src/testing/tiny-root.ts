@@ -7,14 +7,14 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const PROGRAMS = 'sh cat ls id echo rm mkdir stat ln touch sleep chmod mv grep env base64 sync tail'
 
-/** A root folder of busybox alone, with a greeting. */
+/** A root folder that holds only busybox and a greeting. */
 export interface TinyRoot extends AsyncDisposable {
   readonly folder: string
-  /** The same as a tar archive. */
+  /** Returns the folder as a tar archive. */
   pack(): Promise<Buffer<ArrayBuffer>>
 }
 
-/** The caller disposes it. */
+/** Makes a root folder. The caller must dispose of it. */
 export async function createTinyRoot(greeting: string): Promise<TinyRoot> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-root-'))
   await mkdir(join(folder, 'bin'))

@@ -6,10 +6,10 @@ import { descendantsOf, listProcesses } from './processes.ts'
 const KILL_WITHIN_MS = 10_000
 const LOOK_EVERY_MS = 10
 
-/** SIGKILL to `root`, all below it and all that belong to the data folder, until none of them lives. */
+/** Sends SIGKILL to `root`, its descendants and all processes of the data folder until none of them lives. */
 export async function killEverything(dataDir: string, root: ChildProcess): Promise<void> {
   const deadline = Date.now() + KILL_WITHIN_MS
-  // Before the first dies: its children would no longer be below it.
+  // The descendants are listed before the first process dies: after that they are no longer below `root`.
   const doomed = new Set(root.exitCode === null && root.pid ? descendantsOf(root.pid, listProcesses()) : [])
   for (;;) {
     const processes = listProcesses()
@@ -25,6 +25,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It ended while we looked.
+    // The process has ended meanwhile.
   }
 }

@@ -5,16 +5,16 @@ import { join } from 'node:path'
 import type { ProcessFacts } from './processes.ts'
 import { listProcesses } from './processes.ts'
 
-/** Something of an Atoll that is still on the host. */
+/** An object of an Atoll that is still on the host. */
 export interface Leftover {
   kind: 'process' | 'mount' | 'loop device' | 'cgroup' | 'network device' | 'firewall table'
-  /** What to look for by hand. */
+  /** The name to look for by hand. */
   name: string
 }
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
 
-/** What the Atoll on this data folder has on the host now; must be empty once it has stopped. */
+/** Returns the objects that the Atoll of this data folder has on the host now; must be empty once it has stopped. */
 export function findLeftovers(dataDir: string): Leftover[] {
   return [
     ...processesOf(dataDir, listProcesses()).map((one) => named('process')(`${one.pid} ${one.command}`)),
@@ -24,7 +24,7 @@ export function findLeftovers(dataDir: string): Leftover[] {
   ]
 }
 
-/** Processes that were started for this data folder, outside sandboxes and in them. */
+/** Returns the processes that were started for this data folder, outside and inside sandboxes. */
 export function processesOf(dataDir: string, processes: readonly ProcessFacts[]): ProcessFacts[] {
   const cgroup = cgroupName(dataDir)
   return processes.filter(
@@ -44,7 +44,10 @@ function mountsBelow(dataDir: string): string[] {
   })
 }
 
-/** Of a disk in a runner's pool the path is not known any more once the runner has ended; its name begins with the instance's. */
+/**
+ * Returns the loop devices of the data folder. Once the runner has ended, the path of a disk in its pool is unknown: such a
+ * disk is found by its name, which begins with the runner's instance id.
+ */
 function loopDevicesBelow(dataDir: string): string[] {
   const instance = instanceId(dataDir)
   return readdirSync('/sys/block').flatMap((device) => {
@@ -55,7 +58,7 @@ function loopDevicesBelow(dataDir: string): string[] {
   })
 }
 
-/** What carries the name of the runner's instance instead of a path. */
+/** Returns the objects that are named after the runner's instance instead of a path. */
 function hostObjectsOf(dataDir: string): Leftover[] {
   const instance = instanceId(dataDir)
   if (instance === undefined) return []
@@ -80,7 +83,7 @@ function cgroupName(dataDir: string): string | undefined {
   return instance === undefined ? undefined : `atoll-${instance}`
 }
 
-/** The runner notes it in its folder; undefined before its first start. */
+/** Reads the instance id that the runner keeps in its folder; undefined before its first start. */
 function instanceId(dataDir: string): string | undefined {
   const path = join(dataDir, 'runner/instance-id')
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined

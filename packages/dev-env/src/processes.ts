@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** A process as /proc shows it; what cannot be read is empty. */
+/** A process as /proc shows it; a field that cannot be read is empty. */
 export interface ProcessFacts {
   pid: number
   parentPid: number
@@ -9,7 +9,7 @@ export interface ProcessFacts {
   cgroups: string
 }
 
-/** Every living process but those that ended and were not reaped. Linux only. */
+/** Returns every process except those that have ended and were not reaped. Linux only. */
 export function listProcesses(): ProcessFacts[] {
   return readdirSync('/proc').flatMap((name) => {
     const pid = Number(name)
@@ -29,7 +29,7 @@ export function listProcesses(): ProcessFacts[] {
   })
 }
 
-/** `rootPid` and everything below it, parents first. */
+/** Returns `rootPid` and its descendants, parents first. */
 export function descendantsOf(rootPid: number, processes: readonly ProcessFacts[]): number[] {
   const children = processes.filter((one) => one.parentPid === rootPid)
   return [rootPid, ...children.flatMap((child) => descendantsOf(child.pid, processes))]
@@ -39,7 +39,7 @@ function readProc(path: string): string {
   try {
     return readFileSync(`/proc/${path}`, 'utf8')
   } catch {
-    // It ended while we looked.
+    // The process has ended meanwhile.
     return ''
   }
 }

@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { killEverything } from './kill-everything.ts'
 
-/** A first start makes a database and looks at what the host can do. */
+/** The longest start: the first one makes a database and probes the host. */
 const READY_WITHIN_MS = 120_000
-/** `atoll up` promises ten seconds; past this it is stuck. */
+/** The longest stop: `atoll up` promises ten seconds; after this it is stuck. */
 const STOP_WITHIN_MS = 20_000
-/** What each build leaves behind. */
+/** A file of each app's build. */
 const BUILDS = {
   api: 'main.js',
   runner: 'main.js',
@@ -21,11 +21,11 @@ const BUILDS = {
 }
 
 export interface StartAtollOptions {
-  /** Kept when given; else a temp folder that goes with dispose(). */
+  /** The data folder, which is kept; by default a temp folder that is removed with dispose(). */
   dataDir?: string
-  /** Beside and over this process's environment. No sandboxes are kept ready unless it says so. */
+  /** Variables added to this process's environment. By default no warm pool is kept. */
   env?: Record<string, string>
-  /** Where the built apps are; this checkout by default. */
+  /** The checkout with the built apps; this one by default. */
   checkout?: string
 }
 
@@ -35,27 +35,27 @@ export interface AtollProcesses {
   runner: number
 }
 
-/** A system that runs as a person's would: `atoll up` as a process, on a free port. */
+/** A running system like a user's: `atoll up` as a process, on a free port. */
 export interface RunningAtoll extends AsyncDisposable {
-  /** Of the present run: a restart takes another free port. */
+  /** The URL of the present run: a restart takes another free port. */
   readonly url: string
   readonly apiKey: string
   readonly dataDir: string
-  /** Process numbers now; the API and the runner change when they are started again. */
+  /** Returns the present process numbers; those of the API and the runner change when they are started again. */
   pids(): AtollProcesses
-  /** Everything printed since the last start. */
+  /** Returns the output since the last start. */
   output(): string
-  /** Resolves once `words` were printed since the last start; rejects when it ends without. */
+  /** Resolves once `words` were printed since the last start; rejects if the system ends before. */
   printed(words: string): Promise<void>
-  /** SIGTERM, and resolves with the exit status. Throws when it takes longer than 20 s. */
+  /** Sends SIGTERM and resolves with the exit status. Throws if that takes longer than 20 s. */
   stop(): Promise<number | null>
-  /** SIGKILL to every process of the system, sandboxes included, until none is left. */
+  /** Sends SIGKILL to every process of the system, sandboxes included, until none is left. */
   kill9(): Promise<void>
-  /** Stops if it still runs, and starts on the same data folder. */
+  /** Stops the system if it still runs, and starts it on the same data folder. */
   restart(): Promise<void>
 }
 
-/** Starts the system and resolves when it says that it is ready. Throws with what it printed when it cannot. */
+/** Starts the system and resolves when it reports that it is ready. If it cannot start, throws an error with its output. */
 export async function startAtoll(options: StartAtollOptions = {}): Promise<RunningAtoll> {
   const checkout = options.checkout ?? dirname(dirname(dirname(import.meta.dirname)))
   requireBuilds(checkout)
@@ -144,7 +144,7 @@ async function stopRun(run: Run): Promise<number | null> {
 }
 
 function readPids(dataDir: string, supervisor: number): AtollProcesses {
-  // The supervisor's lock names what it started.
+  // The supervisor's lock names the processes that it started.
   const { children } = JSON.parse(readFileSync(join(dataDir, 'up.lock'), 'utf8')) as {
     children: Record<string, { pid: number }>
   }

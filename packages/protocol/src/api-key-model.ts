@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 /** Longest name of an API key, in UTF-16 code units. */
 export const MAX_API_KEY_NAME_LENGTH = 255
 
-/** Above the number of permissions and their older names. */
+/** Most permissions in a request: more than exist, older names included. */
 const MAX_PERMISSIONS = 64
 
 const Time = Type.String({ format: 'date-time' })
@@ -27,7 +27,7 @@ export const CreateApiKey = Type.Object({
 })
 export type CreateApiKey = Static<typeof CreateApiKey>
 
-/** A key just made: the one time that its value is shown. */
+/** A new key: only this answer shows its value. */
 export const ApiKeyResponse = Type.Object(
   {
     name: Type.String(),
@@ -40,7 +40,7 @@ export const ApiKeyResponse = Type.Object(
 )
 export type ApiKeyResponse = Static<typeof ApiKeyResponse>
 
-/** A key as it is listed. */
+/** A key in the list of keys. */
 export const ApiKeyList = Type.Object(
   {
     name: Type.String(),

@@ -1,11 +1,11 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** Most lines of the audit log on a page, and how many there are when nobody says. */
+/** Most lines of the audit log on a page, and the number when the caller gives none. */
 export const MAX_AUDIT_PAGE_SIZE = 200
 export const DEFAULT_AUDIT_PAGE_SIZE = 100
 
-/** Last page that can be asked for by its number. */
+/** Highest page number that can be requested. */
 const MAX_PAGE = 1_000_000
 
 const Time = Type.String({ format: 'date-time' })
@@ -21,7 +21,7 @@ export const ListAuditLogs = Type.Object({
 })
 export type ListAuditLogs = Static<typeof ListAuditLogs>
 
-/** One change: who made it, to what, and how it ended. */
+/** One change: its actor, its target and its outcome. */
 export const AuditLogLine = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
@@ -57,7 +57,7 @@ export const AuditLogPage = Type.Object(
 )
 export type AuditLogPage = Static<typeof AuditLogPage>
 
-/** What can be in the audit log: which actions each kind of target has. */
+/** The possible actions in the audit log, by kind of target. */
 export const AuditScenarios = Type.Object(
   { targets: Type.Array(Type.Object({ targetType: Type.String(), actions: Type.Array(Type.String()) })) },
   { $id: 'AuditScenarios' },

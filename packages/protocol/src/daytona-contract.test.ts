@@ -36,18 +36,18 @@ import type {
   Workspace,
 } from './index.ts'
 
-/** What a client's type is before the client makes anything of it: times are text. */
+/** A client's type as it is on the wire: times are text. */
 type Wire<T> = T extends Date ? string : T extends object ? { [Key in keyof T]: Wire<T[Key]> } : T
 
-/** Times that are null while there is none, which the types of the clients do not say. */
+/** Fields that are null while there is no suspension, although the clients' types do not say so. */
 type Suspension = 'suspendedAt' | 'suspensionReason' | 'suspendedUntil'
-/** Of roles: text on the wire; the list of what there is grows. */
+/** A role with its permissions as plain text: the list of permissions grows. */
 type RoleOf<T> = Omit<Wire<T>, 'permissions'> & { permissions: string[] }
 type WithRolesOf<T, Role> = Omit<Wire<T>, 'assignedRoles'> & { assignedRoles: RoleOf<Role>[] }
 
-/** Older clients' types have no word for these, and read them all the same: as some other state. */
+/** States that older clients' types lack. Those clients still accept them, as some other state. */
 type NewStates = 'resizing' | 'snapshotting'
-/** The clients call the times of a build Date but do not make them one. */
+/** A sandbox without those states, and without its build, whose times the clients type as Date but leave as text. */
 type WithoutNewStates<Shown extends Pick<Sandbox, 'desiredState'> & { state?: string }> = Omit<
   Shown,
   'state' | 'buildInfo'
@@ -57,7 +57,7 @@ type WithoutNewStates<Shown extends Pick<Sandbox, 'desiredState'> & { state?: st
 type WithoutBuild<Shown> = Omit<Shown, 'buildInfo'>
 
 /**
- * The compiler holds what we answer against the types of the clients of each generation: a field that is missing, of
+ * The compiler compares our answers with the types of the clients of each generation: a field that is missing, of
  * another type or of another spelling does not compile. The API serialises by the same schemas, so that no answer
  * differs from its type.
  */
@@ -68,7 +68,7 @@ test('sandboxes are what the clients of their generations expect', () => {
   expectTypeOf<SandboxPage>().toExtend<newest.ListSandboxesResponse>()
   expectTypeOf<WithoutBuild<NumberedSandboxPage['items'][number]>>().toExtend<WithoutBuild<newest.Sandbox>>()
   expectTypeOf<WithoutNewStates<Workspace>>().toExtend<WithoutBuild<april2025.Workspace>>()
-  // It calls two states as sandboxes do; whoever still asks for workspaces knows the older names (§8).
+  // This type has the sandbox names of two states; clients that still ask for workspaces know the older names (§8).
   expectTypeOf<Omit<WithoutNewStates<Workspace>, 'state'>>().toExtend<
     Omit<WithoutBuild<august2025.Workspace>, 'state'>
   >()
@@ -106,7 +106,7 @@ test('the audit log is what the newest client expects', () => {
   expectTypeOf<AuditLogPage>().toExtend<Wire<newest.PaginatedAuditLogs>>()
 })
 
-/** Times are called Date and never made one; each generation has the states of its day. */
+/** Times, which the clients type as Date but leave as text, and states, of which each generation knows its own. */
 type SnapshotTimes = 'createdAt' | 'updatedAt' | 'lastUsedAt' | 'buildInfo' | 'state'
 
 test('snapshots, images and volumes are what the clients of their generations expect', () => {
@@ -125,7 +125,7 @@ test('snapshots, images and volumes are what the clients of their generations ex
   expectTypeOf<newest.CreateVolume>().toExtend<CreateVolume>()
 })
 
-/** The clients call a time a Date but do not make it one, and list the permissions of their day. */
+/** Times, which the clients type as Date but leave as text, and permissions, of which each generation knows its own. */
 type Untyped = 'createdAt' | 'lastUsedAt' | 'expiresAt' | 'permissions'
 
 test('keys and users are what the clients of their generations expect', () => {
@@ -144,11 +144,11 @@ test('keys and users are what the clients of their generations expect', () => {
 })
 
 test('registries and storage access are what the clients of their generations expect', () => {
-  // They declare times as Date and never make any: JSON has texts.
+  // The clients type times as Date but leave them as text.
   type Times = 'createdAt' | 'updatedAt'
   expectTypeOf<Omit<DockerRegistry, Times>>().toExtend<Omit<april2025.DockerRegistry, Times>>()
   expectTypeOf<Omit<DockerRegistry, Times>>().toExtend<Omit<august2025.DockerRegistry, Times>>()
-  // The newest no longer names the type `public`.
+  // The newest client no longer has the registry type `public`.
   expectTypeOf<Omit<DockerRegistry, Times | 'registryType'>>().toExtend<
     Omit<newest.DockerRegistry, Times | 'registryType'>
   >()

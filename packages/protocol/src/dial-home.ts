@@ -1,26 +1,26 @@
-/** Where a toolbox dials in, on the public port and on the API's dial-home socket. Bearer: the sandbox's token. */
+/** The path that a toolbox dials, on the public port and on the API's dial-home socket. Bearer: the sandbox's token. */
 export const TOOLBOX_TUNNEL_PATH = '/api/tunnels/toolbox'
 
-/** Where a runner dials in. Bearer: the runner's token. */
+/** The path that a runner dials. Bearer: the runner's token. */
 export const RUNNER_TUNNEL_PATH = '/api/tunnels/runner'
 
-/** File name of the API's dial-home socket, in a folder of its own that the runner mounts into sandboxes. */
+/** File name of the API's dial-home socket. It lies in a folder of its own, which the runner mounts into sandboxes. */
 export const DIAL_HOME_SOCKET_NAME = 'dial-home.sock'
 
-/** Where that folder appears inside a sandbox. */
+/** The path of that folder inside a sandbox. */
 export const SANDBOX_DIAL_HOME_DIR = '/run/atoll'
 
-/** Where the injected, read-only runtime (Node, its libraries, the toolbox bundle) appears inside a sandbox. */
+/** The path, inside a sandbox, of the injected, read-only runtime: Node, its libraries, the toolbox bundle. */
 export const SANDBOX_RUNTIME_DIR = '/opt/atoll'
 
-/** Where the injected, read-only tools (apps/sandbox-tools) appear inside a sandbox, wherever its PATH leads. */
+/** The path, inside a sandbox, of the injected, read-only tools (apps/sandbox-tools), whatever its PATH is. */
 export const SANDBOX_TOOLS_DIR = '/opt/atoll/tools'
 
 /**
- * Before the name of each variable of a sandbox's own environment on its way to the toolbox, which takes it off
- * for what it starts. So a user's NODE_OPTIONS or LD_PRELOAD is for the user's programs, never for the toolbox itself.
+ * The prefix of each variable of a sandbox's own environment on its way to the toolbox, which removes the prefix for the
+ * programs it starts. So a user's NODE_OPTIONS or LD_PRELOAD affects the user's programs, never the toolbox itself.
  */
 export const SANDBOX_VARIABLE_PREFIX = 'ATOLL_ENV_'
 
-/** Marks an answer as the toolbox's own refusal, by its error code: a server in the sandbox cannot set it. */
+/** The header, with the error code, that marks the toolbox's own refusal. A server in the sandbox cannot set it. */
 export const TOOLBOX_REFUSAL_HEADER = 'x-atoll-toolbox-refusal'

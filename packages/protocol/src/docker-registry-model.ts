@@ -1,7 +1,7 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** Most registries of an organization, and most that belong to none. */
+/** Most registries of an organization, and most registries that belong to no organization. */
 export const MAX_DOCKER_REGISTRIES = 100
 
 /** Longest texts, in UTF-16 code units. A password may be a whole key file. */
@@ -9,7 +9,7 @@ const MAX_NAME_LENGTH = 255
 const MAX_URL_LENGTH = 1_024
 const MAX_PASSWORD_LENGTH = 16 * 1024
 
-/** `organization` belongs to one; the others are the system's, and an administrator's to make. */
+/** An `organization` registry belongs to one organization; the others are the system's, made by an administrator. */
 export const DockerRegistryType = Type.Enum(['internal', 'organization', 'public', 'transient'])
 export type DockerRegistryType = Static<typeof DockerRegistryType>
 
@@ -31,7 +31,7 @@ export type DockerRegistry = Static<typeof DockerRegistry>
 
 const Name = Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })
 const Project = Type.String({ maxLength: MAX_NAME_LENGTH, description: 'Path below which its images are' })
-/** Without credentials, which would be shown with it. */
+/** A URL without credentials, because clients see the URL. */
 const Url = Type.String({
   maxLength: MAX_URL_LENGTH,
   pattern: '^(?:https?://)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]*)?$',
@@ -51,7 +51,7 @@ export const CreateDockerRegistry = Type.Object({
 })
 export type CreateDockerRegistry = Static<typeof CreateDockerRegistry>
 
-/** Body of `PATCH /docker-registry/{id}`. What is absent stays, and so does the password when it is empty. */
+/** Body of `PATCH /docker-registry/{id}`. Absent fields, and an empty password, leave the stored values unchanged. */
 export const UpdateDockerRegistry = Type.Object({
   name: Name,
   username: Type.String({ maxLength: MAX_NAME_LENGTH }),

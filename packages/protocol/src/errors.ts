@@ -2,7 +2,7 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
 /**
- * Every failure Atoll names: code → HTTP status. One closed table; a code without a status does not compile.
+ * The HTTP status of every error code of Atoll. The table is closed: a code without a status does not compile.
  * Codes of the toolbox follow §20.7 of the Daytona contract.
  */
 export const errorStatus = {
@@ -134,9 +134,9 @@ export type ErrorSource = 'DAYTONA_API' | 'DAYTONA_DAEMON' | 'DAYTONA_PROXY'
 export interface AppErrorOptions {
   cause?: unknown
   headers?: Readonly<Record<string, string>>
-  /** More on what happened, for the caller, where the contract has it. */
+  /** More about the failure, for the caller, where the contract has such a field. */
   details?: string
-  /** What the caller may do about it. */
+  /** A way for the caller to solve the problem. */
   solution?: string
 }
 
@@ -145,7 +145,7 @@ export class AppError extends Error {
   override readonly name = 'AppError'
   readonly code: ErrorCode
   readonly status: number
-  /** Sent with the answer, such as when to come back. */
+  /** Headers of the answer, such as `retry-after`. */
   readonly headers: Readonly<Record<string, string>> | undefined
   readonly details: string | undefined
   readonly solution: string | undefined
@@ -202,7 +202,7 @@ const reasonPhrases: Record<number, string> = {
   504: 'Gateway Timeout',
 }
 
-/** Where an error body was made and for which request. */
+/** The source of an error body and the request it is for. */
 export interface ErrorContext {
   source: ErrorSource
   method: string

@@ -1,7 +1,7 @@
 import type { Static, TObject, TSchema } from 'typebox'
 import type { ErrorCode } from './errors.ts'
 
-/** Of a path without parameters. */
+/** The schema of a path without parameters. */
 type NoParams = TObject<Record<never, never>>
 
 /** How a request body travels. `multipart` and `binary` bodies stream and are not described by a schema. */
@@ -15,9 +15,9 @@ export interface Operation<
   Params extends TSchema = TSchema,
 > {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Below the toolbox's root, such as `/files/info`; a segment in braces is a parameter: `/process/pty/{sessionId}`. */
+  /** The path below the toolbox's root, such as `/files/info`; a segment in braces is a parameter, such as `{sessionId}`. */
   readonly path: string
-  /** Other paths with the same parameters that are answered alike. */
+  /** Other paths of this operation, with the same parameters. */
   readonly aliases?: readonly string[]
   readonly summary: string
   /** The parameters of the path, all strings; absent where it has none. */
@@ -49,16 +49,16 @@ export function defineOperation<
   return Object.freeze(operation)
 }
 
-/** A WebSocket of the toolbox, declared once. What travels over it stands in `description`. */
+/** A WebSocket of the toolbox, declared once. */
 export interface Channel<Query extends TSchema = TSchema, Params extends TSchema = TSchema> {
-  /** As an operation's. */
+  /** The path, in the form of an operation's. */
   readonly path: string
   readonly summary: string
   /** The messages in both directions, and the close codes. */
   readonly description: string
   readonly params?: Params
   readonly query: Query
-  /** What may be answered instead of the upgrade. */
+  /** The errors that may be returned instead of the upgrade. */
   readonly errors: readonly ErrorCode[]
 }
 

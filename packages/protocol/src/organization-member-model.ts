@@ -1,12 +1,12 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** How long an invitation stands when nobody says, in milliseconds: a week. */
+/** How long an invitation is valid by default, in milliseconds: a week. */
 export const INVITATION_MS = 7 * 24 * 60 * 60 * 1000
 
 /** Most roles one member can be given. */
 const MAX_ASSIGNED_ROLES = 100
-/** Far more than there are. */
+/** Most permissions of a role in a request: far more than exist. */
 const MAX_PERMISSIONS = 100
 
 const Time = Type.String({ format: 'date-time' })
@@ -60,7 +60,7 @@ export type UpdateMemberRole = Static<typeof UpdateMemberRole>
 export const UpdateAssignedRoles = Type.Object({ roleIds: RoleIds })
 export type UpdateAssignedRoles = Static<typeof UpdateAssignedRoles>
 
-/** Body of `POST …/users/{userId}/access`: both of the above. */
+/** Body of `POST …/users/{userId}/access`: the role and the assigned roles together. */
 export const UpdateMemberAccess = Type.Object({ role: UserRole, assignedRoleIds: RoleIds })
 export type UpdateMemberAccess = Static<typeof UpdateMemberAccess>
 
@@ -88,7 +88,7 @@ const ExpiresAt = Type.Optional(Type.Union([Time, Type.Null()], { description: '
 export const UpdateInvitation = Type.Object({ role: UserRole, assignedRoleIds: RoleIds, expiresAt: ExpiresAt })
 export type UpdateInvitation = Static<typeof UpdateInvitation>
 
-/** Body of `POST …/invitations`. Not every client sends role and roles: absent, they are a member and a Developer. */
+/** Body of `POST …/invitations`. Some clients send no role and no assigned roles: the defaults are member and Developer. */
 export const CreateInvitation = Type.Object({
   email: Type.String({ format: 'email', maxLength: 320 }),
   role: Type.Optional(UserRole),

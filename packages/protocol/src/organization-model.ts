@@ -4,10 +4,10 @@ import { Type } from 'typebox'
 /** Organizations a user may have made at once, besides their personal one. */
 export const MAX_OWN_ORGANIZATIONS = 10
 
-/** What stands for "without bound" where clients expect a number. */
+/** The value for "without bound" where clients expect a number. */
 export const UNBOUNDED = -1
 
-/** How long after a suspension its running sandboxes are stopped, in hours. */
+/** The time from an organization's suspension until its running sandboxes are stopped, in hours. */
 export const SUSPENSION_GRACE_HOURS = 24
 
 const MAX_INTEGER = 2_147_483_647
@@ -17,7 +17,7 @@ const Bound = (description: string) => Type.Number({ description: `${description
 
 const None = Type.Null()
 
-/** What newer clients read of an organization and Atoll has none of. */
+/** Fields of an organization that newer clients read and that Atoll does not support yet. */
 const whatThereIsNotYet = {
   ...{ secretQuota: Type.Number(), maxSecretsPerSandbox: Type.Number() },
   snapshotDeactivationTimeoutMinutes: Type.Number({ description: '-1 is never' }),
@@ -77,7 +77,7 @@ const whole = { minimum: UNBOUNDED, maximum: MAX_INTEGER, description: 'Null kee
 const Whole = Type.Optional(Type.Union([Type.Integer(whole), Type.Null()]))
 const Size = Type.Optional(Type.Union([Type.Number(whole), Type.Null()]))
 
-/** Body of `PATCH` and `PUT /organizations/{id}/quota`: both generations' names; where both are given, the newer. */
+/** Body of `PATCH` and `PUT /organizations/{id}/quota`, in the names of both client generations; the newer name wins. */
 export const UpdateQuota = Type.Object({
   ...{ totalCpuQuota: Whole, totalMemoryQuota: Whole, totalDiskQuota: Whole },
   ...{ maxCpuPerSandbox: Whole, maxMemoryPerSandbox: Whole, maxDiskPerSandbox: Whole },
@@ -101,7 +101,7 @@ const RegionUsage = Type.Object({
   ...{ maxDiskPerNonEphemeralSandbox: None, maxCpuPerGpu: None, maxMemoryPerGpu: None, maxDiskPerGpu: None },
 })
 
-/** What an organization has of what it may have: the union of what the generations of clients expect. */
+/** The usage and quotas of an organization: the union of the fields that the generations of clients expect. */
 export const UsageOverview = Type.Object(
   {
     ...{ totalCpuQuota: Bound('Cores'), totalGpuQuota: Used },

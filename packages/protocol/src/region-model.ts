@@ -11,7 +11,7 @@ const addresses = {
   otelEndpoint: Type.Optional(Address),
 }
 
-/** Where sandboxes may be asked for: §20.1 of the contract. */
+/** A region in which sandboxes can be created: §20.1 of the contract. */
 export const Region = Type.Object(
   {
     id: Type.String(),

@@ -59,11 +59,11 @@ export const RunnerFull = Type.Object(
 )
 export type RunnerFull = Static<typeof RunnerFull>
 
-/** Answer of `POST /runners`, the one time that its token is shown, as `apiKey`. */
+/** Answer of `POST /runners`, the only one that shows the runner's token, as `apiKey`. */
 export const CreatedRunner = Type.Object(Runner.properties, { $id: 'CreatedRunner' })
 export type CreatedRunner = Static<typeof CreatedRunner>
 
-/** Body of `POST /runners`, of every generation. What the runner says of its host replaces what stands here. */
+/** Body of `POST /runners`, of every generation. The values that the runner reports of its host replace these. */
 export const CreateRunner = Type.Object({
   name: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_NAME_LENGTH })),
   region: Type.Optional(Text),
@@ -85,7 +85,7 @@ export const CreateRunner = Type.Object({
 })
 export type CreateRunner = Static<typeof CreateRunner>
 
-/** Which runner has a snapshot. */
+/** A runner that has a snapshot. */
 export const RunnerSnapshotRef = Type.Object(
   { runnerSnapshotId: Type.String(), runnerId: Type.String(), runnerDomain: Type.String() },
   { $id: 'RunnerSnapshotRef' },

@@ -3,12 +3,12 @@ import { Type } from 'typebox'
 
 /** Largest Dockerfile, in characters. */
 export const MAX_DOCKERFILE_CHARACTERS = 128 * 1024
-/** Registries whose credentials may come with one call. */
+/** Most registries whose credentials may come with one call. */
 export const MAX_REGISTRIES = 20
-/** What a snapshot's content may take on disk unless its maker says otherwise, and at most, in GiB. */
+/** The default and the highest limit of a snapshot's content on disk, in GiB. */
 export const DEFAULT_SNAPSHOT_GIB = 20
 export const MAX_SNAPSHOT_GIB = 1024
-/** Most bytes kept of a snapshot's log: what is over them is counted, not kept. */
+/** Most bytes kept of a snapshot's log: further bytes are counted, not kept. */
 export const MAX_SNAPSHOT_LOG_BYTES = 4 * 1024 * 1024
 
 /**
@@ -17,7 +17,7 @@ export const MAX_SNAPSHOT_LOG_BYTES = 4 * 1024 * 1024
  */
 export const SnapshotRef = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$' })
 
-/** A registry to log in at, never written to disk. `host` as an image reference has it: `ghcr.io`, `127.0.0.1:5000`. */
+/** A registry to log in to, never written to disk. `host` is as in an image reference: `ghcr.io`, `127.0.0.1:5000`. */
 export const RegistryAccess = Type.Object({
   host: Type.String({ minLength: 1, maxLength: 255, pattern: '^[A-Za-z0-9.-]+(:[0-9]{1,5})?$' }),
   username: Type.String({ minLength: 1, maxLength: 1024 }),
@@ -33,11 +33,11 @@ export const DirectorySource = Type.Object({
 
 /**
  * A tar archive of a root file system, sent as the snapshot's content: plain, gzip, or zstd where the host has it. Several
- * plain ones, or several gzip ones, one after another are read as one.
+ * plain archives, or several gzip archives, one after another are read as one.
  */
 export const ArchiveSource = Type.Object({ kind: Type.Literal('archive') })
 
-/** What a sandbox of this runner holds now, over the snapshot it was made from. A running one stands still meanwhile. */
+/** The present files of a sandbox of this runner, over its own snapshot. A running sandbox is paused meanwhile. */
 export const SandboxSource = Type.Object({
   kind: Type.Literal('sandbox'),
   sandboxId: Type.String({ minLength: 1, maxLength: 63 }),
@@ -46,16 +46,16 @@ export const SandboxSource = Type.Object({
 /** An image of a registry, for the runner's architecture. Registries on loopback may speak plain HTTP. */
 export const ImageSource = Type.Object({
   kind: Type.Literal('image'),
-  /** With a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
+  /** The image's name with a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
   reference: Type.String({ minLength: 1, maxLength: 512, pattern: '^[A-Za-z0-9][A-Za-z0-9._:/@-]*$' }),
   registries: Type.Optional(Type.Array(RegistryAccess, { maxItems: MAX_REGISTRIES })),
 })
 
-/** A Dockerfile. Its context is the snapshot's content, a tar archive as above; the runner fetches what FROM names. */
+/** A Dockerfile. Its context is the snapshot's content, a tar archive as above; the runner fetches the images of FROM. */
 export const BuildSource = Type.Object({
   kind: Type.Literal('build'),
   dockerfile: Type.String({ minLength: 1, maxLength: MAX_DOCKERFILE_CHARACTERS }),
-  /** False: there is no context, and no content is waited for. */
+  /** False if there is no context; the runner then waits for no content. */
   hasContext: Type.Boolean(),
   registries: Type.Optional(Type.Array(RegistryAccess, { maxItems: MAX_REGISTRIES })),
   /** Cores, GiB and GiB for the build itself; absent: the runner's defaults. */
@@ -90,27 +90,27 @@ export type MakeSnapshot = Static<typeof MakeSnapshot>
 
 /**
  * `pending`: waits for content, or for its turn. `pulling`: content arrives or is copied. `building`: a Dockerfile runs.
- * `validating`: a sandbox of it is started. `active`: usable. `error`: not usable, `reason` says why. The last two stay.
+ * `validating`: a sandbox of it is started. `active`: usable. `error`: not usable, `reason` says why. The last two are final.
  */
 export const runnerSnapshotStates = ['pending', 'pulling', 'building', 'validating', 'active', 'error'] as const
 export const RunnerSnapshotState = Type.Enum([...runnerSnapshotStates])
 export type RunnerSnapshotState = (typeof runnerSnapshotStates)[number]
 
-/** How a snapshot came to be; `builtin` is `host`. */
+/** How a snapshot was made; `builtin` is `host`. */
 export const runnerSnapshotKinds = ['builtin', 'directory', 'archive', 'sandbox', 'image', 'build', 'import'] as const
 export const RunnerSnapshotKind = Type.Enum([...runnerSnapshotKinds])
 export type RunnerSnapshotKind = (typeof runnerSnapshotKinds)[number]
 
 const Words = Type.Array(Type.String({ maxLength: 32_768 }), { maxItems: 1024 })
 
-/** What an image says of how to run it; all empty for what was not made from an image. */
+/** The settings with which an image is to be run; all empty for a snapshot that was not made from an image. */
 export const ImageConfig = Type.Object({
   entrypoint: Words,
   cmd: Words,
   env: Type.Record(Type.String(), Type.String()),
-  /** Absolute, or empty. */
+  /** An absolute path, or empty. */
   workDir: Type.String({ maxLength: 4096 }),
-  /** As the image has it: a name or number, with or without a group; or empty. */
+  /** The user as the image names it: a name or number, with or without a group; or empty. */
   user: Type.String({ maxLength: 256 }),
 })
 export type ImageConfig = Static<typeof ImageConfig>
@@ -118,19 +118,19 @@ export type ImageConfig = Static<typeof ImageConfig>
 export const RunnerSnapshot = Type.Object({
   ref: Type.String(),
   state: RunnerSnapshotState,
-  /** Of an `error`, for people. */
+  /** The reason of an `error`, for people. */
   reason: Type.Optional(Type.String()),
   kind: RunnerSnapshotKind,
-  /** True while it waits for `PUT …/content`. */
+  /** Whether the snapshot waits for `PUT …/content`. */
   needsContent: Type.Boolean(),
-  /** On this runner's disk; layers shared with other snapshots count in each. 0 until it is active. */
+  /** The size on this runner's disk; layers shared with other snapshots count in each. 0 until it is active. */
   sizeGiB: Type.Number(),
-  /** `host` where the built-in snapshot lies below its layers. */
+  /** `host` if the built-in snapshot lies below the layers of this one. */
   base: Type.Optional(Type.Literal('host')),
   image: ImageConfig,
   /** Accounts a sandbox may run as, `daytona` and `root` always among them. Empty until it is active. */
   users: Type.Array(Type.String()),
-  /** Of the manifest of the image it was pulled from: `sha256:…`. */
+  /** The digest of the manifest of the image it was pulled from: `sha256:…`. */
   digest: Type.Optional(Type.String()),
 })
 export type RunnerSnapshot = Static<typeof RunnerSnapshot>

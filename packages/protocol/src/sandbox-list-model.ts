@@ -2,11 +2,11 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Sandbox } from './sandbox-model.ts'
 
-/** Most sandboxes on a page, and how many there are when nobody says. */
+/** Most sandboxes on a page, and the number when the caller gives none. */
 export const MAX_PAGE_SIZE = 100
 export const DEFAULT_PAGE_SIZE = 100
 
-/** Last page that can be asked for by its number. */
+/** Highest page number that can be requested. */
 const MAX_PAGE = 1_000_000
 const MAX_LISTED_VALUES = 100
 const MAX_VALUE_LENGTH = 512
@@ -38,7 +38,7 @@ const filters = {
 
 const limit = Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE, default: DEFAULT_PAGE_SIZE }))
 
-/** Query of `GET /sandbox` from SDK 0.180 on (§20.1). Older ones send `verbose` and `labels` only. */
+/** Query of `GET /sandbox` from SDK 0.180 on (§20.1). Older SDKs send only `verbose` and `labels`. */
 export const ListSandboxes = Type.Object({
   ...filters,
   verbose: Type.Optional(Type.Boolean({ description: 'Has no effect' })),
@@ -60,7 +60,7 @@ export type ListSandboxesByPage = Static<typeof ListSandboxesByPage>
 
 const { env: _, backupCreatedAt: __, volumes: ___, buildInfo: ____, ...listed } = Sandbox.properties
 
-/** A sandbox without its environment, nor when it was backed up. */
+/** A sandbox without its environment and the time of its backup. */
 export const SandboxListItem = Type.Object(listed, { $id: 'SandboxListItem' })
 export type SandboxListItem = Static<typeof SandboxListItem>
 

@@ -21,10 +21,10 @@ export const DEFAULT_AUTO_STOP_MINUTES = 15
 /** Minutes stopped after which a sandbox is archived. */
 export const DEFAULT_AUTO_ARCHIVE_MINUTES = 10_080
 
-/** What an auto-archive interval of 0, or a larger one, means: 30 days. */
+/** The auto-archive interval that 0 or a larger value stands for, in minutes: 30 days. */
 export const MAX_AUTO_ARCHIVE_MINUTES = 43_200
 
-/** Minutes stopped after which a sandbox is deleted; negative is never, 0 at once. */
+/** Minutes stopped after which a sandbox is deleted; negative: never, 0: at once. */
 export const DEFAULT_AUTO_DELETE_MINUTES = -1
 
 /** Longest interval that is stored, in minutes. */
@@ -144,11 +144,11 @@ export type ListForks = Static<typeof ListForks>
 export const SandboxLabels = Type.Object({ labels: StringMap }, { $id: 'SandboxLabels' })
 export type SandboxLabels = Static<typeof SandboxLabels>
 
-/** Where newer clients find a sandbox's toolbox; the id comes behind it. */
+/** The URL of the toolboxes for newer clients, which append the sandbox's id. */
 export const ToolboxProxyUrl = Type.Object({ url: Type.String() }, { $id: 'ToolboxProxyUrl' })
 export type ToolboxProxyUrl = Static<typeof ToolboxProxyUrl>
 
-/** Where a port of a sandbox is, and the token that opens it (§13). */
+/** The URL of a port of a sandbox, and the token that gives access to it (§13). */
 export const PortPreviewUrl = Type.Object(
   {
     ...{ sandboxId: Type.String(), url: Type.String(), token: Type.String() },

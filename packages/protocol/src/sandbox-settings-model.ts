@@ -1,18 +1,18 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** Largest amount of cores or GiB that can be asked for. */
+/** Largest number of cores or GiB that can be requested. */
 const MAX_AMOUNT = 65_536
 
-/** Longest text of an allow list that is read: ten blocks with room for blanks. */
+/** Longest accepted text of an allow list, in characters: ten blocks with room for blanks. */
 const MAX_ALLOW_LIST_CHARACTERS = 1_024
 
-/** Longest time to live, in minutes: a hundred years, as dates end somewhere. */
+/** Longest time to live, in minutes: a hundred years, because dates have an upper bound. */
 export const MAX_TTL_MINUTES = 52_560_000
 
 const Chosen = Type.Integer({ minimum: 1, maximum: MAX_AMOUNT })
 
-/** How far the copy of a sandbox's files in the object store is. `None` as well when it has run since the last. */
+/** The state of the copy of a sandbox's files in the object store. `None` also if it has run since the last copy. */
 export const BackupState = Type.Enum(['None', 'Pending', 'InProgress', 'Completed', 'Error'])
 export type BackupState = Static<typeof BackupState>
 
@@ -32,11 +32,11 @@ export const networkSettings = {
   ),
 }
 
-/** Body of `POST /sandbox/{id}/network-settings`: at least one of them. */
+/** Body of `POST /sandbox/{id}/network-settings`: at least one setting. */
 export const UpdateNetworkSettings = Type.Object(networkSettings)
 export type UpdateNetworkSettings = Static<typeof UpdateNetworkSettings>
 
-/** Body of `POST /sandbox/{id}/resize`: what is absent stays. */
+/** Body of `POST /sandbox/{id}/resize`: absent resources stay as they are. */
 export const UpdateResources = Type.Object({
   cpu: Type.Optional(Chosen),
   memory: Type.Optional(Chosen),

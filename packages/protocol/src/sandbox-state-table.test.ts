@@ -27,7 +27,7 @@ const since = 1_000
 const now = 5_000
 const cells = sandboxPhases.flatMap((phase) => sandboxEvents.map((event) => [phase, event] as const))
 
-/** Every set of columns that is in `phase`. */
+/** Returns every set of column values that is in `phase`. */
 function lifecyclesOf(phase: SandboxPhase): SandboxLifecycle[] {
   return storedSandboxStates
     .flatMap((state) => desiredSandboxStates.map((desiredState) => ({ state, desiredState, changedAt: since })))
@@ -37,8 +37,8 @@ function lifecyclesOf(phase: SandboxPhase): SandboxLifecycle[] {
 }
 
 /**
- * S2: what is destroyed wants nothing else; only an error, and what is lost to its backup, that is not to be deleted can be
- * recovered from. L2: only what has its files on a runner is lost with it.
+ * S2: a destroyed sandbox has no other desired state; only a sandbox in an error or lost with a backup, and not to be
+ * deleted, can be recovered. L2: only a sandbox with its files on a runner is lost with that runner.
  */
 function isReachable({ state, desiredState, recoverableTo, lost }: SandboxLifecycle): boolean {
   if (!isStorableState(state, desiredState)) return false
@@ -47,7 +47,7 @@ function isReachable({ state, desiredState, recoverableTo, lost }: SandboxLifecy
   return recoverableTo === null || state === 'error'
 }
 
-/** Where the files of a sandbox are. */
+/** Returns where the files of a sandbox in `phase` are. */
 function placeOf(phase: SandboxPhase): 'nowhere' | 'runner' | 'storage' | 'any' {
   switch (phase) {
     case 'pendingBuild':
@@ -153,7 +153,7 @@ describe('the sandbox state table', () => {
     let seed = 42
     const random = (below: number) => {
       seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
-      // Its lower bits repeat soon.
+      // The lower bits of the seed repeat soon.
       return Math.floor(seed / 65_536) % below
     }
     const seen = new Set<SandboxPhase>()
@@ -164,7 +164,7 @@ describe('the sandbox state table', () => {
       let lifecycle: SandboxLifecycle = { state, ...fresh, changedAt: 0 }
       for (let step = 1; step <= 100; step++) {
         const event = sandboxEvents[random(sandboxEvents.length)]
-        // Otherwise most walks would be over before they came to an archive.
+        // Most deletes are replaced, or most walks would end before they reach an archive.
         lifecycle = advance(lifecycle, event === 'delete' && random(20) > 0 ? 'saved' : event, step)
         seen.add(phaseOf(lifecycle))
       }
@@ -177,7 +177,7 @@ describe('the sandbox state table', () => {
   it('S11: files change their place only by the report that says so', () => {
     const moves: Partial<Record<SandboxEvent, string>> = {
       ...{ made: 'nowhere runner', restored: 'storage runner', saved: 'runner storage', removed: 'any nowhere' },
-      // L5: from a lost runner to the backup.
+      // L5: a lost sandbox gets its files from the backup.
       ...{ recover: 'runner storage', recoverStopped: 'runner storage', gone: 'runner storage' },
     }
     for (const [phase, event] of cells) {

@@ -1,10 +1,10 @@
 import { Type } from 'typebox'
 
 /**
- * What a sandbox is, as far as the control plane knows. `creating`: nothing has to exist on the runner yet.
- * `stopped`: its files exist there. `started`: it runs and its toolbox was connected. `archived`: its files are in the
- * object store and on no runner. `pending_build`, `building_snapshot` and `pulling_snapshot`: its snapshot is being
- * built, or brought to its runner; `build_failed`: there will be none. docs/spec/sandbox-state.md
+ * The state of a sandbox as the control plane knows it. `creating`: there may be nothing on the runner yet. `stopped`:
+ * its files exist there. `started`: it runs and its toolbox was connected. `archived`: its files are in the object store
+ * and on no runner. `pending_build`, `building_snapshot` and `pulling_snapshot`: its snapshot is being built, or brought
+ * to its runner; `build_failed`: there will be no snapshot. docs/spec/sandbox-state.md
  */
 export const storedSandboxStates = [
   ...['pending_build', 'building_snapshot', 'build_failed', 'pulling_snapshot'],
@@ -12,18 +12,18 @@ export const storedSandboxStates = [
 ] as const
 export type StoredSandboxState = (typeof storedSandboxStates)[number]
 
-/** What a sandbox shall become. `resized` is what it is already, with other resources. */
+/** The states that can be asked of a sandbox. `resized` keeps its present state, with other resources. */
 export const desiredSandboxStates = ['started', 'stopped', 'archived', 'resized', 'destroyed'] as const
 export type DesiredSandboxState = (typeof desiredSandboxStates)[number]
 
 /**
- * What a sandbox in error is again once it has been recovered: its files are on its runner, or in the object store. One
- * whose runner is lost is `archived` again, with the files of its backup.
+ * The states to which a sandbox in an error can be recovered: its files are on its runner, or in the object store. A
+ * sandbox whose runner is lost becomes `archived`, with the files of its backup.
  */
 export const recoverableStates = ['stopped', 'archived'] as const
 export type RecoverableState = (typeof recoverableStates)[number]
 
-/** What clients see: derived from the stored and the desired state, so that a command shows at once. */
+/** The states that clients see, derived from the stored and the desired state, so that a command shows at once. */
 export const sandboxStates = [
   'pending_build',
   'building_snapshot',
@@ -46,23 +46,23 @@ export const sandboxStates = [
 export const SandboxState = Type.Enum([...sandboxStates])
 export type SandboxState = (typeof sandboxStates)[number]
 
-/** While a snapshot is made of it, a sandbox that runs or has stopped shows so. */
+/** The shown states, with `snapshotting` for a started or stopped sandbox while a snapshot is made of it. */
 export const ShownSandboxState = Type.Enum([...sandboxStates, 'snapshotting'])
 
 export const DesiredState = Type.Enum([...desiredSandboxStates])
 
-/** The states a row carries, and since when (milliseconds since the epoch) its shown state stands. */
+/** The states of a row; `changedAt` is when its shown state began, in milliseconds since the epoch. */
 export interface SandboxLifecycle {
   readonly state: StoredSandboxState
   readonly desiredState: DesiredSandboxState
-  /** Null unless in an error, or on a lost runner, that can be recovered from. */
+  /** Null unless the sandbox is in an error, or on a lost runner, and can be recovered. */
   readonly recoverableTo: RecoverableState | null
-  /** Its files are on a runner that has not been heard of for long; both states are what they were then. */
+  /** The sandbox's runner, with its files, has not been heard of for long. Both states stay as they were before. */
   readonly lost: boolean
   readonly changedAt: number
 }
 
-/** A shown state, told apart where what looks alike goes on differently. The rows of the state table. */
+/** The rows of the state table: the shown states, split where sandboxes that look alike continue differently. */
 export const sandboxPhases = [
   ...['creating', 'restoring', 'starting', 'started', 'stopping', 'stopped'],
   ...['resizingStarted', 'resizingStopped', 'archiving', 'archived', 'destroying', 'destroyed'],
@@ -85,12 +85,12 @@ const phaseByDesire: Readonly<Record<StoredSandboxState, Partial<Record<DesiredS
   error: {},
 }
 
-/** Whether a row may carry these two: what is missing above is never stored. */
+/** Returns whether a row may hold this pair of states: a pair that is missing in `phaseByDesire` is never stored. */
 export function isStorableState(state: StoredSandboxState, desiredState: DesiredSandboxState): boolean {
   return state === 'error' || desiredState === 'destroyed' || phaseByDesire[state][desiredState] !== undefined
 }
 
-/** The row of the state table that holds for a sandbox. */
+/** Returns the phase of a sandbox. */
 export function phaseOf(lifecycle: Omit<SandboxLifecycle, 'changedAt'>): SandboxPhase {
   const { state, desiredState, recoverableTo, lost } = lifecycle
   if (desiredState === 'destroyed') return state === 'destroyed' ? 'destroyed' : 'destroying'
@@ -101,7 +101,7 @@ export function phaseOf(lifecycle: Omit<SandboxLifecycle, 'changedAt'>): Sandbox
 
 const failures = { never: 'failed', stopped: 'failedStopped', archived: 'failedArchived' } as const
 
-/** What clients see of a phase. */
+/** Returns the state that clients see for a phase. */
 export function shownOf(phase: SandboxPhase): SandboxState {
   switch (phase) {
     case 'resizingStarted':
@@ -127,7 +127,7 @@ export function shownOf(phase: SandboxPhase): SandboxState {
   }
 }
 
-/** The state a client sees (§6 of the contract). A sandbox marked for deletion shows so whatever it was. */
+/** Returns the state that clients see (§6 of the contract). A sandbox marked for deletion shows that, whatever its state. */
 export function shownState({
   state,
   desiredState,

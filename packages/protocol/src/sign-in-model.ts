@@ -7,7 +7,7 @@ export const MIN_PASSWORD_LENGTH = 10
 export const MAX_PASSWORD_LENGTH = 1024
 
 const NewPassword = Type.String({ minLength: MIN_PASSWORD_LENGTH, maxLength: MAX_PASSWORD_LENGTH })
-// A wrong password has no least length: that would tell what a right one looks like.
+// A given password has no minimum length: a bound would tell what a right one looks like.
 const GivenPassword = Type.String({ maxLength: MAX_PASSWORD_LENGTH })
 const Login = Type.String({ minLength: 1, maxLength: MAX_EMAIL_LENGTH, description: 'In any case' })
 const RefreshTokenText = Type.String({ maxLength: 256 })
@@ -20,7 +20,7 @@ export type SignIn = Static<typeof SignIn>
 export const RefreshToken = Type.Object({ refreshToken: RefreshTokenText })
 export type RefreshToken = Static<typeof RefreshToken>
 
-/** What a sign-in and each refresh give. */
+/** Answer of a sign-in and of each refresh. */
 export const SignedIn = Type.Object(
   {
     userId: Type.String(),

@@ -13,27 +13,27 @@ export const MAX_CONTEXTS = 100
 const MAX_ENTRYPOINT_WORDS = 256
 const MAX_ENTRYPOINT_LENGTH = 4_096
 
-/** What a sandbox from a snapshot gets when nobody says: cores and GiB. */
+/** The default resources of a sandbox from a snapshot: cores and GiB. */
 export const DEFAULT_SNAPSHOT_CPU = 1
 export const DEFAULT_SNAPSHOT_GPU = 0
 export const DEFAULT_SNAPSHOT_MEMORY_GIB = 1
 export const DEFAULT_SNAPSHOT_DISK_GIB = 3
 
-/** How long a snapshot may take, by what is being done, in milliseconds. */
+/** The longest build, pull and validation of a snapshot, in milliseconds. */
 export const SNAPSHOT_BUILD_LIMIT_MS = 30 * 60_000
 export const SNAPSHOT_PULL_LIMIT_MS = 15 * 60_000
 export const SNAPSHOT_VALIDATION_LIMIT_MS = 10 * 60_000
 
-/** After so long without a sandbox a snapshot becomes inactive, in milliseconds. */
+/** The time without a sandbox after which a snapshot becomes inactive, in milliseconds. */
 export const SNAPSHOT_UNUSED_MS = 14 * 24 * 60 * 60_000
 
-/** Most snapshots on a page. The SDK before 0.100 asks for all there are once it knows how many. */
+/** Most snapshots on a page. SDKs before 0.100 ask for all snapshots once they know the total. */
 export const MAX_SNAPSHOT_PAGE_SIZE = 10_000
 const DEFAULT_SNAPSHOT_PAGE_SIZE = 10
 const MAX_SNAPSHOT_PAGE = 1_000_000
 
 const Amount = Type.Integer({ minimum: 0, maximum: 65_536 })
-/** Of a sandbox, at least one of it. */
+/** A resource of a sandbox, at least 1. */
 const Chosen = Type.Integer({ minimum: 1, maximum: 65_536 })
 const Time = Type.String({ format: 'date-time' })
 const Name = Type.String({ minLength: 1, maxLength: MAX_SNAPSHOT_NAME_LENGTH })
@@ -41,7 +41,7 @@ export const Entrypoint = Type.Array(Type.String({ maxLength: MAX_ENTRYPOINT_LEN
   maxItems: MAX_ENTRYPOINT_WORDS,
 })
 
-/** What something is to be built from. */
+/** The Dockerfile and contexts of a build that a client asks for. */
 export const CreateBuildInfo = Type.Object({
   dockerfileContent: Type.String({ minLength: 1, maxLength: MAX_DOCKERFILE_CHARACTERS }),
   contextHashes: Type.Optional(
@@ -53,7 +53,7 @@ export const CreateBuildInfo = Type.Object({
 })
 export type CreateBuildInfo = Static<typeof CreateBuildInfo>
 
-/** What something was built from. */
+/** The Dockerfile and contexts of a build, as clients see it. */
 export const BuildInfo = Type.Object(
   {
     dockerfileContent: Type.Optional(Type.String()),
@@ -176,7 +176,7 @@ export const BuildLogsQuery = Type.Object({
   follow: Type.Optional(Type.Boolean({ description: 'Stays open until the build ends' })),
 })
 
-/** Where build logs are read. */
+/** The URL of build logs. */
 export const LogsUrl = Type.Object({ url: Type.String() }, { $id: 'Url' })
 
 const imageStates = [

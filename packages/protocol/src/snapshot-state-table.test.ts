@@ -13,7 +13,7 @@ import {
 
 const cells = storedSnapshotStates.flatMap((state) => snapshotEvents.map((event) => [state, event] as const))
 
-/** Where each way of making a snapshot begins. */
+/** The first state of each way to make a snapshot. */
 const beginnings = ['build_pending', 'pending', 'snapshotting'] as const
 
 function outcome(state: StoredSnapshotState, events: readonly SnapshotEvent[]): StoredSnapshotState {

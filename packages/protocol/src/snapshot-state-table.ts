@@ -27,26 +27,26 @@ const notActive: Refusal = { code: 'SNAPSHOT_STATE_CONFLICT', message: 'Snapshot
 /** A next state, `same` for an event that changes nothing (repeated or late), or a refusal. */
 type Cell = StoredSnapshotState | 'same' | Refusal
 
-/** A report that fits nowhere changes nothing. */
+/** The default for reports: one that does not fit the state changes nothing. */
 const late = {
   ...{ build_begun: 'same', built: 'same', pull_begun: 'same', pulled: 'same', captured: 'same' },
   ...{ validation_begun: 'same', validated: 'same', unused: 'same', failed: 'same', removed: 'same' },
 } as const satisfies Record<SnapshotReport, Cell>
 
-/** Of what is on its way to active. */
+/** The row of a snapshot on its way to `active`. */
 const underWay = {
   ...{ activate: notInactive, deactivate: notActive, delete: 'removing' },
   ...late,
   failed: 'error',
 } as const satisfies Record<SnapshotEvent, Cell>
 
-/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
+/** The effect of each event in each state. A new state or event does not compile until every cell is filled in. */
 export const snapshotStateTable: Record<StoredSnapshotState, Record<SnapshotEvent, Cell>> = {
   build_pending: { ...underWay, build_begun: 'building', failed: 'build_failed' },
   building: { ...underWay, built: 'pending', failed: 'build_failed' },
   pending: { ...underWay, pull_begun: 'pulling' },
   pulling: { ...underWay, pulled: 'pending_validation' },
-  // What a sandbox ran from needs no trial.
+  // A snapshot of a sandbox needs no validation: the sandbox ran on these files.
   snapshotting: { ...underWay, captured: 'active' },
   pending_validation: { ...underWay, validation_begun: 'validating' },
   validating: { ...underWay, validated: 'active' },
@@ -58,7 +58,7 @@ export const snapshotStateTable: Record<StoredSnapshotState, Record<SnapshotEven
   inactive: { activate: 'active', deactivate: notActive, delete: 'removing', ...late },
   error: { activate: notInactive, deactivate: notActive, delete: 'removing', ...late },
   build_failed: { activate: notInactive, deactivate: notActive, delete: 'removing', ...late },
-  // A removal is never given up: a runner that holds it may come back.
+  // A removal is never given up: a runner that has the snapshot may come back.
   removing: { activate: notInactive, deactivate: notActive, delete: 'same', ...late, removed: 'removed' },
   removed: { activate: notInactive, deactivate: notActive, delete: 'same', ...late },
 }
@@ -77,8 +77,8 @@ export function snapshotTransition(state: StoredSnapshotState, event: SnapshotEv
 }
 
 /**
- * What a reconciler does next. `make` sees to it that a runner makes the snapshot, and reports how far that is. What is
- * being removed is left to the sweep, which looks at every runner.
+ * The next step of a reconciler. `make` has a runner make the snapshot and reports the progress. A snapshot in removal is
+ * left to the sweep, which looks at every runner.
  */
 export type SnapshotStep = 'make' | 'none'
 

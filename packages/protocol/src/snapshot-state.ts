@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 
-/** What a snapshot can be: §9 of the contract. docs/spec/snapshot-state.md */
+/** The states of a snapshot: §9 of the contract. docs/spec/snapshot-state.md */
 export const snapshotStates = [
   'build_pending',
   'building',
@@ -18,6 +18,6 @@ export const snapshotStates = [
 export type SnapshotState = (typeof snapshotStates)[number]
 export const SnapshotState = Type.Enum([...snapshotStates])
 
-/** What a row can hold: `removed` is shown to nobody. */
+/** The states that a row can hold: `removed` is never shown. */
 export const storedSnapshotStates = [...snapshotStates, 'removed'] as const
 export type StoredSnapshotState = (typeof storedSnapshotStates)[number]

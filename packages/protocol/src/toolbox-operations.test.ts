@@ -4,7 +4,7 @@ import { errorStatus } from './errors.ts'
 import type { Channel } from './operation.ts'
 import { toolboxChannels, toolboxOperations } from './toolbox-operations.ts'
 
-/** Lower-case segments, and parameters that are declared. */
+/** Expects lower-case segments, and exactly the declared parameters. */
 function expectPath(declared: { path: string; params?: TSchema }): void {
   expect(declared.path).toMatch(/^(\/([a-z][a-z0-9-]*|\{[a-zA-Z]+\}))+$/)
   const names = [...declared.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)

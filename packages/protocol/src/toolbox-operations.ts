@@ -11,8 +11,8 @@ import { sessionChannels, sessionOperations } from './toolbox/session-operations
 import { watchChannels, watchOperations } from './toolbox/watch-operations.ts'
 
 /**
- * What the toolbox answers, path by path, relative to `/toolbox/{sandboxId}/toolbox` and to
- * `/toolbox-proxy/{sandboxId}`. §14–18 and §20 of the contract.
+ * The operations of the toolbox, with paths below `/toolbox/{sandboxId}/toolbox` and `/toolbox-proxy/{sandboxId}`.
+ * §14–18 and §20 of the contract.
  */
 export const toolboxOperations = {
   ...placeOperations,
@@ -28,7 +28,7 @@ export const toolboxOperations = {
   ...computerOperations,
 } as const
 
-/** The toolbox's WebSockets, below the same roots. */
+/** The WebSockets of the toolbox, below the same roots. */
 export const toolboxChannels = {
   ...sessionChannels,
   ...codeChannels,

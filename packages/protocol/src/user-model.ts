@@ -5,7 +5,7 @@ import { UpdateQuota } from './organization-model.ts'
 /** Longest id and name of a user, in UTF-16 code units. */
 export const MAX_USER_ID_LENGTH = 255
 export const MAX_USER_NAME_LENGTH = 255
-/** The longest address that mail can be sent to, and some. */
+/** Longest email address, in UTF-16 code units: longer than any that mail can be sent to. */
 export const MAX_EMAIL_LENGTH = 320
 
 const publicFields = {
@@ -23,7 +23,7 @@ export const UserRole = Type.Enum(['admin', 'user'])
 export const User = Type.Object(publicFields, { $id: 'User' })
 export type User = Static<typeof User>
 
-/** A user as administrators see it. Nobody is shown a private key. */
+/** A user as administrators see it. A private key is never shown. */
 export const UserEntity = Type.Object(
   {
     ...publicFields,
@@ -43,7 +43,7 @@ export const CreateUser = Type.Object({
   emailVerified: Type.Optional(
     Type.Boolean({ description: 'Absent: true, since an administrator vouches. False suspends what is theirs' }),
   ),
-  /** What their own organization may have; as usual where it says nothing. */
+  /** The quotas of the user's personal organization; absent ones have their usual values. */
   personalOrganizationQuota: Type.Optional(UpdateQuota),
 })
 export type CreateUser = Static<typeof CreateUser>

@@ -5,7 +5,7 @@ import { VolumeState } from './volume-state.ts'
 /** Longest name of a volume, in characters. */
 export const MAX_VOLUME_NAME_LENGTH = 255
 
-/** Longest path at which a volume is mounted, and longest path within one, in characters. */
+/** Longest path at which a volume is mounted, and longest path within a volume, in characters. */
 export const MAX_MOUNT_PATH_LENGTH = 1_024
 
 const Time = Type.String({ format: 'date-time' })
@@ -35,7 +35,7 @@ export type CreateVolume = Static<typeof CreateVolume>
 /** Query of `GET /volumes`. */
 export const ListVolumes = Type.Object({ includeDeleted: Type.Optional(Type.Boolean()) })
 
-/** Where a sandbox has a volume. */
+/** A volume of a sandbox and its place there. */
 export const SandboxVolume = Type.Object(
   {
     volumeId: Type.String({ minLength: 1, maxLength: MAX_VOLUME_NAME_LENGTH, description: 'Id or name' }),

@@ -13,13 +13,13 @@ const notReady: Refusal = { code: 'VOLUME_STATE_CONFLICT', message: 'Volume is n
 /** A next state, `same` for an event that changes nothing (repeated or late), or a refusal. */
 type Cell = VolumeState | 'same' | Refusal
 
-/** A report that fits nowhere changes nothing. */
+/** The default for reports: one that does not fit the state changes nothing. */
 const late = {
   ...{ creation_begun: 'same', created: 'same', deletion_begun: 'same', deleted: 'same', failed: 'same' },
   gone: 'same',
 } as const satisfies Record<VolumeReport, Cell>
 
-/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
+/** The effect of each event in each state. A new state or event does not compile until every cell is filled in. */
 export const volumeStateTable: Record<VolumeState, Record<VolumeEvent, Cell>> = {
   pending_create: { delete: notReady, ...late, creation_begun: 'creating', failed: 'error', gone: 'error' },
   creating: { delete: notReady, ...late, created: 'ready', failed: 'error', gone: 'error' },
@@ -28,7 +28,7 @@ export const volumeStateTable: Record<VolumeState, Record<VolumeEvent, Cell>> = 
   pending_delete: { delete: 'same', ...late, deletion_begun: 'deleting', gone: 'deleted' },
   deleting: { delete: 'same', ...late, deleted: 'deleted', gone: 'deleted' },
   deleted: { delete: 'same', ...late },
-  // What could not be made is deleted all the same, or it would stay for ever.
+  // A volume that could not be made can be deleted, or it would stay for ever.
   error: { delete: 'pending_delete', ...late },
 }
 
@@ -45,7 +45,7 @@ export function volumeTransition(state: VolumeState, event: VolumeEvent): Volume
   return cell === 'same' ? { kind: 'same' } : { kind: 'changed', from: state, to: cell }
 }
 
-/** What a reconciler does next; `none` where nothing is due. */
+/** The next step of a reconciler; `none` if nothing is due. */
 export type VolumeStep = 'begin' | 'create' | 'delete' | 'none'
 
 export const volumeSteps: Record<VolumeState, VolumeStep> = {

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 
-/** What a volume can be: §10 of the contract. docs/spec/volume-state.md */
+/** The states of a volume: §10 of the contract. docs/spec/volume-state.md */
 export const volumeStates = [
   'pending_create',
   'creating',

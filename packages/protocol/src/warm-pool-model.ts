@@ -1,10 +1,10 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** Members that a pool of an organization's may have. */
+/** Most members of one pool of an organization. */
 export const MAX_WARM_POOL_SIZE = 100
 
-/** Pools that an organization may have. */
+/** Most pools of one organization. */
 export const MAX_WARM_POOLS = 20
 
 const Time = Type.String({ format: 'date-time' })

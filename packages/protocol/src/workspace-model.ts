@@ -4,10 +4,10 @@ import { Interval, OsUser, Sandbox, SandboxClass, StringMap, Volumes } from './s
 import { BackupState } from './sandbox-settings-model.ts'
 import { CreateBuildInfo } from './snapshot-model.ts'
 
-/** What a workspace may be given; it is the same in every unit as a sandbox's. */
+/** A resource that can be asked for a workspace, with the same bounds in every unit as a sandbox's. */
 const Chosen = Type.Integer({ minimum: 1, maximum: 65_536 })
 
-/** Two states have older names, and a build that failed is an error like any other. */
+/** The states of a workspace: two of a sandbox's states have older names, and a failed build is an `error`. */
 export const WorkspaceState = Type.Enum([
   ...['pending_build', 'building_image', 'pulling_image', 'creating', 'restoring', 'starting', 'started', 'stopping'],
   ...['stopped', 'resizing', 'archiving', 'archived', 'destroying', 'destroyed', 'error', 'snapshotting', 'unknown'],

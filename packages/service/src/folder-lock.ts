@@ -4,19 +4,19 @@ import type { ProcessIdentity } from './process-identity.ts'
 import { identifyProcess, isAlive } from './process-identity.ts'
 import { readTextIfPresent, writeWhole } from './whole-file.ts'
 
-/** Who holds the folder, and what it started. */
+/** The process that holds the folder, and the processes it started. */
 interface LockRecord {
   readonly holder: ProcessIdentity
   readonly children: Readonly<Record<string, ProcessIdentity>>
 }
 
-/** A folder that is this process's alone, until it is released or the process ends. */
+/** The lock of a folder that belongs to this process alone until it is released or the process ends. */
 export interface FolderLock {
-  /** What the holder before us started and did not outlive; it may still be ending. */
+  /** Processes that a killed holder started and that may still be ending. */
   readonly orphans: readonly ProcessIdentity[]
-  /** Notes the processes that a later start has to wait for, by name. */
+  /** Records the processes that a later start has to wait for, by name. */
   setChildren(children: Readonly<Record<string, ProcessIdentity>>): void
-  /** Lets go of the folder; once is enough, and a later holder's lock is left alone. */
+  /** Releases the folder. Further calls do nothing, and a later holder's lock stays. */
   release(): void
 }
 
@@ -26,9 +26,9 @@ export class FolderInUseError extends Error {
 }
 
 /**
- * Takes `folder` for this process, with a lock in its file `fileName`. The lock names its holder by number and
- * start, so one that was killed leaves nothing to clear up. Throws FolderInUseError while another holder lives, which
- * may be in this process.
+ * Locks `folder` for this process with its file `fileName`. The lock names its holder by process number and start, so the
+ * lock of a killed process needs no cleaning up. Throws FolderInUseError while another holder lives, which may be in this
+ * process.
  */
 export function lockFolder(folder: string, fileName: string): FolderLock {
   const path = join(folder, fileName)
@@ -57,7 +57,7 @@ export function lockFolder(folder: string, fileName: string): FolderLock {
   }
 }
 
-/** A link, so that whoever finds the lock finds all of it. */
+/** Creates the lock file by a hard link, so that any other process finds it only when it is complete. */
 function tryCreate(path: string, text: string): boolean {
   const complete = `${path}.${process.pid}`
   writeFileSync(complete, text, { mode: 0o600 })
@@ -72,7 +72,7 @@ function tryCreate(path: string, text: string): boolean {
   }
 }
 
-/** Two starts may find the same stale lock: the slower one must not remove the lock that the faster one took. */
+/** Removes a stale lock. Two starts may find the same one: the slower must not remove the lock that the faster took. */
 function removeIfUnchanged(path: string, expected: string): void {
   const aside = `${path}.${process.pid}`
   try {
@@ -80,7 +80,7 @@ function removeIfUnchanged(path: string, expected: string): void {
     if (readTextIfPresent(aside) !== expected) linkSync(aside, path)
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    // Gone already, or taken once more meanwhile: the next look tells.
+    // The lock is gone, or was taken again meanwhile: the next attempt finds out.
     if (code !== 'ENOENT' && code !== 'EEXIST') throw error
   } finally {
     rmSync(aside, { force: true })
@@ -92,7 +92,7 @@ function parseLock(text: string): LockRecord | undefined {
     const value: unknown = JSON.parse(text)
     return isLockRecord(value) ? value : undefined
   } catch {
-    // A holder that was killed while it wrote the file for the first time.
+    // The holder was killed while it wrote the file for the first time.
     return undefined
   }
 }

@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 
-/** Thrown for a bad environment; `problems` holds one sentence for each variable that is wrong. */
+/** Thrown for an invalid environment; `problems` holds one sentence for each wrong variable. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   readonly problems: readonly string[]

@@ -16,7 +16,7 @@ const SECRET_FIELDS = [
   'env',
 ]
 
-/** JSON lines on stdout with the service's name; known secret fields are replaced at the first three depths. */
+/** Makes a logger of JSON lines on stdout, with the service's name. Replaces known secret fields at the first three depths. */
 export function createLogger(name: string, level: string): Logger {
   return pino({
     name,

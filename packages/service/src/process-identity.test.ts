@@ -29,7 +29,7 @@ describe('a process', () => {
   })
 
   it('tells its status once it has ended and nobody has collected it', async () => {
-    // The shell is stopped before its child ends, so that it cannot collect it.
+    // The shell is stopped before its child ends, so that it cannot reap the child.
     const parent = spawn('sh', ['-c', 'exec 3<&0; (read go <&3; exit 7) & echo $!; wait'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     })

@@ -2,39 +2,39 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /**
- * How often a process that is about to end is looked at, in milliseconds: the longer it has taken the more seldom, so
- * that hundreds can be waited for at once and none is noticed late by more than an eighth.
+ * The interval of looking whether a process has ended, in milliseconds. It grows with the wait, so that hundreds can be
+ * waited for at once and each end is noticed late by at most an eighth of the wait.
  */
 const MIN_END_POLL_MS = 3
 const MAX_END_POLL_MS = 100
 const END_POLL_SHARE = 1 / 8
 
-/** A process that cannot be mistaken for a later one with the same number, not even after a reboot. */
+/** The identity of a process; a later process with the same number has another, even after a reboot. */
 export interface ProcessIdentity {
   readonly pid: number
   /** The boot's id and the process's start in clock ticks since then. */
   readonly start: string
 }
 
-/** What /proc tells of a process, which may have ended without having been collected. Linux only. */
+/** A process as /proc shows it; it may have ended and not been reaped. Linux only. */
 export interface ProcessSnapshot {
   readonly identity: ProcessIdentity
   readonly parentPid: number
-  /** Set once it has ended and nobody has collected it: its status as waitpid tells it. */
+  /** Set when the process has ended and was not reaped: its status, as waitpid returns it. */
   readonly waitStatus: number | undefined
 }
 
-/** Undefined when no process has that number. */
+/** Reads a process from /proc; returns undefined if no process has that number. */
 export function readProcess(pid: number): ProcessSnapshot | undefined {
   let stat: string
   try {
-    // Node reads UTF-8 without the 64 KiB buffer that any other encoding takes; only the program's name may be none.
+    // Node reads UTF-8 without the 64 KiB buffer of any other encoding; only the program's name may be invalid UTF-8.
     stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   } catch {
-    // ENOENT or ESRCH: it has ended and was collected.
+    // ENOENT or ESRCH: the process has ended and was reaped.
     return undefined
   }
-  // The second field is the program's name in brackets and may hold anything; what follows is plain.
+  // The second field is the program's name in brackets and may hold any character; the fields after it are plain.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ended = fields[0] === 'Z' || fields[0] === 'X'
   return {
@@ -44,24 +44,24 @@ export function readProcess(pid: number): ProcessSnapshot | undefined {
   }
 }
 
-/** Undefined when no such process lives; one that has ended but was not collected does not. */
+/** Returns the identity of a living process; undefined if there is none, or if it has ended and was not reaped. */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
   const found = readProcess(pid)
   return found?.waitStatus === undefined ? found?.identity : undefined
 }
 
-/** The very process that was identified, ended or not; undefined once it was collected. */
+/** Reads the identified process, ended or not; returns undefined once it was reaped. */
 export function findProcess(identity: ProcessIdentity): ProcessSnapshot | undefined {
   const found = readProcess(identity.pid)
   return found?.identity.start === identity.start ? found : undefined
 }
 
-/** True while the very process that was identified lives. */
+/** Returns whether the identified process lives. */
 export function isAlive(identity: ProcessIdentity): boolean {
   return identifyProcess(identity.pid)?.start === identity.start
 }
 
-/** True as soon as the process has ended, collected or not; false when it has not within `deadlineMs`. */
+/** Returns true as soon as the process has ended, reaped or not; false if it has not ended within `deadlineMs`. */
 export async function waitForEnd(identity: ProcessIdentity, deadlineMs: number): Promise<boolean> {
   const since = performance.now()
   for (;;) {
@@ -72,12 +72,12 @@ export async function waitForEnd(identity: ProcessIdentity, deadlineMs: number):
   }
 }
 
-/** Signals the very process that was identified, unless it is gone. */
+/** Signals the identified process, unless it is gone. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): void {
   if (findProcess(identity) !== undefined) sendSignal(identity.pid, signal)
 }
 
-/** Sends a signal; a process that is not there any more is not an error. */
+/** Sends a signal; does nothing if the process is gone. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
@@ -88,7 +88,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
 
 let bootId: string | undefined
 
-/** The same for as long as this process lives. */
+/** Returns the boot's id, read once: it stays the same while this process lives. */
 function readBootId(): string {
   bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
   return bootId

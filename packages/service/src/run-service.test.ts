@@ -90,7 +90,7 @@ function start(mode: string) {
     child,
     output: () => text,
     message: once(child, 'message').then(([message]) => message),
-    // Not 'close': after disconnect() Node never emits it.
+    // The event is not `close`: Node never emits it after disconnect().
     exit: Promise.all([once(child, 'exit'), once(child.stdout ?? child, 'end')]).then(([exit]) => exit),
     logged: async (words: string) => {
       while (!text.includes(words)) await once(child.stdout ?? child, 'data')

@@ -1,6 +1,6 @@
 import type { Logger } from './logger.ts'
 
-/** One step of a shutdown. Phases run in order; each has a deadline after which the next begins. */
+/** One phase of a shutdown. Phases run in order; after its deadline the next one begins. */
 export interface ShutdownPhase {
   name: string
   deadlineMs: number
@@ -8,19 +8,20 @@ export interface ShutdownPhase {
 }
 
 export interface RunningService {
-  /** In the order to run. */
+  /** The phases of the shutdown, in order. */
   phases: ShutdownPhase[]
 }
 
 export interface RunOptions {
   log: Logger
-  /** Starts everything; a throw is logged and ends the process with status 1. `signal` aborts at the first stop. */
+  /** Starts the service; an error is logged and ends the process with status 1. `signal` aborts at the first stop. */
   start: (signal: AbortSignal) => Promise<RunningService>
 }
 
 /**
- * Runs a daemon: starts it, waits for SIGTERM, SIGINT, SIGHUP or the end of its supervisor (a closed IPC
- * channel), shuts down phase by phase and exits 0. A second signal exits 1 at once. A phase that fails or passes its deadline is logged and the next begins.
+ * Runs a daemon: starts it, waits for SIGTERM, SIGINT, SIGHUP or the end of its supervisor (a closed IPC channel), shuts
+ * down phase by phase and exits 0. A second signal exits 1 at once. If a phase fails or passes its deadline, that is
+ * logged and the next begins.
  */
 export async function runService(options: RunOptions): Promise<void> {
   const controller = new AbortController()
@@ -39,10 +40,10 @@ export async function runService(options: RunOptions): Promise<void> {
   process.exit(0)
 }
 
-/** What a daemon says to the supervisor that started it, over Node's IPC channel. */
+/** A message of a daemon to the supervisor that started it, over Node's IPC channel. */
 export type SupervisorMessage = { type: 'ready'; url?: string } | { type: 'failed'; message: string }
 
-/** Sends a message to the supervisor and waits until it has left; without a supervisor it does nothing. */
+/** Sends a message to the supervisor and waits until it has left; does nothing without a supervisor. */
 export function tellSupervisor(message: SupervisorMessage): Promise<void> {
   return new Promise((resolve) => {
     if (!process.send || !process.connected) return resolve()
@@ -50,7 +51,7 @@ export function tellSupervisor(message: SupervisorMessage): Promise<void> {
   })
 }
 
-/** Runs the phases; exported for tests and for owners that are not processes. */
+/** Runs the phases; exported for tests and for callers that do not own a whole process. */
 export async function shutDown(phases: readonly ShutdownPhase[], log: Logger): Promise<void> {
   for (const phase of phases) {
     let timer: NodeJS.Timeout | undefined
@@ -83,7 +84,7 @@ function stopSignal(controller: AbortController): Promise<StopReason> {
         stop(name)
       })
     }
-    // A supervisor that is killed cannot signal: its channel closing is the only notice.
+    // A killed supervisor sends no signal: its closed channel is the only notice.
     if (process.connected) process.once('disconnect', () => stop('supervisor gone'))
   })
 }

@@ -7,14 +7,14 @@ import type { PeerOptions, TunnelPeer } from './types.ts'
 import { webSocketOptions } from './web-socket-options.ts'
 import { createWebSocketLink } from './ws-link.ts'
 
-/** An upgrade request as `http.Server` hands it over, its sender authenticated already. */
+/** An upgrade request as `http.Server` passes it on. Its sender must be authenticated already. */
 export interface UpgradeRequest {
   req: IncomingMessage
   socket: Duplex
   head: Buffer
 }
 
-/** The WebSocket side of a server that tunnels are dialled to. It listens on nothing and keeps no list. */
+/** Makes the WebSocket server that accepts tunnels. It has no port of its own and keeps no list of clients. */
 export function createTunnelServer(): WebSocketServer {
   return new WebSocketServer({ ...webSocketOptions, noServer: true, clientTracking: false })
 }
@@ -35,7 +35,7 @@ export async function acceptTunnel(
     socket.once('close', refused)
     server.handleUpgrade(req, socket, head, (ws) => {
       socket.off('close', refused)
-      // In this very call, so that no message is missed.
+      // The peer is made in this very call, so that no message is missed.
       resolve(createPeer(createWebSocketLink(ws, { socket, masked: false }), { ...options, role: 'listener' }))
     })
   })

@@ -1,7 +1,7 @@
 /** Held bytes are copied into blocks, so that many small pieces do not each keep a large buffer alive. */
 const BLOCK_BYTES = 16 * 1024
 
-/** A first-in, first-out store of bytes whose memory is what it holds, rounded up to one block. */
+/** A first-in, first-out queue of bytes. It takes the memory of the bytes it holds, rounded up to one block. */
 export class ByteQueue {
   private blocks: Buffer[] = []
   private lastUsed = 0
@@ -28,7 +28,7 @@ export class ByteQueue {
     this.total += chunk.length
   }
 
-  /** The oldest bytes, at most a block of them. Only while `length` is above 0. */
+  /** Removes and returns the oldest bytes, at most one block. `length` must be above 0. */
   shift(): Buffer {
     const block = this.blocks.shift() ?? Buffer.alloc(0)
     const bytes = this.blocks.length === 0 ? block.subarray(0, this.lastUsed) : block

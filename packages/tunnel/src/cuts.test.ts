@@ -48,7 +48,7 @@ async function runScenario(cut: Cut): Promise<{ outcomes: Outcome[]; frames: num
   asked.push(ask(listener, '/early', 9_000))
   asked.push(ask(listener, '/upgrade', 700))
   const asking = await Promise.all(asked)
-  // Whatever is open at the other end ends with the link, if not before.
+  // The exchanges open at the other end end with the link, if not before.
   listener.close()
   const outcomes = [...asking, ...(await Promise.all(answered))]
   dialler.close()

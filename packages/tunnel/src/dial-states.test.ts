@@ -5,7 +5,7 @@ const states = Object.keys(dialTransitions) as DialState[]
 const events = Object.keys(dialTransitions.stopped) as DialEvent[]
 const cells = states.flatMap((state) => events.map((event) => [state, event, dialTransitions[state][event]] as const))
 
-/** What an activity can end with, besides being told to stop. */
+/** The events, other than `stop`, with which an activity can end. */
 const outcomes: Record<(typeof dialActivities)[DialState], DialEvent[]> = {
   attempt: ['dialled', 'failed'],
   tunnel: ['ended'],

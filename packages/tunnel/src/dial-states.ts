@@ -1,28 +1,28 @@
-/** The life of a kept tunnel at the end that dials; docs/spec/tunnel.md draws it. */
+/** The states of a kept tunnel at the end that dials, as in docs/spec/tunnel.md. */
 export type DialState =
   /** An attempt is under way. */
   | 'dialling'
-  /** A tunnel stands; that it may be draining is its own state. */
+  /** A tunnel is open. It may be draining: that is a state of the tunnel itself. */
   | 'connected'
-  /** Nothing stands, and the next attempt is not due yet. */
+  /** No tunnel is open, and the next attempt is not due yet. */
   | 'backing_off'
-  /** Told to stop, with an attempt or a tunnel still to end. */
+  /** The dialler was told to stop, and its attempt or tunnel has not ended yet. */
   | 'stopping'
   | 'stopped'
 
 export type DialEvent =
-  /** The attempt led to a tunnel. */
+  /** The attempt opened a tunnel. */
   | 'dialled'
-  /** The attempt led to none: unreachable, refused, late, another version. */
+  /** The attempt opened no tunnel: the server was unreachable, refused, was late, or speaks another version. */
   | 'failed'
-  /** The tunnel is over: cut, silent, closed or drained by the other end, a broken rule. */
+  /** The tunnel is over: cut, silent, closed or drained by the other end, or a rule was broken. */
   | 'ended'
   /** The wait is over. */
   | 'due'
-  /** This end shall be connected no more. */
+  /** The caller asked to stop. */
   | 'stop'
 
-/** What each event does in each state. Total: a new state or event does not compile until every cell is decided. */
+/** The next state for each state and event. A new state or event does not compile until every cell is filled in. */
 export const dialTransitions: Readonly<Record<DialState, Readonly<Record<DialEvent, DialState>>>> = {
   dialling: {
     ...{ dialled: 'connected', failed: 'backing_off', ended: 'dialling', due: 'dialling' },
@@ -36,12 +36,12 @@ export const dialTransitions: Readonly<Record<DialState, Readonly<Record<DialEve
     ...{ dialled: 'backing_off', failed: 'backing_off', ended: 'backing_off', due: 'dialling' },
     stop: 'stopped',
   },
-  // A tunnel that comes about all the same is closed, and ends.
+  // A tunnel that opens while stopping is closed, which leads to `ended`.
   stopping: { dialled: 'stopping', failed: 'stopped', ended: 'stopped', due: 'stopping', stop: 'stopping' },
   stopped: { dialled: 'stopped', failed: 'stopped', ended: 'stopped', due: 'stopped', stop: 'stopped' },
 }
 
-/** What is under way in each state, and so the events that may come: nothing else is waited for. */
+/** The activity under way in each state. Only the events that end this activity can come. */
 export const dialActivities: Readonly<Record<DialState, 'attempt' | 'tunnel' | 'wait' | 'ending' | 'none'>> = {
   dialling: 'attempt',
   connected: 'tunnel',
@@ -50,13 +50,13 @@ export const dialActivities: Readonly<Record<DialState, 'attempt' | 'tunnel' | '
   stopped: 'none',
 }
 
-/** Bounds of the wait before an attempt, in milliseconds. */
+/** The bounds of the wait before an attempt, in milliseconds. */
 export interface WaitBounds {
   minMs: number
   maxMs: number
 }
 
-/** The longest wait after `attempts` in a row that led to no tunnel that lived: `minMs`, doubled with each. */
+/** Returns the longest wait after `attempts` attempts in a row without a lasting tunnel: `minMs`, doubled with each. */
 export function waitBound(attempts: number, { minMs, maxMs }: WaitBounds): number {
   return Math.min(maxMs, minMs * 2 ** attempts)
 }

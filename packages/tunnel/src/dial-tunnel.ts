@@ -11,11 +11,11 @@ import { createWebSocketLink } from './ws-link.ts'
 export interface DialOptions extends Omit<PeerOptions, 'role'> {
   /** `ws:`, `wss:` or `ws+unix:/socket/path:/request/path`. */
   url: string
-  /** Sent with the upgrade request; the credential is among them. */
+  /** The headers of the upgrade request, which include the credential. */
   headers?: Record<string, string>
-  /** Ends the attempt; a tunnel that stands is not touched by it. */
+  /** Ends the attempt; an open tunnel is not affected. */
   signal?: AbortSignal
-  /** Bounds connecting and the WebSocket's handshake. Default: `tunnelLimits.handshakeTimeoutMs`. */
+  /** The time allowed to connect and for the WebSocket handshake. Default: `tunnelLimits.handshakeTimeoutMs`. */
   handshakeTimeoutMs?: number
 }
 
@@ -48,7 +48,7 @@ export async function dialTunnel(options: DialOptions): Promise<TunnelPeer> {
   }
 }
 
-/** Resolves in the same turn in which the WebSocket opens, before any message can be lost. */
+/** Resolves in the turn of the event loop in which the WebSocket opens, before any message can be lost. */
 function upgraded(ws: WebSocket): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     ws.once('upgrade', ({ socket }: IncomingMessage) => {

@@ -20,12 +20,12 @@ const SWITCHING_PROTOCOLS = 101
 
 const MAX_RESET_MESSAGE_BYTES = 200
 
-/** What an exchange needs of its link. */
+/** The parts of a link that an exchange uses. */
 export interface ExchangeContext {
   readonly scheduler: SendScheduler
   readonly tuner: WindowTuner
   readonly maxHeadBytes: number
-  /** What the other end lets us send before it grants more. */
+  /** The bytes that this end may send before the other end grants more. */
   readonly sendWindowBytes: number
   /** Frees the exchange's slot. */
   release(exchange: Exchange): void
@@ -52,7 +52,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   private readonly incoming: ReceiveHalf
   private responded = false
   private upgraded = false
-  /** Over at this end: nothing is told, nothing taken. */
+  /** The exchange is over at this end: no handler is called, and no data is taken. */
   private over = false
   private creditToGrant = 0
   private stopWanted = false
@@ -69,7 +69,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     this.incoming = new ReceiveHalf(this, tuner)
   }
 
-  /** Whether a response head went out, or came in. */
+  /** Whether a response head was sent or received. */
   get answered(): boolean {
     return this.responded
   }
@@ -106,7 +106,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     if (this.over) return
     this.settle()
     if (!this.outgoing.started && this.responseHandlers !== undefined) {
-      // The other end never heard of it.
+      // The request has not left yet, so the other end needs no reset.
       this.outgoing.abandon()
       this.context.release(this)
       return
@@ -124,7 +124,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     this.incoming.resume()
   }
 
-  // What the peer's frames say.
+  // Frames of the other end.
 
   takeResponse(head: ResponseHead): void {
     if (this.responseHandlers === undefined || this.responded) throw violation('a response nobody waits for')
@@ -155,7 +155,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     if (!this.over) this.outgoing.stop()
   }
 
-  /** Ends the exchange at this end without a word to the other: it reset it, or the link is gone. */
+  /** Ends the exchange at this end and sends nothing: the other end has reset it, or the link is gone. */
   fail(error: TunnelError): void {
     this.context.release(this)
     this.outgoing.abandon()
@@ -165,7 +165,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     this.tellReset(error)
   }
 
-  // What the two halves say.
+  // Callbacks of the two halves.
 
   onData(chunk: Buffer): void {
     this.guard(() => this.handlers.onData(chunk))
@@ -210,7 +210,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     if (this.responseHandlers === undefined && !this.responded) throw new TypeError('an answer begins with respond')
   }
 
-  /** An early answer: what is left of the request is of no use. */
+  /** Marks an early answer and tells the other end to stop: the rest of the request is not needed. */
   private stopIncoming(): void {
     this.answeredEarly = true
     this.incoming.silence()
@@ -219,7 +219,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
   }
 
   private releaseWhenEnded(): void {
-    // A reset that waits to be sent holds the slot, so that it never meets its successor.
+    // A reset that waits to be sent keeps the slot, so that it never reaches the slot's next exchange.
     if (this.outgoing.ended && this.incoming.ended && this.resetWanted === undefined) this.context.release(this)
   }
 
@@ -242,7 +242,7 @@ export class Exchange implements IncomingExchange, SendListener, ReceiveListener
     try {
       this.handlers.onReset(error)
     } catch (failure) {
-      // The last thing a handler is told has nobody left to report to but the process.
+      // `onReset` is the last callback: its failure can only be reported as a warning of the process.
       process.emitWarning(failure instanceof Error ? failure : String(failure))
     }
   }

@@ -16,7 +16,7 @@ async function turns(count: number): Promise<void> {
   for (let done = 0; done < count; done += 1) await turn()
 }
 
-/** Answers without end, as fast as it is let; counts what it was let. */
+/** Answers without end, as fast as `write` allows, and counts the bytes written. */
 function endless(exchange: IncomingExchange): { written: number } {
   const count = { written: 0 }
   const chunk = Buffer.alloc(64 * KIB, 'x')
@@ -48,7 +48,7 @@ describe('a reader that stalls', () => {
       return stream
     })
     await turns(50)
-    // The opening window, what may be queued, and the chunk that filled it.
+    // The opening window, the bound of the queue, and the chunk that filled the queue.
     const most = (64 + 128 + 64) * KIB
     const before = counts.map(({ written }) => written)
     for (const written of before) expect(written).toBeLessThanOrEqual(most)
@@ -100,7 +100,7 @@ describe('a reader that stalls', () => {
     await turns(3)
     links[1].pause()
     await turns(100)
-    // 128 KiB, and one turn of an exchange that began below that.
+    // The bound of 128 KiB, and one turn of an exchange that began below it.
     expect(links[0].bufferedBytes).toBeLessThanOrEqual((128 + 32 + 16) * KIB)
     expect(dialler.queuedBytes).toBeLessThanOrEqual(10 * (128 + 64) * KIB)
     links[1].resume()
@@ -237,7 +237,7 @@ describe('an exchange of a few bytes', () => {
 })
 
 describe('a credit window', () => {
-  /** How many bytes one download gets over a path with this round trip, in this time, by the clock of the test. */
+  /** Returns the bytes that one download gets over a path with this round trip, in this time of the test's clock. */
   async function download(roundTripMs: number, forMs: number): Promise<number> {
     const clock = new FakeClock()
     const options = { clock }
@@ -281,7 +281,7 @@ describe('a credit window', () => {
 
   it('stays at 256 KiB where the round trip is this machine’s own, however fast it is read', async () => {
     const bytes = { arrived: 0, read: 0 }
-    // It stands still: a round trip takes no time, also where the machine is busy.
+    // The clock stands still: a round trip takes no time, even on a busy machine.
     const clock = new FakeClock()
     const { dialler, listener } = await createTunnelPair({
       dialler: { clock, onRequest: (exchange) => endless(exchange) },

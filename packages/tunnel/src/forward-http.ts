@@ -3,56 +3,56 @@ import { announcedLength, endToEndHeaders } from './hop-headers.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
 
-/** How long a client that was answered early may go on sending what nobody reads, before it is cut off. */
+/** How long a client that was answered early may keep sending its request before its connection is cut. */
 const EARLY_ANSWER_LINGER_MS = 2_000
 
 /**
- * How much of a response waits here for a client that reads slower than it is sent. Node would have it stop at a
- * single frame, and stopping and starting for each costs more than half of a download.
+ * How much of a response is held here for a client that reads more slowly than the other end sends. Node's own bound
+ * is a single frame, and a pause for each frame costs more than half of the speed of a download.
  */
 const CLIENT_BUFFER_BYTES = 256 * 1024
 
 /** How a forwarded call ended. */
 export type ForwardOutcome =
-  /** The response was handed over whole. */
+  /** The whole response was passed on. */
   | { kind: 'answered'; status: number }
   /** Nothing was sent to the client: the caller answers it. */
   | { kind: 'failed'; error: Error & { code: TunnelErrorCode } }
-  /** The response broke off; the client's connection was cut, so that it cannot take the part for the whole. */
+  /** The response broke off. The client's connection was cut, so that the client notices that the response is not whole. */
   | { kind: 'broken'; status: number; error: Error & { code: TunnelErrorCode } }
   /** The client went away first; the exchange was cancelled. */
   | { kind: 'client-gone' }
-  /** `acceptResponse` would not have the response. Nothing was sent to the client: the caller answers it. */
+  /** `acceptResponse` returned false. Nothing was sent to the client: the caller answers it. */
   | { kind: 'refused' }
 
 export interface ForwardOptions {
   /** The request target for the other end, query included. */
   path: string
-  /** Set on the request over what the client sent, lower case. */
+  /** Headers set on the request, lower case; they replace those of the client. */
   headers?: Headers
-  /** Request headers that do not travel on, lower case: credentials meant for this server. */
+  /** Request headers that are not passed on, lower case: credentials meant for this server. */
   dropHeaders?: ReadonlySet<string>
-  /** The only headers of the response that travel on, lower case; without it all do. For other ends not to be trusted. */
+  /** The only response headers that are passed on, lower case; default: all. For another end that is not trusted. */
   keepResponseHeaders?: ReadonlySet<string>
-  /** Set on the response over what the other end sent, lower case: a request id, CORS. */
+  /** Headers set on the response, lower case; they replace those of the other end: a request id, CORS. */
   responseHeaders?: Headers
-  /** Sees the head of a response, with the headers that travel on, which it may change. False refuses the response. */
+  /** Gets the head of a response with the headers that are passed on, which it may change. False refuses the response. */
   acceptResponse?: (head: ResponseHead) => boolean
-  /** How long the response may keep the client waiting while nothing of the request moves; else DEADLINE_EXCEEDED. */
+  /** How long the client may wait for the response while no byte of the request arrives; then DEADLINE_EXCEEDED. */
   answerDeadlineMs?: number
   /** Called once, when the call is over. */
   onOutcome: (outcome: ForwardOutcome) => void
 }
 
-/** A client's request and the response to it, as `http.Server` hands them over. */
+/** A client's request and its response, as `http.Server` passes them on. */
 export interface HttpCall {
   req: IncomingMessage
   res: ServerResponse
 }
 
 /**
- * Passes one HTTP call through the tunnel, both bodies streamed with backpressure, and cancelled if either side
- * leaves. Takes over both `req` and `res`, except after the outcomes `failed` and `refused`, when `res` is untouched.
+ * Passes one HTTP call through the tunnel. Both bodies are streamed with backpressure; the call is cancelled if either
+ * side leaves. Takes over `req` and `res`, except after the outcomes `failed` and `refused`, when `res` is untouched.
  */
 export function forwardHttp(peer: TunnelPeer, call: HttpCall, options: ForwardOptions): void {
   new ForwardedCall(call, options).start(peer)
@@ -64,7 +64,7 @@ class ForwardedCall implements ResponseHandlers {
   private readonly options: ForwardOptions
   private stream: TunnelStream | undefined
   private status = 0
-  /** What is left of the response's announced length. */
+  /** The remaining bytes of the response's announced length. */
   private left = Number.POSITIVE_INFINITY
   private exact = false
   private over = false
@@ -120,10 +120,10 @@ class ForwardedCall implements ResponseHandlers {
   }
 
   onData(chunk: Buffer): void {
-    // A body longer than announced would reach the client as the beginning of its next response.
+    // The client would take the excess of a body longer than announced for its next response.
     this.left -= chunk.length
     if (this.left < 0) this.breakOff(lengthError())
-    // Node sends a last piece that it knows to be the last at half the cost.
+    // `end` with the last piece costs Node half as much as `write` and then `end`.
     else if (this.left === 0) this.res.end(chunk)
     else if (!this.res.write(chunk) && this.res.writableLength > CLIENT_BUFFER_BYTES) this.pauseUntilDrained()
   }
@@ -155,7 +155,7 @@ class ForwardedCall implements ResponseHandlers {
       if (!stream.write(chunk)) req.pause()
     })
     req.on('end', () => stream.end())
-    // An aborted request closes the response too, where it is dealt with.
+    // An aborted request closes the response too; `clientClosed` handles that.
     req.on('error', () => {})
   }
 
@@ -175,7 +175,7 @@ class ForwardedCall implements ResponseHandlers {
     this.settle({ kind: 'failed', error: new TunnelError('DEADLINE_EXCEEDED', 'no response came in time') })
   }
 
-  /** The other end's answer makes no sense, and the client has seen nothing of it. */
+  /** Ends the call because the other end's response is invalid; nothing of it was sent to the client. */
   private refuse(message: string): void {
     this.stream?.reset('CANCELLED', message)
     this.settle({ kind: 'failed', error: new TunnelError('HANDLER_FAILED', message) })
@@ -187,7 +187,7 @@ class ForwardedCall implements ResponseHandlers {
     this.res.destroy()
   }
 
-  /** Reads the rest of the request for a moment: a connection closed at once could lose the answer on its way. */
+  /** Reads the rest of the request for a moment: if the connection closed at once, the answer could be lost. */
   private lingerForClient(): void {
     const { req } = this
     const timer = setTimeout(() => req.socket.destroy(), EARLY_ANSWER_LINGER_MS)
@@ -203,7 +203,7 @@ class ForwardedCall implements ResponseHandlers {
   }
 }
 
-/** Runs out unless it is ended; each `refresh` begins it anew. */
+/** A deadline that runs until it is ended; each `refresh` starts it again. */
 export interface AnswerDeadline {
   refresh(): void
   end(): void
@@ -217,7 +217,7 @@ export function startAnswerDeadline(ms: number | undefined, onOver: () => void):
   let ended = false
   return {
     refresh() {
-      // To refresh a timer that was cleared would set it again.
+      // `refresh` of a cleared timer would start it again.
       if (!ended) timer.refresh()
     },
     end() {
@@ -227,7 +227,7 @@ export function startAnswerDeadline(ms: number | undefined, onOver: () => void):
   }
 }
 
-/** What of the other end's response headers travels on. */
+/** Returns the headers of the other end's response that are passed on. */
 export function responseHeaders(head: ResponseHead, { keepResponseHeaders: kept }: ForwardOptions): Headers {
   const headers = endToEndHeaders(head.headers)
   if (kept !== undefined) for (const name in headers) if (!kept.has(name)) delete headers[name]
@@ -246,7 +246,7 @@ function lengthError(): TunnelError {
   return new TunnelError('CANCELLED', 'the response has not the length it announced')
 }
 
-/** What `peer.request` throws for a request that no head can hold is a failure of the call like any other. */
+/** Returns the error as a TunnelError: `peer.request` throws a TypeError for a request that no head can hold. */
 export function asTunnelError(error: unknown): Error & { code: TunnelErrorCode } {
   if (error instanceof TunnelError) return error
   return new TunnelError('HANDLER_FAILED', 'the request cannot be passed on', { cause: error })

@@ -11,11 +11,11 @@ import { announcedLength, endToEndHeaders } from './hop-headers.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
 
-/** A client's upgrade request, as `http.Server` hands it over. */
+/** A client's upgrade request, as `http.Server` passes it on. */
 export interface UpgradeCall {
   req: IncomingMessage
   socket: Duplex
-  /** What the client sent right behind its request. */
+  /** The bytes that the client sent directly after its request. */
   head: Buffer
 }
 
@@ -23,8 +23,8 @@ const SWITCHING_PROTOCOLS = 101
 
 /**
  * Passes an upgrade request through the tunnel. After a 101 the two raw streams are joined, with backpressure both
- * ways and halves that end on their own; any other answer is passed on whole and ends the connection. Takes over the
- * socket, except after the outcomes `failed` and `refused`, when nothing was written to it.
+ * ways, and each direction ends on its own; any other answer is passed on whole and ends the connection. Takes over
+ * the socket, except after the outcomes `failed` and `refused`, when nothing was written to it.
  */
 export function forwardUpgrade(peer: TunnelPeer, call: UpgradeCall, options: ForwardOptions): void {
   new ForwardedUpgrade(call, options).start(peer)
@@ -63,7 +63,7 @@ class ForwardedUpgrade implements ResponseHandlers {
       this.settle({ kind: 'failed', error: asTunnelError(error) })
       return
     }
-    // Errors of the client's connection are followed by its close.
+    // An error of the client's connection is followed by its `close` event.
     this.socket.on('error', () => {})
     this.socket.on('close', this.onClientClose)
     this.readClient(this.stream)
@@ -123,7 +123,7 @@ class ForwardedUpgrade implements ResponseHandlers {
     else this.breakOff(error)
   }
 
-  /** Reads from the start, as only reading shows that the client leaves. */
+  /** Reads from the client at once, because only a read shows that the client has left. */
   private readClient(stream: TunnelStream): void {
     const { socket } = this
     if (this.call.head.length > 0) stream.write(this.call.head)
@@ -135,7 +135,7 @@ class ForwardedUpgrade implements ResponseHandlers {
 
   private readonly onClientClose = (): void => {
     if (this.over) return
-    // A stream both of whose halves have ended takes no notice of a reset.
+    // After both halves have ended, a reset does nothing.
     this.stream?.reset('CANCELLED', 'the client went away')
     const upgraded = this.status === SWITCHING_PROTOCOLS
     this.settle(upgraded ? { kind: 'answered', status: this.status } : { kind: 'client-gone' })

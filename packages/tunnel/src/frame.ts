@@ -31,7 +31,7 @@ export type FrameType = (typeof frameTypes)[keyof typeof frameTypes]
 /** On REQUEST, RESPONSE and DATA: the sender's half is complete with this frame. */
 export const FLAG_END = 1
 
-/** A frame where it lies in its message. One object is reused for all frames of a link. */
+/** A frame, read in place in its message. One object is reused for all frames of a link. */
 export interface FrameView {
   message: Buffer
   type: number

@@ -7,11 +7,11 @@ export const PROTOCOL_VERSIONS = { least: 1, most: 1 } as const
 const MAGIC = 0x41_54_4c_4e // "ATLN"
 const HELLO_BYTES = 20
 
-/** What each end says first: the versions it speaks and the bounds the other must keep. */
+/** The first frame of each end: the versions it speaks and the bounds that the other end must keep. */
 export interface Hello {
   leastVersion: number
   mostVersion: number
-  /** What the other end may send on a new exchange before it is granted more. */
+  /** The bytes that the other end may send on a new exchange before it is granted more. */
   openingWindowBytes: number
   /** How many exchanges the other end may have open. */
   maxStreams: number

@@ -2,13 +2,13 @@ import { TunnelError, violation } from './tunnel-error.ts'
 import type { Headers, RequestHead, ResponseHead } from './types.ts'
 
 /*
- * A head travels as text, one byte a character as HTTP has it (latin1), its fields separated by line feeds, which
- * HTTP allows in none of them: `method LF path` or `status`, then `LF name LF value` for each header line.
+ * A head travels as text in latin1, like in HTTP. Line feeds, which HTTP allows in no field, separate the fields:
+ * `method LF path` or `status`, then `LF name LF value` for each header line.
  */
 
 const FIELD_SEPARATOR = '\n'
 
-/** Anything a head may not hold once its fields are joined. */
+/** Matches a character that a head, its fields joined, may not hold. */
 const forbiddenInHead = /[^\n\t\x20-\x7e\x80-\xff]/
 
 const headerName = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
@@ -16,21 +16,21 @@ const methodToken = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const statusNumber = /^[1-5][0-9][0-9]$/
 const targetWithoutSpace = /^[^\n\t ]+$/
 
-/** Throws a TypeError for a head that HTTP could not carry. */
+/** Encodes a request head. Throws a TypeError for one that HTTP could not carry. */
 export function encodeRequestHead(head: RequestHead): string {
   if (!methodToken.test(head.method)) throw new TypeError('a request method must be a token')
   if (!targetWithoutSpace.test(head.path)) throw new TypeError('a request path must not be empty or hold spaces')
   return checked(`${head.method}${FIELD_SEPARATOR}${head.path}${encodeHeaders(head.headers)}`)
 }
 
-/** Throws a TypeError for a head that HTTP could not carry. */
+/** Encodes a response head. Throws a TypeError for one that HTTP could not carry. */
 export function encodeResponseHead(head: ResponseHead): string {
   const status = String(head.status)
   if (!statusNumber.test(status)) throw new TypeError('a response status must be from 100 to 599')
   return checked(status + encodeHeaders(head.headers))
 }
 
-/** Throws a violation for anything `encodeRequestHead` does not make. */
+/** Decodes a request head. Throws a violation for anything that `encodeRequestHead` does not make. */
 export function decodeRequestHead(text: string): RequestHead {
   const fields = splitHead(text)
   const [method = '', path = ''] = fields
@@ -38,7 +38,7 @@ export function decodeRequestHead(text: string): RequestHead {
   return { method, path, headers: decodeHeaders(fields, 2) }
 }
 
-/** Throws a violation for anything `encodeResponseHead` does not make. */
+/** Decodes a response head. Throws a violation for anything that `encodeResponseHead` does not make. */
 export function decodeResponseHead(text: string): ResponseHead {
   const fields = splitHead(text)
   const [status = ''] = fields

@@ -1,8 +1,8 @@
 import type { Headers } from './types.ts'
 
-/** Headers about one connection, which no proxy passes on. `expect` was answered by the server that took the request. */
+/** Headers about one connection, which no proxy passes on. The server that took the request has answered `expect`. */
 const hopByHop = new Set([
-  // No header at all, but a way into the object that holds them.
+  // Not a header: as a key it would set the prototype of the object that holds the headers.
   '__proto__',
   'connection',
   'expect',
@@ -18,12 +18,12 @@ const hopByHop = new Set([
 
 const noNames: ReadonlySet<string> = new Set()
 
-/** As Node gives headers, and as the tunnel carries them. */
+/** Headers in Node's form or in the tunnel's. */
 type AnyHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
 /**
- * The headers that travel on: not those about one connection, whether by rule or because `connection` names them,
- * and not those in `dropped`.
+ * Returns the headers that are passed on: all except those in `dropped` and those about one connection, by rule or
+ * because `connection` names them.
  */
 export function endToEndHeaders(headers: AnyHeaders, dropped: ReadonlySet<string> = noNames): Headers {
   const named = namedByConnection(headers['connection'])
@@ -43,7 +43,7 @@ function namedByConnection(value: string | readonly string[] | undefined): Reado
   return new Set(text.split(',').map((name) => name.trim().toLowerCase()))
 }
 
-/** The length a body is announced to have; undefined if none is, NaN if it makes no sense. */
+/** Returns the announced length of the body; undefined if there is none, NaN if it is invalid. */
 export function announcedLength(headers: AnyHeaders): number | undefined {
   const value = headers['content-length']
   if (value === undefined) return undefined

@@ -12,7 +12,7 @@ expectNothingLeft()
 
 const quiet: ResponseHandlers = { onResponse() {}, onData() {}, onEnd() {}, onReset() {} }
 
-/** An id as a dialler gives them: the slot, taken for the first time. */
+/** The id of an exchange that a dialler opens in a slot taken for the first time. */
 const dialled = (slot: number) => (1 << 15) | (slot << 1)
 const request = (slot: number) => rawFrame(frameTypes.request, dialled(slot), { payload: 'POST\n/' })
 const own = (1 << 15) | 1
@@ -190,8 +190,8 @@ describe('whatever arrives', () => {
           const handlers = { ...quiet, onEnd: () => resolve('ended'), onReset: () => resolve('reset') }
           listener.request({ ...get, headers: { 'x-name': 'value' } }, handlers).end(Buffer.from('some content'))
         })
-        // A byte of the content, of a length or of an id may be lost without breaking a rule: whoever waits for it
-        // sees the end of the link then.
+        // A byte of the content, of a length or of an id may be lost without breaking a rule: an exchange that waits for
+        // it ends with the link.
         for (let turns = 0; turns < 8; turns += 1) await turn()
         listener.close()
         expect(['ended', 'reset']).toContain(await over)

@@ -5,19 +5,19 @@ import type { TunnelClock, TunnelPeer } from './types.ts'
 
 const MIN_WAIT_MS = 100
 
-/** Longest wait between two attempts, in milliseconds; also for one that was refused and would be again. */
+/** The longest wait between two attempts, in milliseconds, also after a refusal. */
 export const MAX_RECONNECT_WAIT_MS = 10_000
 
 export interface KeepDialledOptions {
-  /** One attempt: resolves a ready peer. Must heed the signal, and bound its own time, as `dialTunnel` does. */
+  /** Makes one attempt and resolves with a ready peer. Must obey the signal and have a deadline, as `dialTunnel` does. */
   dial: (signal: AbortSignal) => Promise<TunnelPeer>
-  /** A tunnel stands. Called once for each, before anything else can happen on it. */
+  /** Called once for each tunnel that opens, before anything else can happen on it. */
   onPeer?: (peer: TunnelPeer) => void
-  /** An attempt failed, or a tunnel ended; the next attempt comes in `retryInMs`. */
+  /** Called when an attempt failed or a tunnel ended; the next attempt comes in `retryInMs`. */
   onRetry?: (retry: DialRetry) => void
-  /** Ends it all, like `stop`. */
+  /** Stops the dialler, like `stop`. */
   signal?: AbortSignal
-  /** Bounds of the wait, in milliseconds. Default: 100 and 10 000. */
+  /** The bounds of the wait, in milliseconds. Default: 100 and 10 000. */
   minMs?: number
   maxMs?: number
   /** A number from 0 to 1 for each wait. Default: `Math.random`. */
@@ -26,26 +26,26 @@ export interface KeepDialledOptions {
 }
 
 export interface DialRetry {
-  /** Why: `failed` if no tunnel came about, `ended` if one did and is over. */
+  /** `failed` if the attempt opened no tunnel, `ended` if a tunnel opened and is over. */
   after: 'failed' | 'ended'
   error: Error
-  /** How many attempts in a row have led to no tunnel that lived. */
+  /** The number of attempts in a row without a lasting tunnel. */
   attempts: number
   retryInMs: number
 }
 
 /** A tunnel that is dialled again whenever it ends. */
 export interface KeptDialled extends AsyncDisposable {
-  /** The tunnel that stands now, if one does. */
+  /** The tunnel that is open now, if any. */
   readonly peer: TunnelPeer | undefined
   readonly state: DialState
-  /** Closes the tunnel, ends attempts and waits; resolves when nothing is left running. */
+  /** Closes the tunnel and ends any attempt or wait; resolves when nothing is left running. */
   stop(): Promise<void>
 }
 
 /**
- * Keeps a tunnel dialled; `dial-states.ts` says what follows what. The wait between two attempts is a random part of a
- * bound that starts at `minMs` and doubles up to `maxMs`; the bound starts over after a tunnel that stood for at least
+ * Keeps a tunnel dialled, by the table in `dial-states.ts`. The wait between two attempts is a random part of a bound
+ * that starts at `minMs` and doubles up to `maxMs`; the bound starts over after a tunnel that was open for at least
  * `maxMs`.
  */
 export function keepDialled(options: KeepDialledOptions): KeptDialled {
@@ -63,7 +63,7 @@ class Dialler implements KeptDialled {
   private resolveStopped: () => void = () => undefined
   private cancelWait: () => void = () => undefined
   private attempts = 0
-  /** Why nothing stands. */
+  /** The reason why no tunnel is open. */
   private last: Pick<DialRetry, 'after' | 'error'> | undefined
 
   constructor(options: KeepDialledOptions) {
@@ -91,7 +91,7 @@ class Dialler implements KeptDialled {
 
   private readonly abort = (): void => this.apply('stop')
 
-  /** The only way from state to state; entering one begins what is under way there. */
+  /** Moves to the next state and starts the activity of that state. Every change of state goes through here. */
   private apply(event: DialEvent): void {
     const from = this.state
     this.state = dialTransitions[from][event]
@@ -125,7 +125,7 @@ class Dialler implements KeptDialled {
       this.apply('ended')
     })
     this.apply('dialled')
-    // Told to stop during the attempt, it is not entered again.
+    // `stop` during the attempt: the state `stopping` is not entered a second time, so the peer is closed here.
     if (this.state === 'stopping') this.end()
   }
 

@@ -5,7 +5,7 @@ import type { TunnelLimits } from './types.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** The bounds a peer works with unless told otherwise. docs/spec/tunnel.md says what each protects. */
+/** The default bounds of a peer. docs/spec/tunnel.md says what each protects. */
 export const tunnelLimits: Readonly<TunnelLimits> = Object.freeze({
   maxFrameBytes: 16 * KIB,
   maxHeadBytes: 32 * KIB,
@@ -20,13 +20,13 @@ export const tunnelLimits: Readonly<TunnelLimits> = Object.freeze({
   handshakeTimeoutMs: 10_000,
 })
 
-/** The length of a frame has 16 bits, and so has that of the WebSocket message it may fill alone. */
+/** The length field of a frame has 16 bits, and so has the one of a WebSocket message that holds a single frame. */
 const MAX_MESSAGE_BYTES = 0xffff
 const MAX_HEAD_BYTES = MAX_MESSAGE_BYTES - FRAME_HEADER_BYTES
 
 const MIN_FRAME_BYTES = 64
 
-/** Fills up partial limits. Throws a RangeError for values the wire format cannot express. */
+/** Adds the defaults to partial limits. Throws a RangeError for values the wire format cannot express. */
 export function resolveLimits(partial: Partial<TunnelLimits> = {}): TunnelLimits {
   const limits = { ...tunnelLimits, ...partial }
   for (const [name, value] of Object.entries(limits)) {

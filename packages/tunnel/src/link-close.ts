@@ -1,7 +1,7 @@
 import { TunnelError } from './tunnel-error.ts'
 import type { TunnelErrorCode } from './types.ts'
 
-/** WebSocket close codes by the reason an end has to close; from 4000 they are an application's own. */
+/** The WebSocket close code for each reason to close; codes from 4000 are the application's own. */
 export const closeCodes = {
   LINK_CLOSED: 1000,
   PROTOCOL_ERROR: 4000,
@@ -10,10 +10,10 @@ export const closeCodes = {
   LINK_CLOSED: number
 }
 
-/** Close codes by which a WebSocket says that its peer broke a rule: 1002, 1003, 1007, 1008, 1009. */
+/** Close codes by which a WebSocket reports that its peer broke a rule. */
 const webSocketViolations = new Set([1002, 1003, 1007, 1008, 1009])
 
-/** What the end of a link means for those who use it. */
+/** Returns the error for the users of a link that was closed with this code. */
 export function closeError(code: number, reason: string): TunnelError {
   const because = reason === '' ? `code ${code}` : `code ${code}: ${reason}`
   if (code === closeCodes.VERSION_MISMATCH)

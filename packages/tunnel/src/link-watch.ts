@@ -6,16 +6,16 @@ import type { TunnelClock, TunnelLimits } from './types.ts'
 
 const PING_BYTES = 8
 
-/** Pings sent one after another when a link opens, so that windows are tuned from the start; the first are slow. */
+/** The number of pings sent one after another when a link opens, to tune windows from the start: the first are slow. */
 const OPENING_PINGS = 8
 
-/** Windows are tuned to the least of this many round trips; the rest is queueing and busy loops. */
+/** Windows are tuned to the shortest of this many round trips; longer ones include queueing and busy event loops. */
 const ROUND_TRIPS_KEPT = 8
 
 /** The weight of a new measurement in the smoothed round trip. */
 const SMOOTHING = 1 / 8
 
-/** Pings a link, measures its round trip, and notices when nothing is heard any more. */
+/** Pings a link, measures its round trip, and reports when nothing has been heard for `idleTimeoutMs`. */
 export class LinkWatch implements ControlSource {
   private readonly limits: TunnelLimits
   private readonly clock: TunnelClock
@@ -52,14 +52,14 @@ export class LinkWatch implements ControlSource {
     return this.roundTrips.length === 0 ? undefined : Math.min(...this.roundTrips)
   }
 
-  /** Waits for the handshake. */
+  /** Starts the deadline of the handshake. */
   start(): void {
     this.cancelTimer = this.clock.after(this.limits.handshakeTimeoutMs, () => {
       this.onSilent(new TunnelError('LINK_TIMEOUT', `no HELLO within ${this.limits.handshakeTimeoutMs} ms`))
     })
   }
 
-  /** The handshake is done: begins to ping. */
+  /** Starts to ping, once the handshake is done. */
   opened(): void {
     this.ping()
     this.planCheck()
@@ -75,7 +75,7 @@ export class LinkWatch implements ControlSource {
 
   takePing(payload: Buffer): void {
     if (payload.length !== PING_BYTES) throw violation('a ping of the wrong size')
-    // Only the newest is answered: a peer cannot make this end queue more.
+    // Only the newest ping is answered: a peer cannot make this end queue more.
     this.pongWanted = Buffer.from(payload)
     this.scheduler.scheduleControl(this)
   }

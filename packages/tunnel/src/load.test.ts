@@ -22,7 +22,7 @@ it('ten thousand interleaved exchanges, opened by both ends, each get their own 
     while (next < EXCHANGES) {
       const number = next
       next += 1
-      // Most are small, every fiftieth has to wait for credit.
+      // Most bodies are small; every fiftieth has to wait for credit.
       const length = number % 50 === 0 ? 70_000 + (number % 1_000) : (number * 37) % 3_000
       const body = pool.subarray(number % 1_000, (number % 1_000) + length)
       const peer = number % 3 === 0 ? dialler : listener

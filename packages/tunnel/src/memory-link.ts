@@ -1,25 +1,25 @@
 import type { Link, LinkListeners, LinkMessage } from './types.ts'
 
-/** Runs a step of a memory link later: in order, never within the call. */
+/** Runs a step of a memory link later: in order, and never before it returns. */
 export type MemorySchedule = (step: () => void) => void
 
 export interface MemoryLinkOptions {
-  /** When a message that was sent arrives. Default: in the next turn of the event loop. */
+  /** Decides when a sent message arrives. Default: in the next turn of the event loop. */
   schedule?: MemorySchedule
-  /** How many bytes may be under way to a reader; more wait in the sender's `bufferedBytes`. Default: no bound. */
+  /** The number of bytes that may be under way to a reader; more wait in the sender's `bufferedBytes`. Default: no bound. */
   pipeBytes?: number
-  /** Sees, and may replace or swallow, each message before it arrives. */
+  /** Gets each message before it arrives; returns it, another one instead, or undefined to drop it. */
   tamper?: (message: Buffer) => Buffer | undefined
 }
 
-/** One end of a link in memory, with what a test may ask of it. */
+/** One end of a link in memory, with readings for tests. */
 export interface MemoryLink extends Link {
-  /** Messages that have arrived at this end and wait because it is paused. */
+  /** The bytes of messages that have arrived at this end and wait because it is paused. */
   readonly waitingBytes: number
   readonly isClosed: boolean
 }
 
-/** Two links that are each other's other end: a connection in memory, for tests. */
+/** Makes the two ends of a connection in memory, for tests. */
 export function createMemoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, MemoryLink] {
   const schedule: MemorySchedule = options.schedule ?? ((step) => setImmediate(step))
   const resolved = { schedule, pipeBytes: options.pipeBytes ?? Number.POSITIVE_INFINITY, tamper: options.tamper }
@@ -74,7 +74,7 @@ class MemoryEnd implements MemoryLink {
   close(code: number, reason: string): void {
     if (this.isClosed) return
     this.isClosed = true
-    // A polite close follows what was sent before it.
+    // The messages queued before the close are sent first.
     for (const message of this.unsent.splice(0)) this.transmit(message)
     this.setup.schedule(() => {
       this.other?.ended(code, reason)

@@ -6,7 +6,7 @@ import type { Link, LinkMessage } from './types.ts'
 const PING = { type: frameTypes.ping, exchangeId: 0 }
 const DATA = { type: frameTypes.data, exchangeId: 1 }
 
-/** A link that keeps what it is given until it is told that it has left. */
+/** Makes a link that keeps its messages until the test reports them as sent. */
 function holdingLink() {
   const held: (LinkMessage & { sent: () => void })[] = []
   const link: Partial<Link> = {

@@ -2,21 +2,21 @@ import { FLAG_END, FRAME_HEADER_BYTES, type FrameType, frameTypes, writeFrameHea
 import type { Link } from './types.ts'
 
 /**
- * Messages are cut from slabs of this size, so that small ones do not cost an allocation each. What one flush puts in
- * a slab leaves in one write: at 64 KiB most flushes of an upload were split over two slabs, which cost it a fifth.
+ * Messages are cut from slabs of this size, so that small ones need no allocation each. The messages of one flush in one
+ * slab leave in one write: at 64 KiB most flushes of an upload were split over two slabs, which cost a fifth of its speed.
  */
 const SLAB_BYTES = 256 * 1024
 
 /**
- * The first slab of a link that was idle: room for its pings and a call or two. With a whole slab for each ping, 500 idle
- * links had V8 mark the heap every other second.
+ * The size of the first slab of a link that was idle: room for its pings and one or two calls. With a whole slab for each
+ * ping, V8 marked the heap every other second for 500 idle links.
  */
 const FIRST_SLAB_BYTES = 4 * 1024
 
-/** Slabs kept for use again: a full link has less than one under way. */
+/** The number of slabs kept to be used again: a full link has less than one under way. */
 const MAX_SPARE_SLABS = 2
 
-/** A message with less room than this is sent rather than filled with a sliver of a long chunk. */
+/** A message with less room than this is sent as it is instead of being filled with a small part of a long chunk. */
 const MIN_USEFUL_ROOM_BYTES = 4 * 1024
 
 interface FrameStart {
@@ -24,7 +24,7 @@ interface FrameStart {
   exchangeId: number
 }
 
-/** Gathers frames into messages of at most `maxMessageBytes`; only a longer frame makes a longer message. */
+/** Gathers frames into messages of at most `maxMessageBytes`; only a single longer frame makes a longer message. */
 export class MessageWriter {
   private readonly link: Link
   private readonly maxMessageBytes: number
@@ -33,7 +33,7 @@ export class MessageWriter {
   /** The message being gathered lies in the slab from `start` up to `offset`. */
   private start = 0
   private offset = 0
-  /** The last frame gathered, if it is one that may carry the flag END. */
+  /** The last frame gathered, if it may carry the flag END. */
   private lastHeaderAt = 0
   private lastExchangeId = 0
 
@@ -53,7 +53,7 @@ export class MessageWriter {
     return room >= MIN_USEFUL_ROOM_BYTES ? room : this.maxMessageBytes - FRAME_HEADER_BYTES
   }
 
-  /** A frame whose payload is text, one byte a character. */
+  /** Writes a frame whose payload is text in latin1. */
   writeText(frame: FrameStart, text: string): void {
     const at = this.open(frame, text.length)
     this.slab.bytes.write(text, at, text.length, 'latin1')
@@ -64,20 +64,20 @@ export class MessageWriter {
     this.slab.bytes.set(bytes, at)
   }
 
-  /** A frame whose payload is `bytes` from `from` up to `to`. */
+  /** Writes a frame whose payload is `bytes` from `from` up to `to`. */
   writePart(frame: FrameStart, bytes: Buffer, part: { from: number; to: number }): void {
     const at = this.open(frame, part.to - part.from)
     bytes.copy(this.slab.bytes, at, part.from, part.to)
   }
 
-  /** Says in the last frame that it completes its half, if that frame is this exchange's and still here. */
+  /** Sets END on the last frame if it is of this exchange and not sent yet; returns whether it did. */
   markEnd(exchangeId: number): boolean {
     if (this.lastExchangeId !== exchangeId || this.pendingBytes === 0) return false
     this.slab.bytes[this.lastHeaderAt + 1] = FLAG_END
     return true
   }
 
-  /** Hands the message gathered so far to the link. */
+  /** Passes the gathered message to the link. */
   flush(): void {
     if (this.offset === this.start) return
     const message = { slab: this.slab.bytes, start: this.start, end: this.offset }
@@ -88,7 +88,7 @@ export class MessageWriter {
     this.link.send(message, this.slab.sent)
   }
 
-  /** Lets go of all slabs but a first one, so that an idle link holds next to nothing and pings without allocating. */
+  /** Frees all slabs except a first one, so that an idle link holds little memory and pings without allocating. */
   release(): void {
     this.spare = []
     if (this.offset !== this.start) return
@@ -113,7 +113,7 @@ export class MessageWriter {
 
   private slabFor(bytes: number): Slab {
     const neededBytes = bytes + this.link.headroomBytes
-    // What it held has left: a link that is seldom used stays with its first slab.
+    // All its messages have left, so the slab is used again: a link that is seldom used keeps its first slab.
     if (this.slab.underWay === 0 && neededBytes <= this.slab.bytes.length) return this.slab
     if (this.slab.bytes.length === 0 && neededBytes <= FIRST_SLAB_BYTES) return new Slab(FIRST_SLAB_BYTES)
     if (this.slab.bytes.length === SLAB_BYTES && this.spare.length < MAX_SPARE_SLABS) this.spare.push(this.slab)
@@ -129,7 +129,7 @@ export class MessageWriter {
   }
 }
 
-/** Memory for messages, and how many of those cut from it the link still needs. */
+/** The memory for messages, with the number of its messages that the link still needs. */
 class Slab {
   readonly bytes: Buffer
   underWay = 0

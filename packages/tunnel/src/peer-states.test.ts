@@ -13,7 +13,7 @@ describe('the table of a peer’s states', () => {
       if (event === 'end') expect(next).toBe('closed')
       if (state === 'closed') expect(next).toBe('closed')
       if (event === 'hello' && state !== 'closed') expect(next).toBe(state === 'greeting' ? 'open' : 'violation')
-      // Nothing leads back: a tunnel opens once.
+      // No transition leads back to an earlier state: a tunnel opens once.
       if (next !== 'violation') expect(states.indexOf(next)).toBeGreaterThanOrEqual(states.indexOf(state))
     },
   )

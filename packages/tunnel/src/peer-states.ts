@@ -1,9 +1,9 @@
-/** The life of one end of a tunnel; docs/spec/tunnel.md draws it. */
+/** The states of one end of a tunnel, as in docs/spec/tunnel.md. */
 export type PeerState =
   /** The other end's HELLO has not come. */
   | 'greeting'
   | 'open'
-  /** One of the ends asked for no more exchanges; those open go on. */
+  /** One of the ends asked for no more exchanges; open exchanges continue. */
   | 'draining'
   | 'closed'
 
@@ -19,7 +19,7 @@ export type PeerEvent =
   /** The link ended, or this end ends it. */
   | 'end'
 
-/** `violation` stands for: close the link with PROTOCOL_ERROR. */
+/** The next state; `violation` means that the link is closed with PROTOCOL_ERROR. */
 export type Transition = PeerState | 'violation'
 
 export const peerTransitions: Readonly<Record<PeerState, Readonly<Record<PeerEvent, Transition>>>> = {

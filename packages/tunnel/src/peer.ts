@@ -25,12 +25,12 @@ import type {
 } from './types.ts'
 import { WindowTuner } from './window-tuner.ts'
 
-/** One end of a tunnel over `link`, which it owns from here on. Takes and sends nothing before the handshake. */
+/** Makes one end of a tunnel over `link`, which the peer then owns. It takes and opens no exchange before the handshake. */
 export function createPeer(link: Link, options: PeerOptions): TunnelPeer {
   return new Peer(link, options)
 }
 
-/** Stands where an answering handler has not set its own. */
+/** The handlers of an incoming exchange until `onRequest` sets its own. */
 const noHandlers: StreamHandlers = { onData() {}, onEnd() {}, onReset() {} }
 
 class Peer implements TunnelPeer, LinkListeners, ControlSource {
@@ -66,7 +66,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     this.ready = new Promise((resolve, reject) => {
       this.settleReady = { resolve, reject }
     })
-    // Whoever does not wait for the handshake still learns of its failure through onClose.
+    // A caller that does not await `ready` gets the failure through `onClose`.
     this.ready.catch(() => {})
     this.settleClosed = () => {}
     this.whenClosed = new Promise((resolve) => {
@@ -132,7 +132,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     this.finish(new TunnelError('LINK_CLOSED', reason), 'close')
   }
 
-  // What the link says.
+  // Callbacks of the link.
 
   onMessage(message: Buffer): void {
     if (this.state === 'closed') return
@@ -189,7 +189,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
   }
 
   private readMessage(message: Buffer): void {
-    // A link delivers an empty message for what is no binary message at all.
+    // A link delivers an empty message in place of one that is not binary.
     if (message.length === 0) throw violation('an empty or textual message')
     const { frame } = this
     frame.message = message
@@ -236,7 +236,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     }
     const slots = openerBit(frame.exchangeId) === this.ownBit ? this.own : this.theirs
     const exchange = slots.get(frame.exchangeId)
-    // Frames that were under way when an exchange was cancelled find it gone.
+    // A frame that was under way when its exchange was cancelled is dropped.
     if (exchange !== undefined) this.takeFrameFor(exchange, frame)
   }
 
@@ -306,7 +306,7 @@ class Peer implements TunnelPeer, LinkListeners, ControlSource {
     this.state = next
   }
 
-  /** The one way out: everything open fails, timers end, the link is left or dropped. */
+  /** Ends this end of the tunnel: fails all open exchanges, stops the timers, and closes or drops the link. */
   private finish(error: TunnelError, link: 'close' | 'terminate' | 'none'): void {
     if (this.closed) return
     this.move('end')

@@ -2,19 +2,19 @@ import { ByteQueue } from './byte-queue.ts'
 import { violation } from './tunnel-error.ts'
 import type { WindowTuner } from './window-tuner.ts'
 
-/** The part of a window after whose reading credit goes back, and the same for the opening window. */
+/** Credit is returned after this part of a window was read; FIRST_PORTION is for the opening window. */
 const PORTION = 1 / 2
 const FIRST_PORTION = 1 / 4
 
-/** Who is told what arrives, and how credit goes back. */
+/** The callbacks for received data, the end of the half, and credit to return. */
 export interface ReceiveListener {
   onData(chunk: Buffer): void
   onEnd(): void
-  /** Credit to grant the sender. */
+  /** Grants the sender credit for `bytes` more. */
   onCredit(bytes: number): void
 }
 
-/** What this end receives on one exchange. While paused it holds at most what the sender had credit for. */
+/** The receiving half of one exchange. While paused it holds at most the bytes that the sender had credit for. */
 export class ReceiveHalf {
   /** The sender's end has arrived, though perhaps not been delivered. */
   ended = false
@@ -37,7 +37,7 @@ export class ReceiveHalf {
     this.remainingCredit = tuner.openingBytes
   }
 
-  /** Data has arrived, `last` if the sender's half is complete with it. Throws a violation if it had no credit. */
+  /** Takes data; `last` completes the sender's half. Throws a violation if the sender had no credit for it. */
   receive(chunk: Buffer, last: boolean): void {
     this.remainingCredit -= chunk.length
     if (this.remainingCredit < 0) throw violation('an exchange sends more than it has credit for')
@@ -47,7 +47,7 @@ export class ReceiveHalf {
     if (last) this.deliver()
   }
 
-  /** The sender's half is complete without data. */
+  /** Completes the sender's half without data. */
   finish(): void {
     this.markEnded()
     this.deliver()
@@ -74,7 +74,7 @@ export class ReceiveHalf {
     this.deliver()
   }
 
-  /** Tells nothing more and drops what is held. */
+  /** Drops the held data; no callback follows. */
   silence(): void {
     if (this.silenced) return
     this.silenced = true
@@ -107,7 +107,7 @@ export class ReceiveHalf {
     }
   }
 
-  /** Gives credit back in portions; the first one comes early, so that a short body costs no frame of credit. */
+  /** Returns credit in portions, so that a short body costs no frame of credit; the first portion comes early. */
   private consumed(bytes: number): void {
     this.unreturned += bytes
     if (this.ended || this.silenced) return

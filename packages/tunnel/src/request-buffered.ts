@@ -22,8 +22,8 @@ export interface BufferedLimits {
 }
 
 /**
- * One small call, its response held in memory. Rejects with a TunnelError: DEADLINE_EXCEEDED, BODY_TOO_LARGE,
- * CANCELLED by the signal, or what ended the exchange. A rejected call is reset, so nothing of it goes on.
+ * Makes one small call and holds its response in memory. Rejects with a TunnelError: DEADLINE_EXCEEDED, BODY_TOO_LARGE,
+ * CANCELLED by the signal, or the error that ended the exchange. A rejected call is reset.
  */
 export function requestBuffered(
   peer: TunnelPeer,

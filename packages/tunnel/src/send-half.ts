@@ -3,14 +3,14 @@ import type { MessageWriter } from './message-writer.ts'
 import type { SendScheduler } from './send-scheduler.ts'
 import { violation } from './tunnel-error.ts'
 
-/** `write` asks its caller to stop at this much queued on one exchange, and to go on at the second number. */
+/** `write` returns false from the first of these sizes of the queue of an exchange; `onDrain` comes at the second. */
 const QUEUE_HIGH_BYTES = 128 * 1024
 const QUEUE_LOW_BYTES = 32 * 1024
 
 /** Chunks up to this size are copied into the message being gathered at once, if nothing waits before them. */
 const FAST_PATH_BYTES = 4 * 1024
 
-/** A credit beyond this is a peer's mistake or an attack on the arithmetic. */
+/** A credit beyond this is a mistake of the peer or an attack by integer overflow. */
 const MAX_CREDIT_BYTES = 2 ** 31 - 1
 
 const EMPTY = Buffer.alloc(0)
@@ -20,21 +20,21 @@ interface Head {
   text: string
 }
 
-/** Who is told how sending goes. */
+/** The callbacks for the progress of sending. */
 export interface SendListener {
-  /** `write` returned false before, and the queue is low again. */
+  /** The queue is low again after `write` returned false. */
   onDrain(): void
   /** The end has been handed to the writer. */
   onEnded(): void
 }
 
-/** What this end sends on one exchange: a head, then data as far as the other end's credit goes, then the end. */
+/** The sending half of one exchange: a head, then data as far as the other end's credit goes, then the end. */
 export class SendHalf {
   /** Whether the scheduler has this half in its round. */
   scheduled = false
   /** The end has been handed to the writer; nothing follows. */
   ended = false
-  /** Bytes taken by `write` that wait for credit, for their turn or for the link. */
+  /** Bytes taken by `write` that wait for credit, for the turn of this half or for the link. */
   queuedBytes = 0
   private readonly id: number
   private readonly scheduler: SendScheduler
@@ -56,7 +56,7 @@ export class SendHalf {
     this.listener = options.listener
   }
 
-  /** Whether the other end knows of this exchange from us. */
+  /** Whether the head of this half has been sent. */
   get started(): boolean {
     return this.headSent
   }
@@ -102,14 +102,14 @@ export class SendHalf {
     else this.scheduler.schedule(this)
   }
 
-  /** The other end grants more. Throws a violation if it grants what no window can hold. */
+  /** Adds credit that the other end granted. Throws a violation if it is 0 or the sum is more than a window can hold. */
   addCredit(bytes: number): void {
     if (bytes === 0 || this.credit + bytes > MAX_CREDIT_BYTES) throw violation('a credit is out of bounds')
     this.credit += bytes
     if (this.queuedBytes > 0) this.scheduler.schedule(this)
   }
 
-  /** The other end reads no more: what waits is dropped, and the half ends. */
+  /** Drops the queue and ends the half, because the other end reads no more. */
   stop(): void {
     if (this.ended) return
     this.discard()
@@ -118,14 +118,14 @@ export class SendHalf {
     this.drained()
   }
 
-  /** Drops what waits; nothing is sent any more. */
+  /** Drops the queue; nothing more is sent. */
   abandon(): void {
     this.head = undefined
     this.discard()
     this.ended = true
   }
 
-  /** Hands the writer up to `quantumBytes`: called by the scheduler when it is this half's turn. */
+  /** Passes up to `quantumBytes` to the writer; the scheduler calls it when it is this half's turn. */
   emit(writer: MessageWriter, quantumBytes: number): void {
     if (this.head !== undefined) this.emitHead(writer)
     let left = quantumBytes

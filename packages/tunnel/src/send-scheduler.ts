@@ -2,20 +2,20 @@ import { MessageWriter } from './message-writer.ts'
 import type { SendHalf } from './send-half.ts'
 import type { Link } from './types.ts'
 
-/** What one exchange sends before the next has its turn. */
+/** The bytes that one exchange sends before the next has its turn. */
 const QUANTUM_BYTES = 32 * 1024
 
-/** With at most this many exchanges open, a message leaves at once rather than waiting for company. */
+/** With at most this many open exchanges a message leaves at once instead of waiting for frames of others. */
 const FEW_EXCHANGES = 2
 
-/** Something with small frames of its own to send, ahead of all data: credit, stops, resets, pings. */
+/** An object with small frames to send ahead of all data: credit, stops, resets, pings. */
 export interface ControlSource {
   emitControl(writer: MessageWriter): void
 }
 
 /**
- * The one send queue of a link. Small frames of one turn of the event loop leave in one message; data takes turns, so
- * that no exchange waits for another's queue; and no more is put on the link than it is bounded to hold.
+ * The send queue of a link. Small frames of one turn of the event loop leave in one message. Exchanges take turns to send
+ * data, so that none waits for another's queue. The link never gets more than its bound.
  */
 export class SendScheduler {
   readonly writer: MessageWriter
@@ -41,12 +41,12 @@ export class SendScheduler {
     this.openExchanges = options.openExchanges
   }
 
-  /** Whether heads and data must wait for the link. */
+  /** Whether heads and data must wait because the link is full. */
   get blocked(): boolean {
     return this.closed || this.link.bufferedBytes + this.writer.pendingBytes >= this.maxLinkBufferBytes
   }
 
-  /** Gives a half its turns for as long as it has something to send. */
+  /** Gives a half its turns until it has nothing to send. */
   schedule(half: SendHalf): void {
     if (half.scheduled || !half.sendable) return
     half.scheduled = true
@@ -54,13 +54,13 @@ export class SendScheduler {
     this.planFlush()
   }
 
-  /** Has `source` asked for its control frames before any more data leaves. */
+  /** Notes that `source` has control frames, to be sent before any more data. */
   scheduleControl(source: ControlSource): void {
     this.controls.add(source)
     this.planFlush()
   }
 
-  /** Sends what was gathered, at the end of this turn of the event loop. */
+  /** Flushes at the end of this turn of the event loop. */
   planFlush(): void {
     if (this.flushPlanned || this.closed) return
     this.flushPlanned = true
@@ -68,7 +68,7 @@ export class SendScheduler {
     else setImmediate(this.flush)
   }
 
-  /** The link has room again. */
+  /** Continues to send, because the link has room again. */
   linkDrained(): void {
     if (this.waiting) this.flush()
   }
@@ -81,7 +81,7 @@ export class SendScheduler {
     this.emitRound()
     this.writer.flush()
     this.link.uncork()
-    // The network took it all at once: go on, but let others have the loop in between.
+    // The network took everything at once: continue in another turn, so that other work gets the event loop in between.
     if (this.waiting && !this.blocked && !this.flushPlanned) {
       this.flushPlanned = true
       setImmediate(this.flush)
@@ -92,14 +92,14 @@ export class SendScheduler {
     return this.round.length > 0 || this.controls.size > 0
   }
 
-  /** Forgets everything; what was gathered but not sent is lost with the link. */
+  /** Drops all queues; frames that were gathered but not sent are lost with the link. */
   close(): void {
     this.closed = true
     this.round = []
     this.controls.clear()
   }
 
-  /** Control frames may take as much again as data, so that they pass when data is blocked; then they wait too. */
+  /** Sends control frames up to twice the bound of the link, so that they pass while data is blocked. */
   private emitControls(): void {
     for (const source of this.controls) {
       if (this.link.bufferedBytes + this.writer.pendingBytes >= 2 * this.maxLinkBufferBytes) return

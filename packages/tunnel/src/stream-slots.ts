@@ -1,20 +1,20 @@
 import { violation } from './tunnel-error.ts'
 
 /*
- * The id of an exchange, 32 bits: who opened it (1 bit, set for the listener), the slot it lies in (14 bits), and how
- * often that slot was taken before (17 bits), so that a frame about an exchange long gone never meets its successor.
+ * The id of an exchange has 32 bits: its opener (1 bit, set for the listener), its slot (14 bits), and the number of times
+ * that the slot was taken (17 bits), so that a late frame of an earlier exchange never reaches the slot's next one.
  */
 
 const SLOT_BITS = 14
 const GENERATION_SHIFT = SLOT_BITS + 1
 const GENERATION_MASK = 2 ** (32 - GENERATION_SHIFT) - 1
 
-/** The most exchanges that one end may ever have open. */
+/** The highest number of exchanges that one end may have open at once. */
 export const MAX_SLOTS = 2 ** SLOT_BITS
 
 const SLOT_MASK = MAX_SLOTS - 1
 
-/** 1 if the listener opened this exchange, 0 if the dialler did. */
+/** Returns 1 if the listener opened this exchange, 0 if the dialler did. */
 export function openerBit(exchangeId: number): number {
   return exchangeId & 1
 }
@@ -24,8 +24,8 @@ function slotOf(exchangeId: number): number {
 }
 
 /**
- * The exchanges one end has opened, in an array: a Map that sees one insertion and one deletion a call keeps its dead
- * tables alive for long.
+ * The exchanges that one end has opened, in an array: a Map with one insertion and one deletion for each call keeps its
+ * old tables in memory for long.
  */
 export class StreamSlots<T extends { readonly id: number }> {
   private readonly items: (T | undefined)[] = []
@@ -36,7 +36,7 @@ export class StreamSlots<T extends { readonly id: number }> {
   private readonly idsFrom: 'here' | 'there'
   private open = 0
 
-  /** `idsFrom` says who chooses the ids: this end through `nextId`, or the other in the frames it sends. */
+  /** `idsFrom` says which end chooses the ids: this one through `nextId`, or the other in the frames it sends. */
   constructor(options: { openerBit: number; maxSlots: number; idsFrom: 'here' | 'there' }) {
     this.openerBit = options.openerBit
     this.maxSlots = options.maxSlots
@@ -47,11 +47,11 @@ export class StreamSlots<T extends { readonly id: number }> {
     return this.open
   }
 
-  /** An id for an exchange that this end opens, or undefined if all slots are taken. `put` must follow. */
+  /** Returns an id for an exchange that this end opens, or undefined if all slots are taken. `put` must follow. */
   nextId(): number | undefined {
     if (this.open >= this.maxSlots) return undefined
     const slot = this.free.pop() ?? this.items.length
-    // Never 0, so that no exchange has the id of the link itself.
+    // A generation is never 0, so that no exchange has the id of the link itself.
     const generation = ((this.generations[slot] ?? 0) % GENERATION_MASK) + 1
     this.generations[slot] = generation
     return ((generation << GENERATION_SHIFT) | (slot << 1) | this.openerBit) >>> 0
@@ -62,13 +62,13 @@ export class StreamSlots<T extends { readonly id: number }> {
     const slot = slotOf(item.id)
     if (slot >= this.maxSlots) throw violation('an exchange lies outside the agreed number')
     if (this.items[slot] !== undefined) throw violation('an exchange takes a slot that is not free')
-    // The array stays without holes however a peer chooses its slots.
+    // The array has no holes, whichever slots a peer chooses.
     while (this.items.length < slot) this.items.push(undefined)
     this.items[slot] = item
     this.open += 1
   }
 
-  /** The exchange with this id, or undefined if it is over. Throws a violation if there never was one in its slot. */
+  /** Returns the exchange with this id, or undefined if it is over. Throws a violation if its slot was never used. */
   get(exchangeId: number): T | undefined {
     const slot = slotOf(exchangeId)
     if (slot >= this.items.length) throw violation('a frame is about an exchange that was never opened')
@@ -76,7 +76,7 @@ export class StreamSlots<T extends { readonly id: number }> {
     return item?.id === exchangeId ? item : undefined
   }
 
-  /** Frees an exchange's slot; false if it was free already. */
+  /** Frees an exchange's slot; returns false if it was free already. */
   remove(item: T): boolean {
     const slot = slotOf(item.id)
     if (this.items[slot] !== item) return false
@@ -86,7 +86,7 @@ export class StreamSlots<T extends { readonly id: number }> {
     return true
   }
 
-  /** All open exchanges, as they are now. */
+  /** Returns all exchanges that are open now. */
   list(): T[] {
     return this.items.filter((item) => item !== undefined)
   }

@@ -1,29 +1,29 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Text in pieces, and the choice not to wait for the next one. */
+/** Text that arrives in pieces, read with or without waiting. */
 export interface TextSource {
-  /** What there is now, valid until the turn of the event loop ends or the next call; empty when there is nothing yet, or no more. */
+  /** Returns the text there is now, valid until the turn of the event loop ends or the next call; empty if there is none. */
   read(): Promise<readonly { readonly bytes: Buffer }[]>
-  /** Resolves with whether there is more, once that is known. */
+  /** Waits until it is known whether more text comes, and resolves with that. */
   more(): Promise<boolean>
 }
 
-/** Largest chunk where nothing calls for a smaller one. */
+/** The largest chunk for clients that need no smaller ones, in bytes. */
 export const MAX_TEXT_CHUNK_BYTES = 60 * 1024
 /**
- * Of the chunks for SDKs that need the pauses: each must come whole, with the head of the answer before it, in one
- * frame of 16 KiB of each tunnel on its way. What comes in two pieces they lose the second of.
+ * The largest chunk for SDKs that need the pauses, in bytes. Each chunk, and the head of the answer before it, must fit
+ * in one frame of 16 KiB of each tunnel on its way: these SDKs lose the second part of a chunk that comes in two.
  */
 export const MAX_PACED_TEXT_CHUNK_BYTES = 12 * 1024
-/** Output is collected for so long: the old SDKs' readers miss chunks that come closer together, */
+/** The pause before each chunk: the readers of the old SDKs miss chunks that come closer together. */
 const COLLECT_MS = 50
-/** and a chunk that comes closer than this to the end. */
+/** The pause before the end: those readers also miss a chunk that comes closer than this to the end. */
 const END_PAUSE_MS = 100
 const NEWLINE = 0x0a
 
 /**
- * The text as it came, in chunks that end with a whole character and, of a backlog, with a whole line. Each is
- * the receiver's to keep. `paced` spaces them out for SDKs before 0.27, see §17.4 of the contract.
+ * Yields the text in chunks that end with a whole character and, of a backlog, with a whole line. The receiver may keep
+ * each chunk. `paced` spaces them out for SDKs before 0.27, see §17.4 of the contract.
  */
 export async function* textChunks(
   source: TextSource,
@@ -48,7 +48,7 @@ export async function* textChunks(
   await pause(END_PAUSE_MS)
 }
 
-/** Takes what there is, until that is more than a chunk. */
+/** Adds the text there is to `pending`, until that is more than a chunk or there is no more. */
 async function fill(pending: Buffer, source: TextSource): Promise<Buffer> {
   let filled = pending
   while (filled.length < MAX_TEXT_CHUNK_BYTES) {
@@ -65,7 +65,7 @@ function chunkSize(pending: Buffer, maxBytes: number): number {
   return newline === -1 ? wholeCharacters(pending.subarray(0, maxBytes)) : newline + 1
 }
 
-/** The length without a UTF-8 character at the end that may still be completed. */
+/** Returns the length without a UTF-8 character at the end whose other bytes have not come yet. */
 function wholeCharacters(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] ?? 0

@@ -10,13 +10,13 @@ import type {
   TunnelStream,
 } from './types.ts'
 
-/** How much a Duplex holds in each direction before it asks its source to stop, in bytes. */
+/** The bytes a Duplex holds in each direction before it asks its source to stop. */
 const HIGH_WATER_BYTES = 64 * 1024
 
 /**
- * The request body and the answer's body of an incoming exchange as a Node stream with backpressure both ways. Takes
- * the exchange's `handlers`; `respond` must come before the first write. Destroying it resets the exchange. Ended before
- * the request was read, it closes without an error, the answer on its way.
+ * Returns the bodies of request and answer of an incoming exchange as a Node stream with backpressure both ways. Sets
+ * the exchange's `handlers`; `respond` must come before the first write. Destroying the stream resets the exchange. If
+ * the answer ends before the request was read, the stream closes without an error and the answer is still sent.
  */
 export function toDuplex(exchange: IncomingExchange): Duplex {
   const duplex = new ExchangeDuplex(exchange)
@@ -24,7 +24,7 @@ export function toDuplex(exchange: IncomingExchange): Duplex {
   return duplex
 }
 
-/** An exchange opened as a Node stream: what is written is the request's body, what is read the response's. */
+/** An exchange opened as a Node stream: written bytes are the request's body, read bytes the response's. */
 export interface OpenedDuplex {
   readonly duplex: Duplex
   /** The response's head; rejects if the exchange ends without one. */
@@ -40,7 +40,7 @@ export function openDuplex(peer: TunnelPeer, head: RequestHead): OpenedDuplex {
     duplex.once('close', () => reject(duplex.errored ?? new TunnelError('CANCELLED', 'the exchange was cancelled')))
   })
   duplex.stream = peer.request(head, { ...duplex.handlers, onResponse })
-  // Whoever reads the stream only learns of a failure there.
+  // A caller that only reads the stream gets a failure there.
   response.catch(() => {})
   return { duplex, response }
 }
@@ -82,7 +82,7 @@ class ExchangeDuplex extends Duplex {
     this.stream?.end()
     done()
     if (this.exchange?.answeredEarly !== true) return
-    // The exchange is left to send its answer; whoever reads the request here is told that no more comes.
+    // The exchange goes on to send its answer; the stream is destroyed so that a reader of the request stops waiting.
     this.exchangeOver = true
     process.nextTick(() => this.destroy())
   }

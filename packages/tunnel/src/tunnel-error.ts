@@ -1,8 +1,8 @@
 import type { TunnelErrorCode } from './types.ts'
 
 /**
- * The one error of the tunnel. `code` says what a caller can do about it; `status` is the HTTP status with which a
- * server refused to be dialled, where there was one.
+ * The only error class of the tunnel. `code` tells a caller how to handle it; `status` is the HTTP status with which a
+ * server refused the tunnel, if there was one.
  */
 export class TunnelError extends Error {
   readonly code: TunnelErrorCode
@@ -16,12 +16,12 @@ export class TunnelError extends Error {
   }
 }
 
-/** For a peer that breaks the protocol: thrown while its message is read, and ends its link. */
+/** Returns the error for a peer that breaks the protocol: thrown while its message is read, it ends the link. */
 export function violation(message: string): TunnelError {
   return new TunnelError('PROTOCOL_ERROR', message)
 }
 
-/** Codes as they travel in a RESET frame. A number once given is never given again. */
+/** The numbers of the codes in a RESET frame. A number is never given to another code. */
 const resetCodes: Partial<Record<TunnelErrorCode, number>> = {
   CANCELLED: 1,
   HANDLER_FAILED: 2,
@@ -36,12 +36,12 @@ const codesByNumber = new Map(
   Object.entries(resetCodes).map(([code, number]) => [number, code as TunnelErrorCode] as const),
 )
 
-/** The number for a RESET frame; codes that only make sense at this end travel as CANCELLED. */
+/** Returns the number for a RESET frame; a code that has none is sent as CANCELLED. */
 export function resetCodeNumber(code: TunnelErrorCode): number {
   return resetCodes[code] ?? 1
 }
 
-/** The code a RESET frame carries; a number from a newer peer reads as CANCELLED. */
+/** Returns the code for a number of a RESET frame; an unknown one, from a newer peer, is read as CANCELLED. */
 export function resetCodeFromNumber(number: number): TunnelErrorCode {
   return codesByNumber.get(number) ?? 'CANCELLED'
 }

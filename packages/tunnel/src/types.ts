@@ -6,14 +6,14 @@
 /** Header names are lower case; a repeated header is an array. */
 export type Headers = Record<string, string | string[]>
 
-/** The opening of a request, as HTTP has it. `path` is the raw request target, query included. */
+/** The head of an HTTP request. `path` is the raw request target, query included. */
 export interface RequestHead {
   method: string
   path: string
   headers: Headers
 }
 
-/** The opening of a response. Status 101 turns the exchange into a raw two-way stream. */
+/** The head of an HTTP response. Status 101 turns the exchange into a raw two-way stream. */
 export interface ResponseHead {
   status: number
   headers: Headers
@@ -36,24 +36,24 @@ export type TunnelErrorCode =
   | 'HANDLER_FAILED'
   /** A head is over `maxHeadBytes`. */
   | 'HEAD_TOO_LARGE'
-  /** A helper's deadline passed. */
+  /** The deadline of a forwarded or buffered call passed. */
   | 'DEADLINE_EXCEEDED'
-  /** A helper's size bound was passed. */
+  /** The response of a buffered call is over its `maxResponseBytes`. */
   | 'BODY_TOO_LARGE'
 
 /**
- * What one end of an exchange is told. Each exchange ends in exactly one of: both halves ended, `onReset`, or
- * this end's own `reset` (or, when answering, its `end` before the request was read: an early answer), after
- * which nothing more is told. A handler that throws resets its exchange with HANDLER_FAILED.
+ * The callbacks of one end of an exchange. Each exchange ends in exactly one of: both halves ended, `onReset`, or
+ * this end's own `reset` (or, when answering, its `end` before the request was read: an early answer). No callback
+ * is called after that. A handler that throws resets its exchange with HANDLER_FAILED.
  */
 export interface StreamHandlers {
-  /** A piece of the incoming half. The buffer is only valid during the call unless copied. */
+  /** Takes a piece of the incoming half. The buffer is valid only during the call. */
   onData(chunk: Buffer): void
   /** The incoming half is complete. */
   onEnd(): void
-  /** `write` returned false before and the queue has drained. */
+  /** The queue has drained after `write` returned false. */
   onDrain?(): void
-  /** The exchange is over before its end; nothing else is called afterwards. */
+  /** The exchange was broken off; no other callback follows. */
   onReset(error: Error & { code: TunnelErrorCode }): void
 }
 
@@ -66,11 +66,11 @@ export interface ResponseHandlers extends StreamHandlers {
 export interface TunnelStream {
   /**
    * Queues bytes of the outgoing half. Returns false when the caller should stop until `onDrain`: at most
-   * one credit window and one chunk are ever held. Ignored after `end` or reset, and once the other end has
-   * answered without reading on. The chunk may be sent later, so it must not be changed afterwards.
+   * one credit window and one chunk are ever held. Does nothing after `end` or a reset, or once the other end has
+   * answered without reading the rest. The chunk may be sent later, so the caller must not change it afterwards.
    */
   write(chunk: Uint8Array): boolean
-  /** Completes the outgoing half, after everything queued. */
+  /** Completes the outgoing half once the queue is sent. */
   end(chunk?: Uint8Array): void
   /** Abandons the exchange in both directions; the peer's `onReset` sees `CANCELLED` (or the code given). */
   reset(code?: TunnelErrorCode, message?: string): void
@@ -79,13 +79,13 @@ export interface TunnelStream {
   resume(): void
 }
 
-/** The answering side. `handlers` must be set, and is set, synchronously in `onRequest`. */
+/** The answering end of an exchange. `onRequest` must set `handlers` before it returns. */
 export interface IncomingExchange extends TunnelStream {
   readonly head: RequestHead
   handlers: StreamHandlers
-  /** Whether the answer was complete before the request: what was left of that is not told any more. */
+  /** Whether the answer was complete before the request: the rest of the request is not delivered. */
   readonly answeredEarly: boolean
-  /** Sends the response head. Once. */
+  /** Sends the response head. To be called once. */
   respond(head: ResponseHead): void
 }
 
@@ -102,18 +102,18 @@ export interface Link {
   readonly bufferedBytes: number
   /** Sets the listeners; called once, synchronously after construction. Messages before it are kept. */
   attach(listeners: LinkListeners): void
-  /** Closes politely with a WebSocket close code; `terminate` drops the link at once. */
+  /** Sends what is queued and closes with a WebSocket close code; `terminate` drops the link at once. */
   close(code: number, reason: string): void
   terminate(): void
   /** Stops and continues reading from the network. */
   pause(): void
   resume(): void
-  /** Between the two, messages sent may be held back, so that they leave in one system call. */
+  /** Between `cork` and `uncork` the link may hold messages back, so that they leave in one system call. */
   cork(): void
   uncork(): void
 }
 
-/** Where a message lies. */
+/** The place of a message in memory: in `slab`, from `start` up to `end`. */
 export interface LinkMessage {
   slab: Buffer
   start: number
@@ -122,28 +122,28 @@ export interface LinkMessage {
 
 export interface LinkListeners {
   onMessage(message: Buffer): void
-  /** `bufferedBytes` fell after being high. */
+  /** `bufferedBytes` is low again. */
   onDrain(): void
   onClose(code: number, reason: string): void
 }
 
 export interface PeerOptions {
-  /** Which end dialled. Decides stream id parity and nothing else: both ends may open exchanges. */
+  /** Which end dialled. Decides only the parity of exchange ids: both ends may open exchanges. */
   role: 'dialler' | 'listener'
   /** Answers the other end's requests. Without it every request is refused with HANDLER_FAILED. */
   onRequest?: (exchange: IncomingExchange) => void
-  /** Called once when the link is over, whoever ended it; every open exchange has been reset by then. */
+  /** Called once when the link is over, whichever end closed it; every open exchange has been reset by then. */
   onClose?: (error: Error & { code: TunnelErrorCode }) => void
   /** Partial overrides of `tunnelLimits`. */
   limits?: Partial<TunnelLimits>
-  /** Where time comes from; the system's unless a test passes its own. */
+  /** The clock; the system's unless a test passes its own. */
   clock?: TunnelClock
 }
 
 /** Time as the tunnel needs it. `now` is in milliseconds and never goes back. */
 export interface TunnelClock {
   now(): number
-  /** Calls once, after at least `delayMs`; the function returned cancels. */
+  /** Runs `call` once, after at least `delayMs`; the returned function cancels it. */
   after(delayMs: number, call: () => void): () => void
 }
 
@@ -152,12 +152,12 @@ export interface TunnelLimits {
   maxFrameBytes: number
   maxHeadBytes: number
   maxStreams: number
-  /** What a sender may have under way on an exchange nobody has read from yet. */
+  /** The bytes a sender may have under way on an exchange that has not been read from yet. */
   openingWindowBytes: number
   /** The window of an exchange once its first bytes were read; it grows from here with the path's need. */
   initialWindowBytes: number
   maxWindowBytes: number
-  /** What all windows of a link together may hold above `openingWindowBytes` each. */
+  /** The sum over all windows of a link of what each has above `openingWindowBytes`. */
   maxLinkWindowBytes: number
   maxLinkBufferBytes: number
   pingIntervalMs: number
@@ -170,17 +170,17 @@ export interface TunnelPeer {
   /** Resolves when the handshake is done; rejects with VERSION_MISMATCH, LINK_CLOSED or LINK_TIMEOUT. */
   readonly ready: Promise<void>
   readonly closed: boolean
-  /** Resolves, never rejects, when the link is over, with what `onClose` is told. */
+  /** Resolves when the link is over, with the error that `onClose` gets. Never rejects. */
   readonly whenClosed: Promise<Error & { code: TunnelErrorCode }>
-  /** Exchanges open in both directions now. */
+  /** The number of exchanges open now, in both directions. */
   readonly openStreams: number
   /** Bytes queued here and not yet handed to the link, over all streams. */
   readonly queuedBytes: number
-  /** Smoothed round trip in milliseconds, undefined until measured. */
+  /** The smoothed round trip in milliseconds; undefined until measured. */
   readonly roundTripMs: number | undefined
   /** Opens an exchange. Throws a TunnelError LINK_CLOSED, TOO_MANY_STREAMS or HEAD_TOO_LARGE. */
   request(head: RequestHead, handlers: ResponseHandlers): TunnelStream
-  /** Tells the other end to open no more, waits for open exchanges up to `deadlineMs`, then closes. */
+  /** Tells the other end to open no more exchanges, waits for open ones up to `deadlineMs`, then closes. */
   drain(deadlineMs: number): Promise<void>
   /** Closes now; open exchanges are reset with LINK_CLOSED. */
   close(reason?: string): void

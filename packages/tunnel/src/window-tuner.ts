@@ -1,12 +1,12 @@
 import type { TunnelClock, TunnelLimits } from './types.ts'
 
 /**
- * A shorter round trip is this machine's own: a larger window would carry no more then, and make whatever shares the
- * link wait for what is under way.
+ * A shorter round trip, in milliseconds, is within this machine: a larger window would then carry no more, and other
+ * exchanges on the link would wait longer for the bytes under way.
  */
 const LEAST_REMOTE_ROUND_TRIP_MS = 1
 
-/** Sizes the receive windows of a link: fit for each exchange's path, and bounded over all of them. */
+/** Chooses the sizes of the receive windows of a link: by the round trip, and bounded over all exchanges together. */
 export class WindowTuner {
   readonly openingBytes: number
   readonly initialBytes: number
@@ -28,14 +28,14 @@ export class WindowTuner {
     return this.clock.now()
   }
 
-  /** How much to add to a window of `windowBytes` that was last granted at `grantedAt`; taken from the budget. */
+  /** Returns the bytes to add to a window of `windowBytes` last granted at `grantedAt`, and takes them from the budget. */
   grow(windowBytes: number, grantedAt: number): number {
     const growth = Math.min(this.wanted(windowBytes, grantedAt) - windowBytes, this.budgetBytes)
     this.budgetBytes -= growth
     return growth
   }
 
-  /** Gives an exchange's growth back to the budget. */
+  /** Returns the growth of an exchange's window to the budget. */
   release(windowBytes: number): void {
     this.budgetBytes += windowBytes - this.openingBytes
   }
@@ -44,7 +44,7 @@ export class WindowTuner {
     if (windowBytes < this.initialBytes) return this.initialBytes
     const roundTripMs = this.leastRoundTripMs()
     if (roundTripMs === undefined || roundTripMs < LEAST_REMOTE_ROUND_TRIP_MS) return windowBytes
-    // Half of a window that limits its sender is read in half a round trip; one twice as large as needed takes one.
+    // Half of a window that limits its sender is read in half a round trip; half of one twice as large as needed takes one.
     const hungry = this.now() - grantedAt < roundTripMs
     return hungry ? Math.min(windowBytes * 2, this.maxBytes) : windowBytes
   }

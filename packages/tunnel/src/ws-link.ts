@@ -2,19 +2,19 @@ import type { Duplex } from 'node:stream'
 import { WebSocket } from 'ws'
 import type { Link, LinkListeners, LinkMessage } from './types.ts'
 
-/** The link asks for more when at most this much is left to send. */
+/** The link calls `onDrain` when at most this many bytes are left to send. */
 const LOW_BUFFER_BYTES = 32 * 1024
 
-/** Reasons of a close frame are bounded by the WebSocket protocol. */
+/** The longest reason that the WebSocket protocol allows in a close frame. */
 const MAX_REASON_BYTES = 123
 
-/** What `ws` reports for a connection that ended without a close frame. */
+/** The close code that `ws` reports for a connection that ended without a close frame. */
 const ABNORMAL_CLOSE = 1006
 
-/** What this end reports when it closes because a WebSocket rule was broken. */
+/** The close code that this end reports when it closes because a WebSocket rule was broken. */
 const WEBSOCKET_VIOLATION = 1002
 
-/** First byte of a WebSocket frame: a whole binary message. */
+/** The first byte of a WebSocket frame that is a whole binary message. */
 const FINAL_BINARY = 0x82
 
 /** The second byte holds the length up to this; above, it says that two bytes with the length follow. */
@@ -27,20 +27,20 @@ const MASK_BYTES = 4
 export interface WebSocketLinkOptions {
   /** The socket below the WebSocket, as the upgrade gave it. */
   socket: Duplex
-  /** Whether this end must mask what it sends, as the one that dialled. */
+  /** Whether this end must mask what it sends: the end that dialled must. */
   masked: boolean
 }
 
-/** A link over an open WebSocket without compression. Reading waits for `attach`. */
+/** Makes a link over an open WebSocket without compression. It reads nothing before `attach`. */
 export function createWebSocketLink(ws: WebSocket, options: WebSocketLinkOptions): Link {
   return new WebSocketLink(ws, options)
 }
 
 /**
- * `ws` makes the connection, reads it and closes it. Messages are written past it, with their headers in the space
- * the slab has before each: so all messages of a flush are one piece of memory and leave in one write, where `ws`
- * would make two of each and keep a dozen objects. They never meet a frame of `ws` half written, since both write
- * whole frames and nothing is fragmented or compressed.
+ * `ws` makes the connection, reads it and closes it. Messages are written directly to the socket, with their headers in
+ * the space the slab has before each: all messages of a flush are one piece of memory and leave in one write, where `ws`
+ * would make two writes of each and keep a dozen objects. They never mix with a half-written frame of `ws`, because both
+ * write whole frames and nothing is fragmented or compressed.
  */
 class WebSocketLink implements Link {
   readonly headroomBytes: number
@@ -49,7 +49,7 @@ class WebSocketLink implements Link {
   private readonly masked: boolean
   private listeners: LinkListeners | undefined
   private corked = false
-  /** Messages that lie end to end, held back while corked. */
+  /** Messages that lie end to end in memory, held back while corked. */
   private run: (LinkMessage & { sent: (() => void)[] }) | undefined
   private violated: string | undefined
   private closeReport: { code: number; reason: string } | undefined
@@ -60,7 +60,7 @@ class WebSocketLink implements Link {
     this.masked = options.masked
     this.headroomBytes = 4 + (options.masked ? MASK_BYTES : 0)
     ws.pause()
-    // Closing follows every error; until then it is only remembered.
+    // `close` follows every error; until then the error is only remembered.
     ws.on('error', (error) => {
       if ('code' in error && String(error.code).startsWith('WS_ERR_')) this.violated = error.message
     })
@@ -98,7 +98,7 @@ class WebSocketLink implements Link {
   close(code: number, reason: string): void {
     this.writeRun()
     this.ws.close(code, Buffer.from(reason).subarray(0, MAX_REASON_BYTES))
-    // What still arrives is read and dropped, so that the other end's close frame is seen.
+    // Messages that still arrive are read and dropped, so that the other end's close frame is seen.
     this.ws.resume()
   }
 
@@ -124,9 +124,9 @@ class WebSocketLink implements Link {
   }
 
   /**
-   * Writes the header that ends where the message starts, and tells where it begins. The mask is all zeros: masking
-   * protects proxies from bytes that a script in a browser chose, and there is none here; a real one would cost a
-   * third of an upload.
+   * Writes the header that ends where the message starts, and returns where it begins. The mask is all zeros: masking
+   * protects proxies from bytes that a script in a browser chose, and no browser is involved here. A real mask would cost
+   * a third of the speed of an upload.
    */
   private writeHeader({ slab, start, end }: LinkMessage): number {
     const length = end - start

@@ -1,5 +1,5 @@
-// Behaves as a program under `atoll up` does: says when it is ready, ends on SIGTERM or with its supervisor.
-// What it does is said in STAND_IN_<NAME>; it notes what happens in $ATOLL_DATA_DIR/events.
+// Stands in for a program under `atoll up`: reports when it is ready, ends on SIGTERM or with its supervisor.
+// STAND_IN_<NAME> sets its behaviour; it writes events to $ATOLL_DATA_DIR/events.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'

@@ -5,21 +5,21 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOCK_FILE_NAME } from '../up/data-folder-lock.ts'
 
-/** Far above what a start takes, and below the tests' own deadline, which would not tell what was printed. */
+/** The deadline of `printed`: far longer than a start, and shorter than the tests' own, whose error lacks the output. */
 const PRINT_DEADLINE_MS = 120_000
 
 export interface StartedUp {
   readonly child: ChildProcess
   readonly ended: Promise<[number | null, NodeJS.Signals | null]>
   output(): string
-  /** Resolves when the output holds the words, or rejects when the process ends without. */
+  /** Resolves when the output holds the words; rejects if the process ends before. */
   printed(words: string): Promise<void>
-  /** Process number of a program that it supervises. */
+  /** Returns the process number of a program that it supervises. */
   pidOf(name: string): number
   events(): string[]
 }
 
-/** Runs the bundled up-with-stand-ins; the data folder comes in `env`. */
+/** Runs the bundled up-with-stand-ins; `env` holds the data folder. */
 export function startUp(bundle: string, env: Record<string, string>): StartedUp {
   const child = spawn(process.execPath, [bundle, import.meta.dirname], {
     env: { ...process.env, ATOLL_PORT: '0', ...env },

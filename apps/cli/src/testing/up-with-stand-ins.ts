@@ -3,7 +3,7 @@ import { loadUpConfig } from '../config.ts'
 import { StartError } from '../up/start-error.ts'
 import { up } from '../up/up.ts'
 
-/** `atoll up` for up.test.ts, over programs that only behave like the API and the runner. */
+/** `atoll up` for up.test.ts, with stand-ins for the API and the runner. */
 const testing = process.argv[2] ?? '.'
 
 try {

@@ -4,7 +4,7 @@ import { StartError } from './start-error.ts'
 
 export const LOCK_FILE_NAME = 'up.lock'
 
-/** Takes the data folder for this process. Throws StartError, naming the folder, while another holder lives. */
+/** Locks the data folder for this process. Throws StartError, naming the folder, while another holder lives. */
 export function lockDataFolder(folder: string): FolderLock {
   try {
     return lockFolder(folder, LOCK_FILE_NAME)

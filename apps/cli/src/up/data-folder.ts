@@ -7,8 +7,8 @@ import { StartError } from './start-error.ts'
 const RUNNER_TOKEN_BYTES = 32
 
 /**
- * Makes the data folder when it is missing and sees that nobody else may enter it. Throws StartError, naming the
- * folder, when it cannot be made or stands open to others with something in it.
+ * Makes the data folder if it is missing and closes it to other users. Throws StartError, naming the folder, if it
+ * cannot be made, or if it is open to other users and not empty.
  */
 export function prepareDataFolder(folder: string): void {
   try {
@@ -16,7 +16,7 @@ export function prepareDataFolder(folder: string): void {
     const { mode, uid } = statSync(folder)
     if (uid !== process.getuid?.()) throw new StartError(`data folder ${folder} belongs to another user`)
     if ((mode & 0o077) === 0) return
-    // A folder in use may be someone's home or /tmp, named by mistake: it is not ours to close.
+    // A folder with files may be a home folder or /tmp, named by mistake: it must not be closed to others.
     if (readdirSync(folder).length > 0) {
       throw new StartError(`data folder ${folder} is open to other users: chmod 700 it, or name another`)
     }
@@ -28,7 +28,7 @@ export function prepareDataFolder(folder: string): void {
   }
 }
 
-/** The local runner's token, made once and kept where only the owner reads it. */
+/** Returns the local runner's token, which is made once and kept in a file that only the owner can read. */
 export function readOrMakeRunnerToken(folder: string): string {
   const path = join(folder, 'runner-token')
   const kept = readTextIfPresent(path)?.trim()

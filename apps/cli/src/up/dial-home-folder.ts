@@ -5,19 +5,18 @@ import { join } from 'node:path'
 import { DIAL_HOME_SOCKET_NAME } from '@atoll/protocol'
 import { StartError } from './start-error.ts'
 
-/** The kernel's room for a unix socket's path, less its closing zero byte. */
+/** The longest path of a unix socket, without its closing zero byte. */
 const SOCKET_PATH_MAX_BYTES = 107
 
 export interface DialHomeFolder {
   readonly path: string
-  /** Removes the folder where it lies outside the data folder. */
+  /** Removes the folder if it lies outside the data folder. */
   remove(): void
 }
 
 /**
- * The folder for the socket that sandboxes dial: in the data folder, or, where that path is too long for a
- * socket, a short one below the temp folder that depends on the data folder only. Throws StartError when someone
- * else owns that name.
+ * Makes the folder for the socket that sandboxes dial: in the data folder, or, if that path is too long for a socket, in
+ * the temp folder under a short name derived from the data folder. Throws StartError if another user owns that name.
  */
 export function makeDialHomeFolder(dataDir: string, tempDir: string = tmpdir()): DialHomeFolder {
   const inside = join(dataDir, 'dial-home')
@@ -32,7 +31,7 @@ export function makeDialHomeFolder(dataDir: string, tempDir: string = tmpdir()):
 
 function makeOwned(path: string): void {
   mkdirSync(path, { recursive: true })
-  // Not stat: in a temp folder anyone may lay a link under this name.
+  // lstat instead of stat: in a temp folder any user can place a link under this name.
   const found = lstatSync(path)
   if (!found.isDirectory() || found.uid !== process.getuid?.()) {
     throw new StartError(`${path} is needed for the sandboxes' socket, but is not a folder of ours: remove it`)

@@ -5,7 +5,7 @@ import type { RunningProgram } from './program.ts'
 
 const policy: RestartPolicy = { minDelayMs: 0, maxDelayMs: 0, steadyAfterMs: 1_000, maxDeaths: 2 }
 
-/** Programs that are ready at once and end when told. */
+/** Makes programs that are ready at once and end when the test says so. */
 function fakePrograms() {
   const made: { end: (how: string) => void; signals: string[] }[] = []
   const waiting: (() => void)[] = []

@@ -6,9 +6,9 @@ import type { RunningProgram } from './program.ts'
 export interface RestartPolicy {
   readonly minDelayMs: number
   readonly maxDelayMs: number
-  /** A run longer than this counts as healthy: the next death is the first again. */
+  /** A run longer than this counts as healthy: the count of deaths starts over. */
   readonly steadyAfterMs: number
-  /** Deaths in a row before giving up. */
+  /** The number of deaths in a row after which the program is given up. */
   readonly maxDeaths: number
 }
 
@@ -22,7 +22,7 @@ export const RESTART_POLICY: RestartPolicy = {
 export interface KeepOptions {
   readonly name: string
   readonly start: () => RunningProgram
-  /** Called with every process that takes the name. */
+  /** Called with each process that is started for this program. */
   readonly onProcess: (identity: ProcessIdentity) => void
   readonly warn: (text: string) => void
   readonly policy?: RestartPolicy
@@ -30,17 +30,17 @@ export interface KeepOptions {
 }
 
 export interface KeptProgram {
-  /** The program's public address, from its first start. Rejects with StartError. */
+  /** Resolves with the program's public address, from its first start. Rejects with StartError. */
   readonly ready: Promise<string | undefined>
-  /** Resolves, with the reason, when it died too often. */
+  /** Resolves, with the reason, when the program has died too often. */
   readonly gaveUp: Promise<string>
-  /** Asks it to end, kills it after `deadlineMs`, and resolves when it is gone. */
+  /** Asks the program to end, kills it after `deadlineMs`, and resolves when it is gone. */
   stop(deadlineMs: number): Promise<void>
   /** Sends a signal to the process that runs now. */
   signal(name: NodeJS.Signals): void
 }
 
-/** Starts a program and, once it was ready, starts it again whenever it ends without being asked to. */
+/** Starts a program and, once it was ready, starts it again whenever it ends unasked. */
 export function keepRunning(options: KeepOptions): KeptProgram {
   const { name, warn, policy = RESTART_POLICY, now = Date.now } = options
   const stopping = new AbortController()

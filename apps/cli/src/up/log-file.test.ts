@@ -41,7 +41,7 @@ describe('openLogFile', () => {
       const path = join(folder, 'api.log')
       const log = openLogFile(path)
       log.append('before')
-      // The log has a page already, the ballast takes the other.
+      // The log has one page of the disk already; the ballast takes the other.
       writeFileSync(join(folder, 'ballast'), 'x'.repeat(4096))
       for (const text of ['a', 'b', 'c']) log.append(text.repeat(4096))
       rmSync(join(folder, 'ballast'))

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { StartError } from './start-error.ts'
 
-/** Throws StartError, naming the port, when nothing can listen there. Port 0 is always free. */
+/** Throws StartError, naming the port, if it cannot be listened on. Port 0 is always free. */
 export async function requireFreePort(host: string, port: number): Promise<void> {
   if (port === 0) return
   const server = createServer()
@@ -19,7 +19,7 @@ export async function requireFreePort(host: string, port: number): Promise<void>
   await once(server, 'close')
 }
 
-/** Where a program on this machine reaches a server that may listen on every address. */
+/** Returns the URL at which a program on this machine reaches a server that may listen on every address. */
 export function localUrl(url: string): string {
   const parsed = new URL(url)
   if (parsed.hostname === '0.0.0.0') parsed.hostname = '127.0.0.1'

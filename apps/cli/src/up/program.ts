@@ -12,15 +12,15 @@ export interface Program {
   readonly main: string
   readonly nodeOptions?: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
-  /** How long it may take to say that it is ready, in milliseconds. */
+  /** The longest time until it reports that it is ready, in milliseconds. */
   readonly readyWithinMs: number
 }
 
 export interface RunningProgram {
   readonly identity: ProcessIdentity
-  /** Resolves with its public address, if it has one. Rejects with StartError, once it has ended. */
+  /** Resolves with the program's public address, if it has one. Rejects with StartError once it has ended before. */
   readonly ready: Promise<string | undefined>
-  /** Resolves with how it ended, in words. */
+  /** Resolves, with a description, when the program has ended. */
   readonly ended: Promise<string>
   signal(name: NodeJS.Signals): void
 }
@@ -30,7 +30,7 @@ export function startProgram(program: Program, onLine: (line: string) => void): 
   const child = spawn(process.execPath, [...(program.nodeOptions ?? []), program.main], {
     env: { ...program.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // A group of its own: the terminal's Ctrl-C is for the supervisor, which ends its programs in order.
+    // The program gets a process group of its own: Ctrl-C reaches only the supervisor, which ends its programs in order.
     detached: true,
   })
   for (const stream of [child.stdout, child.stderr]) if (stream) readLines(stream, onLine)

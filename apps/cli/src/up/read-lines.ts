@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
 
-/** Longer lines are cut: a log line is for reading. */
+/** The longest line; longer ones are cut, because people read log lines. */
 export const LINE_MAX_CHARACTERS = 64 * 1024
 
-/** Calls `onLine` for each line of a stream, the last one included; a line over the bound loses its end. */
+/** Calls `onLine` for each line of a stream, an unfinished last one included; cuts lines over the bound. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   let rest = ''
   stream.setEncoding('utf8')

@@ -1,4 +1,4 @@
-/** Why the system cannot start, in one line for the person at the terminal. */
+/** Thrown if the system cannot start; its message is one line for the person at the terminal. */
 export class StartError extends Error {
   override readonly name = 'StartError'
 }

@@ -1,22 +1,22 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * One Ctrl-C under npm arrives twice: from the terminal, and passed on by npm. What follows the first within
- * this time is the same wish, not a second one.
+ * One Ctrl-C under npm arrives twice: from the terminal, and passed on by npm. A signal within this time after the first
+ * counts as the same one.
  */
 export const SAME_WISH_MS = 1_000
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 export interface StopSignal {
-  /** Aborts at the first signal, or when whoever started us over an IPC channel is gone. */
+  /** Aborts at the first signal, or when the parent process on the IPC channel is gone. */
   readonly stop: AbortSignal
-  /** Aborts at the second: end now, whatever is left behind. */
+  /** Aborts at the second signal: the system then ends at once, even if that leaves something behind. */
   readonly force: AbortSignal
   dispose(): void
 }
 
-/** Listens on `source`, which is the process but in tests; `now` is in milliseconds. */
+/** Listens for signals on `source`, which is the process except in tests; `now` is in milliseconds. */
 export function listenForStop(source: EventEmitter, now: () => number = Date.now): StopSignal {
   const stop = new AbortController()
   const force = new AbortController()

@@ -11,15 +11,15 @@ import type { Program } from './program.ts'
 import { startProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
 
-/** The first start makes a database cluster; a slow disk takes its time. */
+/** The longest start of the API: the first one makes a database cluster, which takes long on a slow disk. */
 const API_READY_WITHIN_MS = 60_000
 const RUNNER_READY_WITHIN_MS = 60_000
-/** A person who pressed Ctrl-C was promised ten seconds. What the runner leaves of them is the API's. */
+/** The time for a stop, of which ten seconds are promised. The API gets the time that the runner leaves. */
 const STOP_MS = 9_500
 const RUNNER_STOP_MS = 6_000
-/** What a program gets between being told for the last time and being killed. */
+/** The time a program has between its last signal and being killed. */
 const KILL_AFTER_MS = 500
-/** Until what could not be written down is tried again. */
+/** The wait before the record of the processes is written again after a failure. */
 const NOTE_AGAIN_MS = 1_000
 
 export interface SystemOptions {
@@ -31,22 +31,22 @@ export interface SystemOptions {
   readonly dialHomeDir: string
   readonly logDir: string
   readonly terminal: Terminal
-  /** Called whenever the set of processes changes, and again a while after it threw. */
+  /** Called whenever the set of processes changes, and called again a while after it threw. */
   readonly onProcesses: (processes: Readonly<Record<string, ProcessIdentity>>) => void
 }
 
 export interface System {
   /** Starts the API, then the runner, and resolves with the public address. Throws StartError. */
   start(): Promise<string>
-  /** Resolves, with the reason, when a program died too often. */
+  /** Resolves, with the reason, when a program has died too often. */
   readonly gaveUp: Promise<string>
   /** Ends the runner, which stops its sandboxes, then the API. Always within ten seconds. */
   stop(): Promise<void>
-  /** Ends both without waiting for anything to be put in order. */
+  /** Kills both programs without an orderly shutdown. */
   kill(): void
 }
 
-/** The processes of one Atoll, in the order they depend on each other. */
+/** Manages the processes of one Atoll, in the order of their dependencies. */
 export function openSystem(options: SystemOptions): System {
   const { config, terminal } = options
   const logs = new Map<string, LogFile>()
@@ -60,7 +60,7 @@ export function openSystem(options: SystemOptions): System {
     giveUp = resolve
   })
 
-  /** A disk that is full for a while ends nothing: what is noted is of use only to a start after our own sudden end. */
+  /** Records the processes. A full disk is no reason to stop: only a start after a sudden end needs the record. */
   function note(): void {
     clearTimeout(noteAgain)
     try {
@@ -92,13 +92,13 @@ export function openSystem(options: SystemOptions): System {
   }
 
   async function start(): Promise<string> {
-    // Once the API has a port it keeps it, so that the runner and everyone else finds it again.
+    // The API keeps its first port over restarts, so that the runner and the clients find it again.
     let port = config.port
     api = keep(() => apiProgram(options, port), 'api')
     const url = await api.ready
     if (url === undefined) throw new Error('the API became ready without saying where')
     port = Number(new URL(url).port)
-    // Told to stop meanwhile: nobody would end a runner that starts now.
+    // If `stop` was called meanwhile, nothing would end a runner that starts now.
     if (isStopping) return url
     runner = keep(() => runnerProgram(options, localUrl(url)), 'runner')
     await runner.ready
@@ -136,7 +136,7 @@ function apiProgram(options: SystemOptions, port: number): Program {
 }
 
 function runnerProgram(options: SystemOptions, controlUrl: string): Program {
-  // The database, what opens its secrets and who may call are the API's alone.
+  // Only the API gets the variables for the database, for its secrets and for authentication.
   const apis = [
     'DATABASE_URL',
     'ATOLL_ENCRYPTION_KEY',

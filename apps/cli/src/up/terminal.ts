@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream'
 
-/** What the person who ran `atoll up` sees. */
+/** The output of `atoll up` for the person who ran it. */
 export interface Terminal {
-  /** News: where the system is, that it stops. */
+  /** Prints news, such as the system's URL, or that it stops. */
   say(text: string): void
-  /** A warning or failure of the supervisor's own. */
+  /** Prints a warning or failure of the supervisor itself. */
   warn(text: string): void
-  /** A program's log line, shown in readable form when it is important enough. */
+  /** Prints a program's log line in readable form if it is important enough. */
   showLogLine(program: string, line: string): void
 }
 
@@ -20,10 +20,10 @@ const LEVELS: Readonly<Record<number, string>> = {
 }
 const WARN = 40
 
-/** `logLevel` as in ATOLL_LOG_LEVEL: `debug` and `trace` show all of the programs' lines, else warnings and up. */
+/** Makes a terminal. With a `logLevel` of `debug` or `trace` it shows all log lines, else only warnings and errors. */
 export function createTerminal(out: Writable, err: Writable, logLevel: string): Terminal {
   const shownFrom = logLevel === 'debug' || logLevel === 'trace' ? 0 : WARN
-  // A reader that went away (`npm start | head`) is no reason to end.
+  // The system goes on if the reader of its output is gone (`npm start | head`).
   for (const stream of [out, err]) stream.on('error', () => undefined)
   return {
     say: (text) => void out.write(`${text}\n`),
@@ -45,7 +45,7 @@ interface LogEntry {
   text: string
 }
 
-/** Undefined for what is not a line of our loggers: a crash prints its stack as it is. */
+/** Parses a line of our loggers; returns undefined for any other line, such as the stack of a crash. */
 function parseEntry(line: string): LogEntry | undefined {
   if (!line.startsWith('{')) return undefined
   try {
@@ -56,7 +56,7 @@ function parseEntry(line: string): LogEntry | undefined {
     const hasNews = typeof reason === 'string' && reason !== message
     return { level, time, text: hasNews ? `${message}: ${reason}` : message }
   } catch {
-    // Looks like JSON, is none: shown as it is.
+    // The line looks like JSON but is not: it is shown unchanged.
     return undefined
   }
 }

@@ -16,7 +16,7 @@ let dataDir: string
 const started: StartedUp[] = []
 
 beforeAll(async () => {
-  // Inside the workspace, so that the bundle finds its npm packages.
+  // The bundle lies in the workspace, so that it finds its npm packages.
   folder = mkdtempSync(join(import.meta.dirname, '../../node_modules/.up-test-'))
   bundle = join(folder, 'up.mjs')
   await build({

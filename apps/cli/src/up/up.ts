@@ -17,7 +17,7 @@ import { welcomeText } from './welcome.ts'
 
 export interface UpOptions {
   readonly config: UpConfig
-  /** Handed on to the programs. */
+  /** The environment that is passed on to the programs. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly version: string
   readonly apiMain: string
@@ -25,8 +25,8 @@ export interface UpOptions {
 }
 
 /**
- * Runs the whole system until it is told to stop, and returns the status to exit with. Throws StartError, after
- * ending what had started, when it cannot start.
+ * Runs the whole system until it is told to stop, and returns the exit status. If it cannot start, ends the programs that
+ * had started and throws StartError.
  */
 export async function up(options: UpOptions): Promise<number> {
   const { config } = options

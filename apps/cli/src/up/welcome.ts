@@ -4,14 +4,14 @@ export interface WelcomeFacts {
   version: string
   url: string
   dataDir: string
-  /** Only on the first start. */
+  /** The new API key; set only on the first start. */
   newApiKey: string | undefined
 }
 
 /** The SDK release that Atoll is tested with. */
 const SDK = '@daytonaio/sdk@0.23.1'
 
-/** What a person needs once the system runs. The script is printed from the margin, ready to paste. */
+/** Returns the text that is printed once the system runs. The script is not indented, so that it can be pasted. */
 export function welcomeText(facts: WelcomeFacts): string {
   const keyPath = join(facts.dataDir, 'api-key')
   const shownOnce = facts.newApiKey ? `\n             ${facts.newApiKey}  (shown this once)` : ''
@@ -28,7 +28,7 @@ ${exampleScript(facts.url, keyPath)}
 `
 }
 
-/** Ends with `sandbox.delete()`. A target keeps the SDK from looking for .env files and saying so. */
+/** Returns the script, which ends with `sandbox.delete()`. Its `target` keeps the SDK from looking for .env files. */
 function exampleScript(url: string, keyPath: string): string {
   return `import { readFileSync } from 'node:fs'
 import { Daytona } from '@daytonaio/sdk'

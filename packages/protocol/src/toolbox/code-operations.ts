@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { defineChannel, defineOperation } from '../operation.ts'
 import { Empty } from './operation-parts.ts'
 
-/** What code may be written in. */
+/** The languages of code that can be run. */
 export const CODE_LANGUAGES = ['python', 'javascript', 'typescript'] as const
 export type CodeLanguage = (typeof CODE_LANGUAGES)[number]
 
@@ -19,7 +19,7 @@ export const CodeRunRequest = Type.Object({
 })
 export type CodeRunRequest = Static<typeof CodeRunRequest>
 
-/** As the SDKs describe them: `type`, `title`, `elements`, axes, and `png` in base64. */
+/** A chart as the SDKs describe it: `type`, `title`, `elements`, axes, and `png` in base64. */
 const Chart = Type.Record(Type.String(), Type.Unknown())
 
 export const CodeRunResponse = Type.Object(

@@ -4,7 +4,7 @@ import type { Operation } from '../operation.ts'
 import { defineOperation } from '../operation.ts'
 import { Empty } from './operation-parts.ts'
 
-/** The desktop of a sandbox, which there is none of yet: each answers COMPUTER_USE_UNAVAILABLE. §20.8 of the contract. */
+/** The desktop of a sandbox. There is none yet: each operation returns COMPUTER_USE_UNAVAILABLE. §20.8 of the contract. */
 export const computerOperations = {
   startComputerUse: post('/start', 'Start the desktop'),
   stopComputerUse: post('/stop', 'Stop the desktop'),
@@ -49,7 +49,7 @@ function post(path: string, summary: string) {
   return unavailable('POST', path, summary)
 }
 
-/** What is sent with it is not read. */
+/** Declares an operation that reads neither query nor body. */
 function unavailable(method: Operation['method'], below: string, summary: string) {
   const path = `/computeruse${below}`
   return defineOperation({

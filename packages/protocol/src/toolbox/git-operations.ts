@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.ts'
 import { defineOperation } from '../operation.ts'
 import { Empty, Nothing, Path } from './operation-parts.ts'
 
-/** Commits answered by the history, newest first. */
+/** Most commits that the history returns, newest first. */
 export const MAX_HISTORY_COMMITS = 10_000
 
 const fileStates = [

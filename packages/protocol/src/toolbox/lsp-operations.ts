@@ -68,7 +68,7 @@ const serverErrors = [
 ] as const
 const documentErrors = [...serverErrors, 'FILE_NOT_FOUND', 'FILE_ACCESS_DENIED', 'FILE_READ_FAILED'] as const
 
-/** Language servers: one for a language and a project, shared by all. §18 of the contract. */
+/** Language servers: one for each language and project, shared by all callers. §18 of the contract. */
 export const lspOperations = {
   startLsp: defineOperation({
     method: 'POST',
@@ -150,7 +150,7 @@ export const lspOperations = {
   }),
 } as const
 
-/** The same servers for editors. */
+/** The same language servers, for editors. */
 export const lspChannels = {
   connectLsp: defineChannel({
     path: '/lsp/connect',

@@ -5,7 +5,7 @@ import { Empty, Nothing } from './operation-parts.ts'
 
 const Dir = Type.Object({ dir: Type.String({ description: 'Absolute' }) })
 
-/** Changes of the environment: names to take out, then values to set. */
+/** Changes of the environment: names to remove, then values to set. */
 export const UpdateEnv = Type.Object({
   set: Type.Optional(Type.Record(Type.String(), Type.String())),
   unset: Type.Optional(Type.Array(Type.String())),
@@ -32,7 +32,7 @@ export const SystemMetrics = Type.Object(
 )
 export type SystemMetrics = Static<typeof SystemMetrics>
 
-/** Where the toolbox works, and what it has to work with. §14 and §20.3 of the contract. */
+/** The toolbox's folders, version, environment and resources. §14 and §20.3 of the contract. */
 export const placeOperations = {
   getProjectDir: readDir('/project-dir', 'Home of the sandbox user, or DAYTONA_PROJECT_DIR'),
   getWorkDir: readDir('/work-dir', 'Where relative paths start and commands run'),

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { defineOperation } from '../operation.ts'
 import { Empty } from './operation-parts.ts'
 
-/** The ports that `ports` and `in-use` of the contract speak of. */
+/** The range of ports that `ports` and `in-use` of the contract cover. */
 export const FIRST_APP_PORT = 3000
 export const LAST_APP_PORT = 9999
 

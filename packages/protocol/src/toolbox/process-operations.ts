@@ -38,7 +38,7 @@ export const ProcessInfo = Type.Object(
 )
 export type ProcessInfo = Static<typeof ProcessInfo>
 
-/** Commands that run to their end, §17.1 of the contract, and the processes there are, which are ours. */
+/** Commands that run to their end (§17.1 of the contract), and the list of processes (Atoll's own). */
 export const processOperations = {
   executeCommand: defineOperation({
     method: 'POST',

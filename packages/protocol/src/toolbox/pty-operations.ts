@@ -8,14 +8,14 @@ export const MAX_TERMINAL_SIDE = 1000
 /** Longest name of a terminal, in characters. */
 export const MAX_PTY_ID_LENGTH = 256
 
-/** Offered by a client that wants to be told of the end by a message, before the close. */
+/** The subprotocol that a client offers to get a message about the end before the close. */
 export const PTY_EXIT_CONTROL = 'X-Daytona-Pty-Exit-Control'
-/** Before the environment of `create-connect`, as base64url of a JSON object. */
+/** The prefix of the subprotocol that holds the environment of `create-connect`, as base64url of a JSON object. */
 export const PTY_ENVS_PREFIX = 'X-Daytona-Pty-Envs~'
-/** Offered by a client that wants to be told the terminal's size, at first and whenever it changes. Atoll's own. */
+/** The subprotocol that a client offers to get the terminal's size at first and after each change. Atoll's own. */
 export const PTY_SIZE_CONTROL = 'X-Atoll-Pty-Size-Control'
 
-/** The size of a terminal whose client names none. */
+/** The size of a terminal whose client gives none. */
 export const DEFAULT_COLS = 80
 export const DEFAULT_ROWS = 24
 
@@ -151,7 +151,7 @@ export const ptyChannels = {
       `the base64url of a JSON object of strings.\n${ptyMessages}`,
     query: Type.Object({
       id: Type.String({ description: `1 to ${MAX_PTY_ID_LENGTH} characters` }),
-      // Their bounds are told by the error message, which a WebSocket client can read, and the status of an answer not.
+      // The handler checks the bounds: a WebSocket client can read its error message, but not the status of an answer.
       cols: Type.Optional(Type.Integer({ description: `1 to ${MAX_TERMINAL_SIDE}; ${DEFAULT_COLS} without it` })),
       rows: Type.Optional(Type.Integer({ description: `1 to ${MAX_TERMINAL_SIDE}; ${DEFAULT_ROWS} without it` })),
       cwd: Type.Optional(Cwd),

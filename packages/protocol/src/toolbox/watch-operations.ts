@@ -3,11 +3,11 @@ import { Type } from 'typebox'
 import { defineChannel } from '../operation.ts'
 import { Path } from './operation-parts.ts'
 
-/** Most patterns that one watch may ignore, and their characters together. */
+/** Most patterns that one watch may ignore, and the most characters of all together. */
 export const MAX_IGNORE_PATTERNS = 64
 export const MAX_IGNORE_LENGTH = 8192
 
-/** Changes of files, as they happen. Atoll's own. */
+/** The watch feature has no operations, only a channel. */
 export const watchOperations = {} as const
 
 export const FileChange = Type.Object({
@@ -17,7 +17,7 @@ export const FileChange = Type.Object({
 })
 export type FileChange = Static<typeof FileChange>
 
-/** What the server sends. */
+/** The messages that the server sends. */
 export const WatchMessage = Type.Union([
   Type.Object({ type: Type.Literal('ready'), path: Type.String() }),
   Type.Object({ type: Type.Literal('changes'), changes: Type.Array(FileChange) }),

@@ -5,7 +5,7 @@ interface Timer {
   call: () => void
 }
 
-/** Time that passes only when it is told to. */
+/** A clock that stands still until `advance` or `advanceToNext` is called. */
 export class FakeClock implements TunnelClock {
   private time = 0
   private timers: Timer[] = []
@@ -26,14 +26,14 @@ export class FakeClock implements TunnelClock {
     return this.timers.length
   }
 
-  /** Lets `ms` pass, calling what falls due in order. */
+  /** Moves the clock on by `ms` and runs the timers that fall due, in order. */
   advance(ms: number): void {
     const until = this.time + ms
     for (let next = this.dueBy(until); next !== undefined; next = this.dueBy(until)) this.run(next)
     this.time = until
   }
 
-  /** Lets pass what is needed for the next timer; false if none waits. */
+  /** Moves the clock on to the next timer and runs it; returns false if there is none. */
   advanceToNext(): boolean {
     const next = this.dueBy(Number.POSITIVE_INFINITY)
     if (next !== undefined) this.run(next)

@@ -8,7 +8,7 @@ import type { TunnelPeer } from '../types.ts'
 export interface Front extends AsyncDisposable {
   readonly port: number
   readonly server: Server
-  /** The next outcome that nobody has asked for yet. */
+  /** Resolves with the next outcome that was not returned before. */
   nextOutcome(): Promise<ForwardOutcome>
 }
 

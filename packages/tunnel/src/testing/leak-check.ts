@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 
-/** Sockets close in their own time; this bounds waiting for it. */
+/** The longest wait for sockets to close. */
 const SETTLE_DEADLINE_MS = 30_000
 
 const watched = ['Timeout', 'Immediate', 'TCPSocketWrap', 'TCPServerWrap', 'PipeServerWrap', 'HTTPINCOMINGMESSAGE']
 
-/** At the end of the file, demands that its tests have left no timer, socket or server behind. */
+/** Checks, after all tests of the file, that they have left no timer, socket or server behind. */
 export function expectNothingLeft(): void {
   let before: Record<string, number> = {}
   beforeAll(() => {
@@ -18,7 +18,7 @@ export function expectNothingLeft(): void {
   })
 }
 
-/** One turn of the event loop, in which what was closed is let go. */
+/** Waits one turn of the event loop, in which closed resources are freed. */
 function once(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
@@ -31,7 +31,7 @@ function countResources(): Record<string, number> {
 
 function leftOver(before: Record<string, number>): string[] {
   const now = countResources()
-  // The runner's own deadline for this check is a timer as well.
+  // The test runner's own deadline for this check is a timer as well.
   const own: Record<string, number> = { Timeout: 1, Immediate: 1 }
   return watched.filter((name) => (now[name] ?? 0) > (before[name] ?? 0) + (own[name] ?? 0))
 }

@@ -6,7 +6,7 @@ import { createPeer } from '../peer.ts'
 import type { TunnelError } from '../tunnel-error.ts'
 import type { Link, PeerOptions, TunnelPeer } from '../types.ts'
 
-/** A frame as bytes. */
+/** Returns a frame as bytes. */
 export function rawFrame(
   type: FrameType | number,
   exchangeId: number,
@@ -32,7 +32,7 @@ export interface SeenFrame {
   payload: Buffer
 }
 
-/** The frames of a message that a peer made. */
+/** Returns the frames of a peer's message. */
 export function framesOf(message: Buffer): SeenFrame[] {
   const frames: SeenFrame[] = []
   for (let offset = 0; offset < message.length; ) {
@@ -55,12 +55,12 @@ export interface RawEnd {
   /** Frames the peer has sent so far. */
   seen: SeenFrame[]
   send(...frames: Buffer[]): void
-  /** Why the peer's link ended. */
+  /** Resolves with the error that ended the peer's link. */
   closed: Promise<Error & { code: string }>
   closeCode: Promise<number>
 }
 
-/** Starts a peer in the role `listener` and greets it, unless told not to. */
+/** Starts a peer in the role `listener` and sends it a HELLO, unless `greet` is false. */
 export function startRawEnd(options: Omit<PeerOptions, 'role'> & { greet?: boolean } = {}): RawEnd {
   const { greet = true, ...peerOptions } = options
   const [link, far] = createMemoryLinkPair()
@@ -76,7 +76,7 @@ export function startRawEnd(options: Omit<PeerOptions, 'role'> & { greet?: boole
   return { peer, link, seen, send, closed: peer.whenClosed as Promise<TunnelError>, closeCode }
 }
 
-/** Sends bytes that lie alone in their memory. */
+/** Sends a whole buffer as one message. */
 export function sendWhole(link: Link, bytes: Buffer): void {
   link.send({ slab: bytes, start: 0, end: bytes.length }, () => {})
 }

@@ -15,7 +15,7 @@ export interface PairOptions {
   listener?: Omit<PeerOptions, 'role'>
 }
 
-/** Two peers over memory, as soon as both are ready. */
+/** Makes two peers over a memory link and resolves when both are ready. */
 export async function createTunnelPair(options: PairOptions = {}): Promise<TunnelPair> {
   const links = createMemoryLinkPair(options.link)
   const dialler = createPeer(links[0], { ...options.dialler, role: 'dialler' })
@@ -24,7 +24,7 @@ export async function createTunnelPair(options: PairOptions = {}): Promise<Tunne
   return { dialler, listener, links }
 }
 
-/** Answers with the request's own body, as fast as the asker reads. */
+/** Answers with the request's own body, as fast as the caller reads. */
 export function echo(exchange: IncomingExchange): void {
   exchange.respond({ status: 200, headers: { 'x-path': exchange.head.path } })
   exchange.handlers = {
