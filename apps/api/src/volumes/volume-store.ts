@@ -11,21 +11,21 @@ import type { VolumeChanges } from './volume-changes.ts'
 import type { VolumeRow } from './volume-table.ts'
 import { sandboxVolumes, volumeEvents, volumes } from './volume-table.ts'
 
-/** One event for one volume, and the conditions under which it may have it. */
+/** One event for one volume, and the conditions under which it is applied. */
 export interface VolumeChangeRequest {
   id: string
   event: VolumeEvent
-  /** Who causes it; the reconciler unless given. */
+  /** The cause of the event; the reconciler unless given. */
   actor?: Actor
   /** Why, for the event row; with `failed` it becomes the error reason. */
   reason?: string
-  /** Where it is made, with `creation_begun`. */
+  /** The runner that makes the volume, with `creation_begun`. */
   runnerId?: string
-  /** Only if it belongs to this organization. */
+  /** Applies the event only if the volume belongs to this organization. */
   organizationId?: string
-  /** Only while this replica holds the row's lease. */
+  /** Applies the event only while this owner holds the row's lease. */
   leaseOwner?: string
-  /** Runs before the change is written, with the row locked; a throw undoes everything. */
+  /** Runs before the change is written, with the row locked; a throw rolls everything back. */
   before?: (tx: Queryable, row: VolumeRow) => Promise<void>
 }
 
@@ -41,32 +41,35 @@ export interface VolumeStoreOptions {
   now: () => number
 }
 
-/** The SQL of volumes. Whatever writes a state writes the event row in the same transaction. */
+/** The SQL of volumes. Every write of a state writes the event row in the same transaction. */
 export interface VolumeStore {
   transaction: Database['transaction']
-  /** Writes a new row; undefined when the name is taken. The caller emits it once the transaction is through. */
+  /**
+   * Writes a new row. Returns undefined when the name is taken. The caller emits the change after the transaction has
+   * committed.
+   */
   insert(tx: Queryable, volume: NewVolume, actor: Actor): Promise<VolumeRow | undefined>
-  /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
+  /** Applies one event by the state table. Returns undefined when no row meets the request's conditions. */
   change(request: VolumeChangeRequest): Promise<VolumeChangeResult | undefined>
   emit(row: VolumeRow): void
-  /** Last used first. */
+  /** Returns an organization's volumes, the last used first. */
   list(organizationId: string, includeDeleted: boolean): Promise<VolumeRow[]>
   findById(organizationId: string, id: string): Promise<VolumeRow | undefined>
   findByName(organizationId: string, name: string): Promise<VolumeRow | undefined>
-  /** Rows by id, whatever their state and whoever's they are. */
+  /** Returns rows by id, in any state and of any organization. */
   findMany(ids: readonly string[]): Promise<VolumeRow[]>
-  /** How many an organization has. */
+  /** Returns how many volumes an organization has. */
   count(tx: Queryable, organizationId: string): Promise<number>
   readLeased(id: string, owner: string): Promise<VolumeRow | undefined>
-  /** Those of an organization that are meant by ids or names, locked so that none is deleted before `tx` is through. */
+  /** Locks and returns an organization's volumes with these ids or names, so that none is deleted before `tx` ends. */
   lockMany(tx: Queryable, organizationId: string, idsOrNames: readonly string[]): Promise<VolumeRow[]>
-  /** Writes what a new sandbox has, and that they were used. */
+  /** Records the mounts of a new sandbox, and that the volumes were used. */
   attach(tx: Queryable, sandboxId: string, mounts: readonly Mount[]): Promise<void>
-  /** The runner that has one of these. */
+  /** Returns the runner that has one of these volumes. */
   runnerOf(tx: Queryable, ids: readonly string[]): Promise<string | undefined>
-  /** Sandboxes that are not destroyed and have the volume. */
+  /** Returns how many sandboxes have the volume and are not destroyed. */
   countUsers(tx: Queryable, id: string): Promise<number>
-  /** Of `runnerIds`, the runner with the fewest volumes. */
+  /** Returns the runner with the fewest volumes, of `runnerIds`. */
   emptiest(runnerIds: readonly string[]): Promise<string | undefined>
 }
 
@@ -82,7 +85,7 @@ export interface Mount {
   subpath?: string | undefined
 }
 
-/** What a list answers with at most. */
+/** The most volumes that a list returns. */
 const LIST_LIMIT = 10_000
 
 export function createVolumeStore(options: VolumeStoreOptions): VolumeStore {
