@@ -10,7 +10,7 @@ import { build } from 'esbuild'
 const WORKSPACE = fileURLToPath(new URL('../..', import.meta.url))
 const MAX_OUTPUT_CHARS = 200_000
 
-/** A program of src/, made runnable. */
+/** A program of src/, bundled so that it can run. */
 export interface Program {
   /** Runs it with Node, in a fresh environment that holds `env` only. */
   start(env: Record<string, string>, args?: readonly string[]): RunningProgram
@@ -22,10 +22,10 @@ export interface Program {
 
 export interface RunningProgram {
   readonly child: ChildProcess
-  /** The first thing it says over IPC; rejects when it ends before. */
+  /** The first message that it sends over IPC; rejects when it ends before. */
   readonly message: Promise<unknown>
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-  /** What it wrote so far. */
+  /** Returns its output so far. */
   output(): string
 }
 
