@@ -5,8 +5,8 @@ import { MAX_SANDBOX_VOLUMES, VolumeMount } from './runner-volume-model.ts'
 
 /**
  * The runner's HTTP interface, called by the API through the runner's tunnel. Every call is idempotent, so the API may
- * repeat a call whose answer it did not see. Calls for one sandbox are done one at a time, in the order of arrival, so no
- * later call overtakes a deletion; the same holds for calls for one snapshot, and for calls for one volume.
+ * repeat a call whose answer it did not see. Calls for one sandbox are done one at a time, in the order of arrival, so that
+ * a deletion is done after the calls that came before it. The same holds for calls for one snapshot, and for one volume.
  * A failure has the body of errors.ts, and its `code` says what to do. Snapshots: docs/spec/runner-snapshots.md.
  *
  *   GET    /info                      RunnerInfo
@@ -15,44 +15,47 @@ import { MAX_SANDBOX_VOLUMES, VolumeMount } from './runner-volume-model.ts'
  *   PUT    /sandboxes/{id}            body SandboxSpec → SandboxStatus; makes files, starts nothing. SNAPSHOT_NOT_FOUND: the
  *                                     runner does not hold the snapshot; SNAPSHOT_NOT_ACTIVE: the snapshot is not ready, or not
  *                                     usable; VOLUME_NOT_FOUND: the runner does not hold a volume; CONFLICT: the sandbox was made
- *                                     from another spec before; DISK_FULL. A fork (`forkOf`): SANDBOX_NOT_FOUND: the parent is not
- *                                     on this runner; BAD_REQUEST: the parent has another snapshot or a larger disk. A fork that
- *                                     is made is never made anew, whatever became of the parent
+ *                                     from another spec before; DISK_FULL. A fork (`forkOf`): SANDBOX_NOT_FOUND: the parent is
+ *                                     not on this runner; BAD_REQUEST: the parent has another snapshot or a larger disk. A fork
+ *                                     that is made is never made anew, whatever became of the parent
  *   POST   /sandboxes/{id}/start      body StartSandbox → SandboxStatus `running`; a running sandbox stays as it is
  *   PUT    /sandboxes/{id}/launch     body LaunchSandbox → SandboxStatus `running`: PUT and start in one call, with the errors of
  *                                     both; when the start fails, the sandbox is made but not started
  *   POST   /sandboxes/{id}/stop       body StopSandbox → SandboxStatus `stopped`
- *   POST   /sandboxes/{id}/resize     body ResizeSandbox → SandboxStatus; the sizes last. Cpu up and down and memory up at any time;
- *                                     memory down and disk up only while stopped: SANDBOX_STATE_CONFLICT; disk down: BAD_REQUEST
- *   PUT    /sandboxes/{id}/network    body NetworkRules → SandboxStatus; in force at once, for open connections too; the rules last
+ *   POST   /sandboxes/{id}/resize     body ResizeSandbox → SandboxStatus; the sizes last. Cpu up and down and memory up at any
+ *                                     time; memory down and disk up only while stopped: SANDBOX_STATE_CONFLICT; disk down:
+ *                                     BAD_REQUEST
+ *   PUT    /sandboxes/{id}/network    body NetworkRules → SandboxStatus; in force at once, for open connections too; the rules
+ *                                     last
  *
  *   Archives of what a sandbox changed over its snapshot (docs/spec/archives.md); all take ?archive=A, a UUID of the API's:
- *   PUT    /sandboxes/{id}/outgoing   → StagedArchive, once the archive is packed, as of one moment: a running sandbox stands still
- *                                     meanwhile. If this archive is already staged, returns it unchanged; deletes an archive with
- *                                     another id. SERVICE_UNAVAILABLE: no room
+ *   PUT    /sandboxes/{id}/outgoing   → StagedArchive, once the archive is packed, as of one moment: a running sandbox stands
+ *                                     still meanwhile. If this archive is already staged, returns it unchanged; deletes an
+ *                                     archive with another id. SERVICE_UNAVAILABLE: no room
  *   GET    /sandboxes/{id}/outgoing   application/octet-stream: &bytes=M of it &from=N. NOT_FOUND: the archive is not staged
  *   DELETE /sandboxes/{id}/outgoing   204, also when there is none
  *   GET    /sandboxes/{id}/incoming   ArrivedArchive
- *   PUT    /sandboxes/{id}/incoming   &from=N; body: the bytes from there on → ArrivedArchive. Bytes that arrive before a cut stay.
- *                                     CONFLICT: fewer than N have arrived. Ends an earlier such call that is under way
+ *   PUT    /sandboxes/{id}/incoming   &from=N; body: the bytes from there on → ArrivedArchive. Bytes that arrive before a cut
+ *                                     stay. CONFLICT: fewer than N have arrived. Ends an earlier such call that is under way
  *   POST   /sandboxes/{id}/incoming   body UnpackArchive → SandboxStatus; replaces what a stopped sandbox changed. The files of a
  *                                     sandbox that ever ran stay unless all goes well. SANDBOX_STATE_CONFLICT: the sandbox runs;
- *                                     BAD_REQUEST: the bytes are no such archive; DISK_FULL; SERVICE_UNAVAILABLE: the bytes are not
- *                                     those announced, and are deleted: send them anew
+ *                                     BAD_REQUEST: the bytes are no such archive; DISK_FULL; SERVICE_UNAVAILABLE: the bytes are
+ *                                     not those announced, and are deleted: send them anew
  *   DELETE /sandboxes/{id}            204, also when unknown; ends processes and removes files
  *
  *   GET    /snapshots                 { items: RunnerSnapshot[] }, `host` first
  *   GET    /snapshots/{ref}           RunnerSnapshot, SNAPSHOT_NOT_FOUND
  *   PUT    /snapshots/{ref}           body MakeSnapshot → RunnerSnapshot at once; made in the background. The same source again
  *                                     returns the snapshot unchanged, also in `error` (delete it to try again). CONFLICT: another
- *                                     source. RUNNER_INCAPABLE: the host lacks an ability, as `abilities` of /info say; FORBIDDEN:
- *                                     a directory outside the allowed ones; SANDBOX_NOT_FOUND
+ *                                     source. RUNNER_INCAPABLE: the host lacks an ability, as `abilities` of /info say;
+ *                                     FORBIDDEN: a directory outside the allowed ones; SANDBOX_NOT_FOUND
  *   PUT    /snapshots/{ref}/content   the bytes of an `archive`, a `build`'s context or an `import` → RunnerSnapshot once they
  *                                     have arrived. After a cut, the snapshot waits for content again. If the snapshot waits for
  *                                     no content, returns it unchanged without reading the body
  *   GET    /snapshots/{ref}/log       text/plain, UTF-8 lines. ?follow=true stays open until `active` or `error`;
  *                                     ?from=N leaves out the first N bytes
- *   GET    /snapshots/{ref}/export    application/x-tar, for an `import` elsewhere; SNAPSHOT_NOT_ACTIVE. A failure resets the stream
+ *   GET    /snapshots/{ref}/export    application/x-tar, for an `import` elsewhere; SNAPSHOT_NOT_ACTIVE. A failure resets the
+ *                                     stream
  *   DELETE /snapshots/{ref}           204, also when unknown; a snapshot that is being made is given up. SNAPSHOT_IN_USE: a
  *                                     sandbox here, running or stopped, was made from it
  *

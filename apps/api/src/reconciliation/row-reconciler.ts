@@ -21,8 +21,8 @@ export const rowReconcilerLimits: Readonly<RowReconcilerLimits> = Object.freeze(
 })
 
 /**
- * What a failure says of its step. `away`: nothing, because the runner that was called has gone. `permanent`: another
- * try would fail the same way.
+ * The verdict on a failed step. `away`: the runner that was called has gone, which says nothing of the step.
+ * `permanent`: another try would fail the same way.
  */
 export type RowVerdict = 'away' | 'permanent' | 'passing'
 

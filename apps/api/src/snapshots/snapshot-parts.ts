@@ -32,7 +32,7 @@ import { createSnapshotWatch } from './snapshot-watch.ts'
 
 export interface SnapshotBaseOptions {
   database: Database
-  /** Not started yet. */
+  /** The listener, not started yet. */
   listener: DatabaseListener
   log: Logger
   /** Milliseconds since the epoch. */

@@ -14,9 +14,9 @@ const MAX_OUTPUT_CHARS = 200_000
 export interface Program {
   /** Runs it with Node, in a fresh environment that holds `env` only. */
   start(env: Record<string, string>, args?: readonly string[]): RunningProgram
-  /** Kills what still runs and waits for its end. */
+  /** Kills the processes that still run and waits for their end. */
   killAll(): Promise<void>
-  /** Kills what still runs and removes the bundle. */
+  /** Kills the processes that still run and removes the bundle. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

@@ -13,7 +13,7 @@ import { createVolumeStore } from './volume-store.ts'
 
 export interface VolumePartsOptions {
   database: Database
-  /** Not started yet. */
+  /** The listener, not started yet. */
   listener: DatabaseListener
   quotas: Pick<Quotas, 'checkVolume'>
   runners: Pick<RunnerService, 'readyIds' | 'client' | 'onReady'>
