@@ -159,7 +159,7 @@ async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promis
 }
 
 async function removable(db: Queryable): Promise<string[]> {
-  // What a removed runner has matters to nobody, though it may have been written after its removal.
+  // The holdings of a removed runner do not count, though they may have been written after its removal.
   const held = sql`exists (select 1 from snapshot_runners
     join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
     where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes

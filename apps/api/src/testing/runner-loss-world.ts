@@ -38,9 +38,9 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   lose(trap?: Trap): Promise<void>
   /** Brings the runner back with all that it has, and compares it. */
   comeBack(): Promise<void>
-  /** What is elsewhere by now is removed. */
+  /** Removes sandboxes from the returned runner that are elsewhere by now. */
   sweep(): Promise<void>
-  /** Resolves when it is written down that the runner is heard of at this time of the clock. */
+  /** Resolves when the runner's row says that it was heard of at this time of the clock. */
   untilHeard(): Promise<void>
   /** Makes a stopped sandbox whose files are in a backup. */
   withBackup(files: string): Promise<string>

@@ -49,7 +49,10 @@ export interface VolumeStore {
    * committed.
    */
   insert(tx: Queryable, volume: NewVolume, actor: Actor): Promise<VolumeRow | undefined>
-  /** Applies one event by the state table. Returns undefined when no row meets the request's conditions. */
+  /**
+   * Applies one event by the state table. Returns undefined when no row meets the request's conditions, or its runner
+   * is removed.
+   */
   change(request: VolumeChangeRequest): Promise<VolumeChangeResult | undefined>
   emit(row: VolumeRow): void
   /** Returns an organization's volumes, the last used first. */
@@ -210,7 +213,7 @@ async function change(
   if (row === undefined) return undefined
   const outcome = volumeTransition(row.state, event)
   if (outcome.kind !== 'changed') return { row, outcome }
-  // It may have been removed since it was picked.
+  // The runner may have been removed since it was picked.
   if (request.runnerId !== undefined && !(await lockRunner(tx, request.runnerId))) return undefined
   await request.before?.(tx, row)
   const next = await write(tx, row, { request, to: outcome.to, at: new Date(now()) })
@@ -218,7 +221,7 @@ async function change(
   return { row: next, outcome }
 }
 
-/** False for a runner that was removed; another stays until the transaction ends. */
+/** Locks a runner until the transaction ends. Returns false when the runner was removed. */
 async function lockRunner(tx: Queryable, id: string): Promise<boolean> {
   const there = and(eq(runners.id, id), isNull(runners.removedAt))
   return (await tx.select({ id: runners.id }).from(runners).where(there).for('share')).length > 0
@@ -230,7 +233,7 @@ interface VolumeWrite {
   at: Date
 }
 
-/** Writes a state and its event. */
+/** Writes a state and its event row. */
 async function write(tx: Queryable, row: VolumeRow, { request, to, at }: VolumeWrite): Promise<VolumeRow> {
   const { actor = RECONCILER, event, reason, runnerId } = request
   const [next] = await tx
@@ -239,7 +242,7 @@ async function write(tx: Queryable, row: VolumeRow, { request, to, at }: VolumeW
       ...{ state: to, changedAt: at, updatedAt: at, attempts: 0, nextAttemptAt: null },
       errorReason: to === 'error' ? (reason ?? 'unknown') : null,
       ...(runnerId === undefined ? {} : { runnerId }),
-      // Its name is free again.
+      // The name is free again.
       ...(to === 'deleted' ? { name: `${row.name}-deleted` } : {}),
       ...(volumeSteps[to] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
     })
@@ -257,14 +260,17 @@ export async function hasVolumes(tx: Queryable, runnerId: string): Promise<boole
   return rows.length > 0
 }
 
-/** Gives up what is on a runner that will not return, in the transaction that removes it: nobody is asked for it any more. */
+/**
+ * Gives up the volumes of a runner that will not return, in the transaction that removes it: no call for them will be
+ * made.
+ */
 export async function giveUpVolumes(tx: Queryable, runnerId: string, at: Date): Promise<void> {
   const request = { event: 'gone', runnerId: null, reason: 'Its runner was lost and removed' } as const
   for (const row of await tx.select().from(volumes).where(isOn(runnerId)).for('update')) {
     const outcome = volumeTransition(row.state, request.event)
     if (outcome.kind === 'changed') await write(tx, row, { request, to: outcome.to, at })
   }
-  // What was in error is so still.
+  // Volumes in error stay so.
   await tx.update(volumes).set({ runnerId: null, updatedAt: at }).where(isOn(runnerId))
 }
 
