@@ -10,8 +10,9 @@ import {
 } from './sandbox-state.ts'
 
 /**
- * Commands come from users and timers; reports from the reconciler's steps, `exited` from the runner on its own, the
- * first four from whoever watches the snapshot that a sandbox waits for, and the last four from whoever watches runners.
+ * Commands come from users and timers. Reports come from the reconciler's steps, with these exceptions: the first four
+ * come from the follower of the snapshot that a sandbox waits for, `exited` from the runner on its own, and the last
+ * four from the code that watches runners.
  */
 export const sandboxCommands = [
   ...['start', 'stop', 'resize', 'archive', 'fork', 'recover', 'recoverStopped', 'delete'],
@@ -44,13 +45,13 @@ function refusal(message: string): Refusal {
 }
 
 /**
- * A next phase, `same` for an event that changes nothing (repeated or late), `asBefore` for what it was when its runner
- * was lost, or a refusal.
+ * The next phase, `same` for an event that changes nothing (repeated or late), `asBefore` for the phase before the
+ * runner was lost, or a refusal.
  */
 type Cell = SandboxPhase | 'same' | 'asBefore' | Refusal
 type Row = Record<SandboxEvent, Cell>
 
-/** No report of a step that is not due here means anything. */
+/** A report of a step that is not due in the phase changes nothing. */
 const deaf = {
   ...{ buildBegun: 'same', built: 'same', buildFailed: 'same', pulled: 'same' },
   ...{ made: 'same', restored: 'same', ready: 'same', halted: 'same', resized: 'same' },
@@ -58,7 +59,7 @@ const deaf = {
   ...{ lost: 'same', lostWithBackup: 'same', reached: 'same', gone: 'same' },
 } as const satisfies Record<SandboxReport, Cell>
 
-/** A step is under way, which nothing but a deletion calls off. */
+/** A step is under way, and only a deletion cancels it. */
 const busy = {
   ...{ start: inProgress, stop: inProgress, resize: inProgress, archive: inProgress, fork: inProgress },
   ...{ recover: notRecoverable, recoverStopped: notRecoverable, delete: 'destroying' },
@@ -68,15 +69,15 @@ const idle = {
   ...{ recover: notRecoverable, recoverStopped: notRecoverable, delete: 'destroying' },
 } as const satisfies Partial<Record<SandboxCommand, Cell>>
 
-/** In error: but for recovery, all that can be done is to delete it. */
+/** The sandbox is in error. Besides recovery, only a deletion is possible. */
 const given = {
   ...{ start: notValid, stop: notValid, resize: notValid, archive: notValid, fork: notValid, delete: 'destroying' },
 } as const satisfies Partial<Record<SandboxCommand, Cell>>
 
-/** Its files are on its runner, which may be lost. */
+/** The sandbox's files are on its runner, which may be lost. */
 const onRunner = { ...deaf, lost: 'lost', lostWithBackup: 'lostWithBackup' } as const
 
-/** Its runner is lost: what it does there nobody knows. */
+/** The sandbox's runner is lost, so what it does there is unknown. */
 const cutOff = {
   ...{ start: unreachable, stop: unreachable, resize: unreachable, archive: unreachable, fork: unreachable },
   ...deaf,
@@ -84,7 +85,7 @@ const cutOff = {
   reached: 'asBefore',
 } as const satisfies Partial<Record<SandboxEvent, Cell>>
 
-/** What each event does in each phase. Total: a new phase or event does not compile until every cell is decided. */
+/** The effect of each event in each phase. Total: a new phase or event does not compile until every cell is decided. */
 export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
   pendingBuild: {
     ...busy,
@@ -97,11 +98,11 @@ export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
     ...{ built: 'pullingSnapshot', buildFailed: 'buildFailed', failed: 'failed' },
   },
   buildFailed: { ...given, ...deaf, recover: notRecoverable, recoverStopped: notRecoverable },
-  // Where it was built it is found at once.
+  // On the runner that built it, the snapshot is found at once.
   pullingSnapshot: { ...busy, ...deaf, pulled: 'creating', failed: 'failed' },
   creating: { ...busy, ...deaf, made: 'starting', failed: 'failed' },
   restoring: { ...busy, ...deaf, restored: 'starting', failed: 'failedArchived' },
-  // The step that starts it sees an end as well, and decides whether to try again.
+  // `exited` changes nothing: the step that starts the sandbox sees its end as well, and decides whether to try again.
   starting: { ...busy, ...onRunner, ready: 'started', failed: 'failedStopped' },
   started: {
     ...idle,
@@ -117,14 +118,14 @@ export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
   },
   resizingStarted: { ...busy, ...onRunner, resized: 'started', exited: 'resizingStopped', failed: 'failedStopped' },
   resizingStopped: { ...busy, ...onRunner, resized: 'stopped', failed: 'failedStopped' },
-  // The object store may be away for long; the files are where they were, and need no recovery.
+  // The object store may be away for long. The files are still on the runner then, and need no recovery.
   archiving: { ...busy, ...onRunner, saved: 'archived', unsaved: 'stopped', failed: 'failedStopped' },
   archived: {
     ...idle,
     ...deaf,
     ...{ start: 'restoring', stop: notStarted, resize: notValid, archive: notStopped, fork: notValid },
   },
-  // A deletion is never given up: its runner may come back.
+  // A deletion is never given up: the runner may come back.
   destroying: { ...busy, ...deaf, delete: 'same', removed: 'destroyed' },
   destroyed: {
     ...deaf,
@@ -135,7 +136,7 @@ export const sandboxStateTable: Readonly<Record<SandboxPhase, Row>> = {
   failedStopped: { ...given, ...onRunner, recover: 'starting', recoverStopped: 'stopped' },
   failedArchived: { ...given, ...deaf, recover: 'restoring', recoverStopped: 'archived' },
   lost: { ...cutOff, recover: notRecoverable, recoverStopped: notRecoverable, gone: 'failed' },
-  // Whoever recovers it takes the files of its backup, elsewhere.
+  // A recovery takes the files of the backup, on another runner.
   lostWithBackup: { ...cutOff, recover: 'restoring', recoverStopped: 'archived', gone: 'archived' },
 }
 
@@ -158,12 +159,15 @@ export function transition(current: SandboxLifecycle, event: SandboxEvent, now: 
 
 type States = Pick<SandboxLifecycle, 'state' | 'desiredState' | 'recoverableTo' | 'lost'>
 
-/** An error whose files are on a runner can be recovered from there. */
+/** Returns the states before the loss. A sandbox in error whose files are on a runner can be recovered from there. */
 function beforeLoss({ state, desiredState }: SandboxLifecycle): States {
   return { state, desiredState, recoverableTo: state === 'error' ? 'stopped' : null, lost: false }
 }
 
-/** The inverse of `phaseOf`. What is being destroyed stays what it was until it is gone. */
+/**
+ * Returns the states of a phase, as the inverse of `phaseOf`. A sandbox that is being destroyed keeps its state until
+ * it is gone.
+ */
 function stored(current: SandboxLifecycle, phase: SandboxPhase): States {
   const pair = (state: States['state'], desiredState: States['desiredState']): States => {
     return { state, desiredState, recoverableTo: null, lost: false }
@@ -210,7 +214,7 @@ function stored(current: SandboxLifecycle, phase: SandboxPhase): States {
       return error('stopped')
     case 'failedArchived':
       return error('archived')
-    // Both states stay, to go on from when the runner returns.
+    // Both states stay, so that the sandbox goes on from them when the runner returns.
     case 'lost':
       return { ...pair(current.state, current.desiredState), lost: true }
     case 'lostWithBackup':
@@ -219,8 +223,8 @@ function stored(current: SandboxLifecycle, phase: SandboxPhase): States {
 }
 
 /**
- * What a reconciler does next on the runner; `none` where the state is the desired one, has given up, or waits for
- * the snapshot or the runner.
+ * The next step of a reconciler on the runner; `none` when the state is the desired one, is a failure, or waits for the
+ * snapshot or the runner.
  */
 export type SandboxStep = 'make' | 'restore' | 'start' | 'stop' | 'resize' | 'archive' | 'remove' | 'none'
 

@@ -4,12 +4,12 @@ import { until } from '../testing/until.ts'
 import type { LeaseJob, LeaseLoopLimits, LeaseWork } from './lease-loop.ts'
 import { LeaseLoop, retryDelayMs } from './lease-loop.ts'
 
-/** Long enough never to pass in a test: what happens here follows from wakes alone. */
+/** A time that never passes in a test, so that the loop acts on wakes alone. */
 const HOUR_MS = 3_600_000
 const limits: LeaseLoopLimits = { maxJobs: 2, leaseMs: HOUR_MS, pollMs: HOUR_MS }
 const log = createLogger('test', 'silent')
 
-/** Things that are due until they are done, each of which is done when it is told to be. */
+/** Items that are due until they are leased; the job of each ends when the test says so. */
 class Things implements LeaseWork<{ id: string }, LeaseJob> {
   readonly what = 'things'
   readonly due: string[]
@@ -68,7 +68,7 @@ test('works at once on what was leased in its name for a place that it kept', as
   expect(loop.keepPlace()).toBeUndefined()
   things.due.push('b')
   loop.wake()
-  // Whoever found no room looks again when a kept place is given away.
+  // The loop that found no room looks again when a kept place is freed.
   other?.[Symbol.dispose]()
   await until('it is found', () => things.under.has('b'))
 })

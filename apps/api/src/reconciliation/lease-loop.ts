@@ -3,25 +3,28 @@ import type { Logger } from '@atoll/service'
 
 /** Bounds of a loop; times in milliseconds. */
 export interface LeaseLoopLimits {
-  /** What is worked on at once in this replica. */
+  /** Items that this replica works on at once. */
   maxJobs: number
-  /** How long a replica that died keeps others from what it holds. */
+  /** How long the leases of a dead replica keep others from its items. */
   leaseMs: number
-  /** The safety net under lost notifications. */
+  /** The time between two looks for work without a notification, because notifications may be lost. */
   pollMs: number
 }
 
 /** Renewals in the time of one lease: two may be lost. */
 const RENEWALS_PER_LEASE = 3
 
-/** Thrown, and the reason of an abort, when nothing may be done under a lease any more: another has it, or it is of no use. */
+/**
+ * Thrown, and given as the reason of an abort, when the owner may no longer work under a lease: another replica holds
+ * it, or the work is of no use any more.
+ */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError'
 }
 
 /** Work on one leased thing. */
 export interface LeaseJob {
-  /** Cuts short what is under way; whoever takes several steps has one for each. */
+  /** Aborts the work under way. A job of several steps sets a new controller for each. */
   controller: AbortController
 }
 
@@ -31,34 +34,37 @@ export interface LeaseRequest {
   leaseMs: number
 }
 
-/** Leases as the loop handles them. */
+/** The operations on leases that the loop needs. */
 export interface HeldLeases {
-  /** Extends the leases of what is worked on. */
+  /** Extends the leases of the items that are worked on. */
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
   /** Gives a lease back. */
   release(id: string, owner: string): Promise<void>
 }
 
-/** What a loop works on, and how. */
+/** The items that a loop works on, and how it does so. */
 export interface LeaseWork<Item extends { readonly id: string }, Job extends LeaseJob> {
-  /** For the log. */
+  /** The name of the items in the log. */
   readonly what: string
   readonly leases: HeldLeases
-  /** Leases at most `limit` items that are due and that nobody else holds. */
+  /** Leases at most `limit` items that are due and that no other owner holds. */
   lease(request: LeaseRequest): Promise<Item[]>
   /** The job of an item just leased. */
   begin(item: Item): Job
-  /** Works until nothing is left to do here for now, and gives the lease back. */
+  /** Works on the item until nothing is left to do here for now, and gives its lease back. */
   drive(item: Item, job: Job): Promise<void>
-  /** Whether there may be more to do once this job is over; asked in the moment in which it ends, so that no news is missed. */
+  /**
+   * Whether there may be more to do after this job. The loop asks at the moment the job ends, so that no change is
+   * missed.
+   */
   isMore(job: Job): boolean
-  /** What else is done at each look. */
+  /** Further work of each look for items. */
   tidy?(): Promise<void>
 }
 
-/** A place in a loop that is kept. Disposing gives it away, unless it was taken. */
+/** A place in a loop, reserved for one item. Disposing frees it unless it was taken. */
 export interface KeptPlace<Item> extends Disposable {
-  /** Works on an item that was leased by the loop's owner meanwhile, without looking for it. */
+  /** Starts work on an item that was leased meanwhile under the loop's owner, without a look for it. */
   take(item: Item): void
 }
 
@@ -69,23 +75,24 @@ export interface LeaseLoopOptions<Item extends { readonly id: string }, Job exte
 }
 
 /**
- * Leases what is due and works on it: at each wake and each poll, as much at once as the limits allow, its leases renewed
- * meanwhile. From `start` until disposed, which cuts short what is under way and waits for its end.
+ * Leases the items that are due and works on them: at each wake and each poll, as many at once as the limits allow. It
+ * renews its leases meanwhile. It runs from `start` until disposed; disposal aborts the work under way and waits for
+ * its end.
  */
 export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJob> implements AsyncDisposable {
-  /** Under which everything here is leased. */
+  /** The owner of every lease that this loop takes. */
   readonly owner = randomUUID()
   private readonly options: LeaseLoopOptions<Item, Job>
-  /** By the item's id. */
+  /** The jobs under way, by the item's id. */
   private readonly active = new Map<string, { job: Job; leasedAgain: boolean }>()
   private readonly running = new Set<Promise<void>>()
   private readonly retries = new Set<NodeJS.Timeout>()
   private timers: NodeJS.Timeout[] = []
-  /** Places kept for what is being leased elsewhere. */
+  /** Places reserved for items that are being leased outside this loop. */
   private kept = 0
   private looking = false
   private lookAgain = false
-  /** There may be more to lease than there was room for. */
+  /** More items may be due than the last look had room for. */
   private saturated = false
   private disposed = false
 
@@ -93,12 +100,12 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     this.options = options
   }
 
-  /** Nothing more is begun, and what is under way ends as soon as it can. */
+  /** True once disposed: the loop begins no more work, and the work under way ends as soon as it can. */
   get closed(): boolean {
     return this.disposed
   }
 
-  /** What is worked on with this id. */
+  /** Returns the job of the item with this id while it is worked on. */
   job(id: string): Job | undefined {
     return this.active.get(id)?.job
   }
@@ -116,7 +123,7 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     this.wake()
   }
 
-  /** Keeps a place for an item that its maker leases in this loop's name. Undefined while there is none. */
+  /** Reserves a place for an item that its maker leases in this loop's name. Returns undefined while there is no room. */
   keepPlace(): KeptPlace<Item> | undefined {
     const isWorking = this.timers.length > 0 && !this.disposed
     if (!isWorking || this.room <= 0) return undefined
@@ -129,7 +136,7 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     return {
       take: (item) => {
         giveUp()
-        // Its lease may have run out before it was handed over, and been taken by a look of this very loop.
+        // The item's lease may have run out before the handover, and a look of this loop may have leased it again.
         if (!this.active.has(item.id)) this.track(this.drive(item))
       },
       [Symbol.dispose]: () => {
@@ -146,7 +153,7 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     if (!this.looking && !this.disposed) this.track(this.look())
   }
 
-  /** Looks once more in so many milliseconds. */
+  /** Looks for work once more after `delayMs` milliseconds. */
   wakeAfter(delayMs: number): void {
     if (this.disposed) return
     const timer = setTimeout(() => {
@@ -199,7 +206,7 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     this.saturated = items.length === limit
     for (const item of items) {
       const active = this.active.get(item.id)
-      // What is worked on though its lease ran out is worked on still, under the new lease.
+      // An item whose lease ran out during its job is still worked on, now under the new lease.
       if (active === undefined) this.track(this.drive(item))
       else active.leasedAgain = true
     }
@@ -219,7 +226,8 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
     } finally {
       this.active.delete(item.id)
       const isMore = work.isMore(active.job) || this.saturated
-      // It may have ended before it could see what the new lease was for: whoever wants it takes it afresh.
+      // The job may have ended before it saw why the item was leased again: the lease goes back, and the item is leased
+      // afresh.
       if (active.leasedAgain) await work.leases.release(item.id, this.owner)
       if (isMore || active.leasedAgain) this.wake()
     }
@@ -228,12 +236,12 @@ export class LeaseLoop<Item extends { readonly id: string }, Job extends LeaseJo
 
 /** Bounds of trying again, in milliseconds. */
 export interface RetryLimits {
-  /** Before the second try; doubled for each further one. */
+  /** The delay before the second try; it doubles for each further one. */
   retryMinMs: number
   retryMaxMs: number
 }
 
-/** How long to wait after a failure that `attempts` others went before, in milliseconds. */
+/** Returns how long to wait after a failure that followed `attempts` earlier ones, in milliseconds. */
 export function retryDelayMs(attempts: number, { retryMinMs, retryMaxMs }: RetryLimits): number {
   return Math.min(retryMinMs * 2 ** Math.min(attempts, 20), retryMaxMs)
 }

@@ -3,20 +3,20 @@ import { sql } from 'drizzle-orm'
 import type { Queryable } from '../database/database.ts'
 import type { DatabaseListener } from '../database/listener.ts'
 
-/** What a row has become. Only a hint: it may be late, repeated or lost. */
+/** The new state of a row. Only a hint: it may be late, repeated or lost. */
 export interface RowChange<State extends string> {
   readonly id: string
   readonly state: State
 }
 
-/** `all`: notifications may have been lost, so anything may have changed. Must not throw. */
+/** `all` means that notifications may have been lost, so any row may have changed. A handler must not throw. */
 export type RowChangeHandler<State extends string> = (change: RowChange<State> | 'all') => void
 
 /** Tells this replica's loops and waiters of changes made here or elsewhere. */
 export interface RowChanges<State extends string> {
   /** Hands a change made here to every handler, at once. */
   emit(change: RowChange<State>): void
-  /** Tells the other replicas once the transaction is through. */
+  /** Notifies the other replicas when the transaction commits. */
   notify(tx: Queryable, change: RowChange<State>): Promise<void>
   /** Calls `handler` for every change until the function returned is called. */
   subscribe(handler: RowChangeHandler<State>): () => void
@@ -24,7 +24,7 @@ export interface RowChanges<State extends string> {
 
 export interface RowChangesOptions<State extends string> {
   listener: Pick<DatabaseListener, 'subscribe'>
-  /** PostgreSQL channel on which replicas tell each other. */
+  /** The PostgreSQL channel on which replicas notify each other. */
   channel: string
   states: readonly State[]
 }
@@ -43,7 +43,7 @@ export function createRowChanges<State extends string>(options: RowChangesOption
     onNotify(payload) {
       const [from, id, text] = payload.split(' ')
       const state = states.find((known) => known === text)
-      // What this replica changed it has told already.
+      // This replica has already told its handlers of its own changes.
       if (from !== origin && id !== undefined && state !== undefined) tell({ id, state })
     },
     onListening: () => tell('all'),

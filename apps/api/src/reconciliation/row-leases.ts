@@ -6,8 +6,9 @@ import type { Queryable } from '../database/database.ts'
 export interface RowLeaseRequest {
   owner: string
   /**
-   * Only rows of these runners, and those of none yet. Without any runner these are left to other replicas for the time
-   * of a lease: all hear of a new row at once, and whoever can call nobody would only keep it from the others.
+   * The runners that this replica can call. Only their rows are leased, and rows that have no runner yet. With an empty
+   * list, rows without a runner are left to other replicas for the time of one lease: all replicas hear of a new row at
+   * once, and one that can call no runner would only keep the row from the others.
    */
   runnerIds: readonly string[]
   limit: number
@@ -15,11 +16,11 @@ export interface RowLeaseRequest {
 }
 
 /**
- * Leases on the rows of one table, on the database's clock, which all replicas share. Every write here fails softly
- * when the lease is no longer the owner's.
+ * Leases on the rows of one table, by the database's clock, which all replicas share. Every write here changes nothing,
+ * and throws nothing, when the owner no longer holds the lease.
  */
 export interface RowLeases {
-  /** Leases rows in which a step is due, whose next attempt is due and that nobody else holds; answers their ids. */
+  /** Leases rows in which a step is due, whose next attempt is due and that no other owner holds; returns their ids. */
   lease(request: RowLeaseRequest): Promise<string[]>
   /** Counts a failed attempt, sets when the next is due and gives the lease back. */
   postpone(id: string, owner: string, delayMs: number): Promise<void>
@@ -32,11 +33,11 @@ export interface RowLeases {
 export interface RowLeasesOptions {
   db: Queryable
   /**
-   * Has the columns `id`, `runner_id`, `lease_owner`, `lease_expires_at`, `attempts`, `next_attempt_at` and
+   * A table with the columns `id`, `runner_id`, `lease_owner`, `lease_expires_at`, `attempts`, `next_attempt_at` and
    * `changed_at`.
    */
   table: PgTable
-  /** In which rows a step is due. */
+  /** The condition that a step is due in a row. */
   due: SQL
 }
 

@@ -20,10 +20,13 @@ export const rowReconcilerLimits: Readonly<RowReconcilerLimits> = Object.freeze(
   retryMaxMs: 30_000,
 })
 
-/** `away`: whoever was called has gone, which says nothing of the step. `permanent`: trying again would end the same. */
+/**
+ * The verdict on a failed step. `away`: the runner that was called has gone, which says nothing of the step.
+ * `permanent`: another try would fail the same way.
+ */
 export type RowVerdict = 'away' | 'permanent' | 'passing'
 
-/** A row as far as the loop needs to know it. */
+/** The columns of a row that the loop needs. */
 export interface LeasedRow<State extends string> {
   readonly id: string
   readonly state: State
@@ -36,23 +39,23 @@ export interface TakingStep {
   readonly signal: AbortSignal
 }
 
-/** What is done for the rows of one table. */
+/** The steps for the rows of one table, and how they are recorded. */
 export interface RowWork<State extends string, Row extends LeasedRow<State>, Event> {
-  /** For the log. */
+  /** The name of the rows in the log. */
   readonly what: string
   readonly leases: RowLeases
-  /** The row as it is now, while `owner` holds its lease. */
+  /** Returns the current row while `owner` holds its lease. */
   read(id: string, owner: string): Promise<Row | undefined>
-  /** Whether a step is due. */
+  /** Whether a step is due in this state. */
   isDue(state: State): boolean
   /** How long the step that is due may still take, in milliseconds. */
   leftMs(row: Row): number
   /** Takes the step and says what to record. Repeating it after a crash anywhere inside does no harm. */
   take(row: Row, step: TakingStep): Promise<Event>
-  /** Applies an event while `owner` holds the lease. Undefined when it does not. */
+  /** Applies an event and returns the new row. Returns undefined when `owner` does not hold the lease. */
   record(id: string, event: Event, owner: string): Promise<Row | undefined>
   verdictOn(error: unknown): RowVerdict
-  /** What to record when the step is given up; undefined: it never is. */
+  /** Returns the event to record when the step is given up; undefined if it is never given up. */
   giveUp(row: Row, error: unknown): Event | undefined
 }
 
@@ -69,7 +72,10 @@ export interface RowReconcilerOptions<State extends string, Row extends LeasedRo
   limits?: Partial<RowReconcilerLimits> | undefined
 }
 
-/** Drives rows by leases, from `start` until disposed, which cuts short what is under way and gives the leases back. */
+/**
+ * Leases rows and takes their steps, from `start` until disposed. Disposal aborts the steps under way and gives the
+ * leases back.
+ */
 export interface RowReconciler extends AsyncDisposable {
   start(): void
   /** Looks for work now. */
@@ -84,7 +90,7 @@ export function createRowReconciler<State extends string, Row extends LeasedRow<
 
 /** One row being driven. */
 interface Drive<State extends string> extends LeaseJob {
-  /** In which a step is under way; undefined while none is. */
+  /** The state in which a step is under way; undefined while none is. */
   state: State | undefined
 }
 
@@ -155,12 +161,12 @@ class Reconciler<State extends string, Row extends LeasedRow<State>, Event>
     if (drive === undefined) {
       if (isDue(change.state)) this.wake()
     } else if (drive.state !== undefined && drive.state !== change.state) {
-      // Whoever changed it did not do so here: what is under way is of no use.
+      // The row was changed outside this job, so the step under way is of no use.
       drive.controller.abort(new LeaseLostError())
     }
   }
 
-  /** One step and its record. Undefined when there is nothing more to do here for now. */
+  /** Takes one step and records it. Returns undefined when there is nothing more to do here for now. */
   private async advance(row: Row, drive: Drive<State>): Promise<Row | undefined> {
     const { work } = this.options
     drive.controller = new AbortController()
@@ -194,7 +200,7 @@ class Reconciler<State extends string, Row extends LeasedRow<State>, Event>
   }
 }
 
-/** The step's own time is up. */
+/** Whether the error says that the step's own time is up. */
 export function isTimeout(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'TimeoutError'
 }

@@ -3,36 +3,39 @@ import { sql } from 'drizzle-orm'
 import type { AnyPgColumn } from 'drizzle-orm/pg-core'
 import { bigint, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
-/** Who causes a change of a state. */
+/** The cause of a state change. */
 export type Actor = { kind: 'user'; id: string } | { kind: 'reconciler' } | { kind: 'runner' }
 
 export const RECONCILER: Actor = { kind: 'reconciler' }
 
-/** Whoever made a request. */
+/** Returns the actor for the user of a request. */
 export function userActor({ userId }: { userId: string }): Actor {
   return { kind: 'user', id: userId }
 }
 
-/** The columns of a table of changes, beside the id of what changed, which they outlive: no foreign key. */
+/**
+ * Returns the columns of a table of state changes. The table adds the id of the changed row, without a foreign key,
+ * because events outlive that row.
+ */
 export function eventColumns() {
   return {
     id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
     organizationId: uuid('organization_id').notNull(),
-    /** Who caused it: a user's id, `reconciler` or `runner`. */
+    /** The kind of the actor; `actor_id` holds the id of a user. */
     actorKind: text('actor_kind', { enum: ['user', 'reconciler', 'runner'] }).notNull(),
     actorId: text('actor_id'),
     event: text('event').notNull(),
     /** Null for the creation. */
     fromState: text('from_state'),
     toState: text('to_state').notNull(),
-    /** How long `fromState` stood. */
+    /** How long `fromState` stood, in milliseconds. */
     durationMs: bigint('duration_ms', { mode: 'number' }).notNull(),
     reason: text('reason'),
     at: timestamp('at', { withTimezone: true }).notNull(),
   }
 }
 
-/** What the check of `actor_kind` says. */
+/** Returns the condition of the CHECK on `actor_kind`. */
 export function isActorKind(column: AnyPgColumn): SQL {
   return sql`${column} in ('user', 'reconciler', 'runner')`
 }
@@ -48,7 +51,7 @@ export interface StateEvent {
   at: Date
 }
 
-/** The values of `eventColumns`. A duration is never negative, even where two hosts' clocks disagree. */
+/** Returns the values of `eventColumns`. A duration is never negative, even where two hosts' clocks disagree. */
 export function eventValues({ actor, event, from, to, reason, at }: StateEvent) {
   return {
     actorKind: actor.kind,

@@ -7,13 +7,13 @@ import { extract, pack } from 'tar-stream'
 /** The folders that Dockerfiles copy from, as clients have uploaded them. */
 export interface BuildContexts {
   /**
-   * All contexts of a build as one tar archive. Throws NOT_FOUND when one was never uploaded. The caller destroys the
-   * stream, which fails where a context cannot be read to its end.
+   * Returns all contexts of a build as one tar archive. Throws NOT_FOUND when the first was never uploaded. The stream
+   * fails when a later one was not, or when a context cannot be read to its end. The caller destroys the stream.
    */
   open(organizationId: string, hashes: readonly string[], signal: AbortSignal): Promise<Readable>
 }
 
-/** Where clients upload to: `<organizationId>/<hash>/context.tar` (§11 of the contract). */
+/** The objects that clients upload: `<organizationId>/<hash>/context.tar` (§11 of the contract). */
 export interface UploadedObjects {
   get(key: string): Promise<{ body: Readable } | undefined>
 }
@@ -42,7 +42,10 @@ export function createBuildContexts({ objects }: { objects: UploadedObjects }): 
   }
 }
 
-/** Appends what an archive holds. Later files of a name replace earlier ones when it is unpacked. */
+/**
+ * Appends the entries of an archive. When the result is unpacked, a later file replaces an earlier one of the same
+ * name.
+ */
 async function addAll(target: Pack, archive: Readable, signal: AbortSignal): Promise<void> {
   const entries = extract()
   const reading = pipeline(archive, entries, { signal })

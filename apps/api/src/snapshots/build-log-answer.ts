@@ -4,10 +4,10 @@ import { isSdkAtLeast } from '../http/sdk-version.ts'
 import type { BuildLogs } from './build-logs.ts'
 import type { SnapshotRow } from './snapshot-table.ts'
 
-/** The first SDK that reads a stream in whatever pieces it comes. */
+/** The first SDK that reads a stream correctly in pieces of any size. */
 const FIRST_CAREFUL_SDK = '0.27.0'
 
-/** Answers with the log of a build, until its end when the caller follows it. */
+/** Sends the log of a build, until the build ends when the caller follows it. */
 export async function answerBuildLog(
   request: FastifyRequest<{ Querystring: { follow?: boolean | undefined } }>,
   reply: FastifyReply,

@@ -8,7 +8,7 @@ import type { RunnerClient } from '../runners/runner-client.ts'
 import type { SnapshotStore } from './snapshot-store.ts'
 import type { SnapshotRow } from './snapshot-table.ts'
 
-/** How long a log is waited for that nobody has begun to write, and how often it is looked for. In milliseconds. */
+/** How long to wait for a build to be given to a runner, and the interval of the checks, in milliseconds. */
 const BUILDER_WAIT_MS = 30_000
 const BUILDER_LOOK_MS = 250
 
@@ -19,19 +19,19 @@ export interface BuildLogsOptions {
 }
 
 export interface BuildLogRequest {
-  /** Stays open until the build ends. */
+  /** Whether the log stays open until the build ends. */
   follow: boolean
-  /** Spaced out for the readers of SDKs before 0.27: §17.4 of the contract. */
+  /** Whether its chunks are spaced out for SDKs before 0.27: §17.4 of the contract. */
   paced: boolean
-  /** Ends it. */
+  /** Ends the log. */
   signal: AbortSignal
 }
 
-/** What builds print, as their runners keep it. */
+/** The output of builds, as their runners keep it. */
 export interface BuildLogs {
   /**
-   * Throws SNAPSHOT_UNKNOWN for what is not built, and RUNNER_UNREACHABLE. An answer without follow is what there is now; it
-   * waits up to 30 s for the build to be given to a runner.
+   * Opens a build's log; without `follow` it holds only what is there now. Waits up to 30 s for the build to be given
+   * to a runner. Throws SNAPSHOT_UNKNOWN for a snapshot that is not built, and RUNNER_UNREACHABLE.
    */
   open(row: SnapshotRow, request: BuildLogRequest): Promise<Readable>
 }
@@ -55,7 +55,7 @@ export function createBuildLogs(options: BuildLogsOptions): BuildLogs {
         throw new AppError('SNAPSHOT_UNKNOWN', 'It has no build info, so there are no build logs')
       const row = await untilGiven(first, signal)
       if (row.runnerId === null || !row.asked) {
-        // It failed before anybody began.
+        // No runner has begun the build: it failed before that, or still waits.
         return Readable.from([`${row.errorReason ?? ''}\n`])
       }
       const client = runners.client(row.runnerId)
@@ -91,7 +91,7 @@ async function* chunksOf(log: Readable, options: { paced: boolean; signal: Abort
   }
 }
 
-/** A stream as something that can be asked for what it has. Throws what the stream fails with. */
+/** Returns a stream as a source of text. Reading it throws the stream's error. */
 export function textSource(stream: Readable): TextSource {
   return {
     async read() {
@@ -103,7 +103,7 @@ export function textSource(stream: Readable): TextSource {
         if (stream.readableLength > 0) return true
         if (stream.errored) throw stream.errored
         if (stream.destroyed) return false
-        // Asking is what makes it read on.
+        // Listening for `readable` makes the stream read on.
         await readable(stream)
       }
       return false

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto'
 import type { CreateBuildInfo } from '@atoll/protocol'
 import type { StoredBuildInfo } from './snapshot-table.ts'
 
-/** The contract's id of a build: the same for equal content (§9). */
+/** Returns the contract's id of a build, the same for equal content (§9). */
 export function buildIdOf({ dockerfileContent, contextHashes = [] }: CreateBuildInfo): string {
   const hash = createHash('sha256').update(dockerfileContent + [...contextHashes].sort().join(''))
   return `daytona-${hash.digest('hex')}:daytona`
 }
 
 /**
- * What runners call an organization's build. Not shared with others: what a Dockerfile names may be readable to
- * some organizations only.
+ * Returns the ref of an organization's build. Organizations do not share one, because what a Dockerfile names may be
+ * readable to some organizations only.
  */
 export function buildRefOf(organizationId: string, info: CreateBuildInfo): string {
   return `build-${createHash('sha256')

@@ -6,15 +6,15 @@ import type { SnapshotRunnerStore } from './snapshot-runner-store.ts'
 import type { SnapshotStore } from './snapshot-store.ts'
 import { snapshots } from './snapshot-table.ts'
 
-/** Snapshots that one call makes inactive or asks to end; those above it wait for the next. */
+/** The most snapshots that one call makes inactive or deletes; the others wait for the next call. */
 const MAX_ENDED_AT_ONCE = 1_000
 
-/** The snapshots of an organization as a whole. Those that it lent to all others end with it. */
+/** All snapshots of an organization. Its general snapshots end with it. */
 export interface OrganizationSnapshots extends OrganizationBelongings {
   usage(organizationId: string): Promise<SnapshotUsage>
   /**
-   * Makes inactive what these have under a name and lent to nobody. What can be pulled again leaves its runners, unless a
-   * sandbox there needs it; the rest has no other place to be.
+   * Makes the named snapshots of these organizations inactive, except general ones. Images that can be pulled again
+   * leave their runners, unless a sandbox there needs them; other snapshots stay, because they exist nowhere else.
    */
   stopAll(organizationIds: readonly string[], reason: string): Promise<void>
 }

@@ -47,7 +47,7 @@ describe('a build', () => {
     holdings.advance(ref, 'active')
     await untilState(first.id, 'active')
     await untilState(second.id, 'active')
-    // The one that stays needs it still.
+    // The remaining snapshot still needs the files.
     await world.call('DELETE', `/snapshots/${first.id}`)
     await until('it is gone', async () => (await world.call('GET', `/snapshots/${first.id}`)).status === 404)
     expect(holdings.snapshots.has(ref)).toBe(true)

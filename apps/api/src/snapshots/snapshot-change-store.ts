@@ -10,19 +10,19 @@ import type { SnapshotChanges } from './snapshot-changes.ts'
 import type { NewSnapshotRow, SnapshotRow } from './snapshot-table.ts'
 import { snapshotEvents, snapshotRunners, snapshots } from './snapshot-table.ts'
 
-/** One event for one snapshot, and the conditions under which it may have it. */
+/** One event for one snapshot, and the conditions under which it is applied. */
 export interface SnapshotChangeRequest {
   id: string
   event: SnapshotEvent
-  /** Who causes it; the reconciler unless given. */
+  /** The cause of the event; the reconciler unless given. */
   actor?: Actor
   /** Why, for the event row; with `failed` it becomes the error reason. */
   reason?: string
-  /** Only if it belongs to this organization. */
+  /** Applies the event only if the snapshot belongs to this organization. */
   organizationId?: string
-  /** Only while this replica holds the row's lease. */
+  /** Applies the event only while this owner holds the row's lease. */
   leaseOwner?: string
-  /** What its runner told of the finished snapshot. */
+  /** The runner's facts about the finished snapshot. */
   made?: { sizeGib: number; digest: string | null }
 }
 
@@ -43,11 +43,11 @@ export interface SnapshotStoreOptions {
 export interface SnapshotChangeStore {
   transaction: Database['transaction']
   /**
-   * Writes a new row in the caller's transaction; undefined when there is one in its place already: of its name or,
-   * where it has none, of its build. The caller emits the change once the transaction is through.
+   * Writes a new row in the caller's transaction. Returns undefined when another row has its name or, for a nameless
+   * one, its build. The caller emits the change after the transaction has committed.
    */
   insert(tx: Queryable, values: NewSnapshotRow, actor: Actor): Promise<SnapshotRow | undefined>
-  /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
+  /** Applies one event by the state table. Returns undefined when no row meets the request's conditions. */
   change(request: SnapshotChangeRequest): Promise<SnapshotChangeResult | undefined>
   emit(row: SnapshotRow): void
 }
@@ -104,7 +104,7 @@ async function write(tx: Queryable, { request, row, state, at }: Write): Promise
       errorReason: failed ? (reason ?? 'unknown') : null,
       ...(made === undefined ? {} : made),
       ...(event === 'activate' ? { lastUsedAt: at } : {}),
-      // Where no step is due there is nothing to hold a lease for.
+      // A row without a due step needs no lease.
       ...(snapshotSteps[state] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
     })
     .where(eq(snapshots.id, row.id))
@@ -113,7 +113,7 @@ async function write(tx: Queryable, { request, row, state, at }: Write): Promise
   const { actor = RECONCILER } = request
   const from = { state: row.state, since: row.changedAt }
   await record(tx, row, { actor, event, from, to: state, reason, at })
-  // What is given up half way is there as well, to be taken away from there.
+  // A snapshot that was given up half way is on its runner as well, and must be removed there.
   if (row.runnerId !== null && (made !== undefined || state === 'removing')) {
     await hold(tx, { ref: row.ref, runnerId: row.runnerId })
   }
@@ -121,7 +121,7 @@ async function write(tx: Queryable, { request, row, state, at }: Write): Promise
 }
 
 async function record(tx: Queryable, { id, organizationId }: SnapshotRow, event: StateEvent): Promise<void> {
-  // The built-in one is nobody's, and does not change.
+  // The built-in snapshot belongs to no organization and does not change.
   if (organizationId === null) return
   await tx.insert(snapshotEvents).values({ snapshotId: id, organizationId, ...eventValues(event) })
 }

@@ -1,7 +1,7 @@
 import type { Image, ImageState, Snapshot } from '@atoll/protocol'
 import type { SnapshotRow } from './snapshot-table.ts'
 
-/** A row as clients see it (§9). */
+/** Returns a row as clients see it (§9). */
 export function toSnapshot(row: SnapshotRow): Snapshot {
   return {
     id: row.id,
@@ -10,7 +10,7 @@ export function toSnapshot(row: SnapshotRow): Snapshot {
     name: row.name ?? row.id,
     ...(row.imageName === null ? {} : { imageName: row.imageName }),
     enabled: row.enabled,
-    // A removed one is found by nobody; this is what it was last.
+    // No client finds a removed snapshot; this is the last state that clients saw.
     state: row.state === 'removed' ? 'removing' : row.state,
     size: row.sizeGib,
     entrypoint: row.entrypoint,
@@ -30,7 +30,7 @@ export function toSnapshot(row: SnapshotRow): Snapshot {
   }
 }
 
-/** What the older names have no word for shows as what is nearest. */
+/** The states of images, by those of snapshots. A state that images lack shows as the nearest one. */
 const imageStates: Readonly<Record<Snapshot['state'], ImageState>> = {
   build_pending: 'build_pending',
   building: 'building',
@@ -46,7 +46,7 @@ const imageStates: Readonly<Record<Snapshot['state'], ImageState>> = {
   removing: 'removing',
 }
 
-/** A snapshot as the workspace generation sees it; an inactive one is one that is not enabled. */
+/** Returns a snapshot as the workspace generation sees it, where an inactive one is not enabled. */
 export function toImage(snapshot: Snapshot): Image {
   const { id, organizationId, general, name, size, entrypoint, errorReason } = snapshot
   const { createdAt, updatedAt, lastUsedAt } = snapshot

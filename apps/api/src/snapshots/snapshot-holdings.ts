@@ -9,13 +9,13 @@ export interface SnapshotHoldingsOptions {
   log: Logger
 }
 
-/** Keeps in the database which runners have what, as they come and tell. */
+/** Records the snapshots of a runner when it connects, and wakes waiters when it reports a change. */
 export function createSnapshotHoldings({ store, watch, log }: SnapshotHoldingsOptions): HoldingsObserver {
   return {
     async compareSnapshots(runner, snapshots) {
       const usable = snapshots.filter(({ state }) => state === 'active').map(({ ref }) => ref)
       for (const ref of await store.compare(runner.id, usable)) {
-        // What a sandbox of the runner still needs stays: the runner says so itself.
+        // The runner itself refuses to remove a snapshot that one of its sandboxes still needs.
         await runner.client.snapshots.remove(ref).catch((error: unknown) => {
           log.info({ err: error, ref, runner: runner.name }, 'a deleted snapshot stays on its runner for now')
         })

@@ -1,7 +1,10 @@
 import type { StoredSnapshotState } from '@atoll/protocol'
 import { SNAPSHOT_BUILD_LIMIT_MS, SNAPSHOT_PULL_LIMIT_MS, SNAPSHOT_VALIDATION_LIMIT_MS } from '@atoll/protocol'
 
-/** How long a state under way may stand, in milliseconds. The runner has the same bounds for what it does in them. */
+/**
+ * Returns how long a state under way may stand, in milliseconds. The runner has the same bounds for its work in that
+ * state.
+ */
 export function limitOf(state: StoredSnapshotState): number {
   switch (state) {
     case 'build_pending':
@@ -15,7 +18,7 @@ export function limitOf(state: StoredSnapshotState): number {
   }
 }
 
-/** Why a snapshot is given up that stood in `state`. */
+/** Returns the error reason of a snapshot that stood in `state` for too long. */
 export function tooLong(state: StoredSnapshotState): string {
   return `It took longer than ${limitOf(state) / 60_000} minutes`
 }

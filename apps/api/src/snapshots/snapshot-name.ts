@@ -3,21 +3,21 @@ import { AppError } from '@atoll/protocol'
 /** Parts between slashes, of characters that an image reference may have. */
 const NAME = /^[A-Za-z0-9_.:@-]+(\/[A-Za-z0-9_.:@-]+)*$/
 
-/** The same, beginning as a registry or a repository does. */
+/** The same, but beginning with a letter or a digit, as a registry or a repository does. */
 const IMAGE = /^[A-Za-z0-9][A-Za-z0-9_.:@-]*(\/[A-Za-z0-9_.:@-]+)*$/
 
-/** Throws VALIDATION_FAILED for what cannot be the name of a snapshot. */
+/** Throws VALIDATION_FAILED for a text that cannot be the name of a snapshot. */
 export function checkSnapshotName(name: string): void {
   if (!NAME.test(name)) {
     throw invalid('name may hold letters, digits, dots, colons, dashes, underscores, at-signs and single slashes')
   }
-  // Clients would take these out of the path.
+  // Clients would remove such parts from the path of a request.
   if (name.split('/').some((part) => part === '.' || part === '..')) {
     throw invalid('name must not have a part that is a dot or two')
   }
 }
 
-/** The `:latest` rule of §9. Throws VALIDATION_FAILED. */
+/** Checks the `:latest` rule of §9. Throws VALIDATION_FAILED. */
 export function checkImageName(imageName: string): void {
   if (!IMAGE.test(imageName)) throw invalid(`imageName ${JSON.stringify(imageName)} is no image reference`)
   const last = imageName.slice(imageName.lastIndexOf('/') + 1)

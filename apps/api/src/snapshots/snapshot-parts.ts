@@ -32,14 +32,14 @@ import { createSnapshotWatch } from './snapshot-watch.ts'
 
 export interface SnapshotBaseOptions {
   database: Database
-  /** Not started yet. */
+  /** The listener, not started yet. */
   listener: DatabaseListener
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** What runners are watched with, before there are any. */
+/** The parts that watch runners, made before any runner connects. */
 export interface SnapshotBase {
   readonly changes: SnapshotChanges
   readonly store: SnapshotStore
@@ -65,11 +65,11 @@ export interface SnapshotPartsOptions extends Omit<SnapshotBaseOptions, 'listene
   runners: Pick<RunnerService, 'readyIds' | 'client' | 'onReady'>
   regions: Pick<RegionService, 'resolve'>
   contexts: BuildContexts
-  /** What an organization logs in at registries with. */
+  /** Returns the credentials of an organization at registries. */
   registries: (organizationId: string) => Promise<RegistryAccess[]>
 }
 
-/** Everything that makes snapshots. Disposing ends what is under way here. */
+/** The parts that make snapshots. Disposing ends the work under way in this replica. */
 export interface SnapshotParts extends AsyncDisposable {
   readonly snapshots: SnapshotService
   readonly organizationSnapshots: OrganizationSnapshots

@@ -2,13 +2,13 @@ import type { RunnerSnapshot, SnapshotReport } from '@atoll/protocol'
 import { snapshotTransition } from '@atoll/protocol'
 import type { SnapshotRow } from './snapshot-table.ts'
 
-/** What a runner is past, by the state in which it has a snapshot. In their order. */
+/** The reports of a snapshot that its runner has pulled or built and now validates, in their order. */
 const pulled: readonly SnapshotReport[] = ['pull_begun', 'pulled', 'validation_begun']
 const built: readonly SnapshotReport[] = ['build_begun', 'built', ...pulled]
 
 /**
- * The next report for a row whose runner has the snapshot in `state`; undefined while there is nothing new. A runner
- * may be several states ahead: then this is asked again with the row as it is after the report.
+ * Returns the next report for a row whose runner has the snapshot in `state`; undefined while there is none. A runner
+ * may be several states ahead: then the caller asks again with the row as it is after the report.
  */
 export function nextReport(
   row: Pick<SnapshotRow, 'state' | 'kind'>,

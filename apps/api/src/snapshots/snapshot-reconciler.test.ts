@@ -31,12 +31,12 @@ const log = createLogger('test', 'silent')
 const able = { available: true }
 const buildInfo = { dockerfileContent: 'FROM a:1', contextHashes: [], createdAt: '', updatedAt: '', snapshotRef: 'r' }
 
-/** A runner's snapshots, made of memory, whose answers a test can hold back. */
+/** A runner's snapshots in memory, whose answers a test can hold back. */
 class MemorySnapshots implements RunnerSnapshotClient {
   readonly held = new Map<string, RunnerSnapshot>()
   readonly made: { ref: string; body: MakeSnapshot }[] = []
   readonly failures: Error[] = []
-  /** Awaited before anything is done, and after. */
+  /** Promises that `make` awaits before its effect and after it. */
   gates: { before?: Promise<void>; after?: Promise<void>; reach?: () => void } = {}
 
   readonly sendContent = noSnapshots.sendContent
@@ -101,7 +101,7 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-/** A replica that hears of nothing: what it finds, it finds by looking (M5). */
+/** Starts a replica that gets no notification and finds rows only by polling (M5). */
 function startReplica(): RowReconciler & { die(): Promise<void> } {
   let dead = false
   const runners = {
@@ -120,7 +120,7 @@ function startReplica(): RowReconciler & { die(): Promise<void> } {
   replicas.push(replica)
   replica.start()
   return Object.assign(replica, {
-    /** As `kill -9` would: nothing is given back, and its leases run out. */
+    /** Ends the replica as `kill -9` would: it gives nothing back, and its leases run out. */
     async die() {
       dead = true
       await database.sql`update snapshots set lease_expires_at = now() - interval '1 second' where lease_owner is not null`
@@ -175,7 +175,7 @@ function trap(at: 'before' | 'after'): { reached: Promise<void>; spring(): void 
   }
 }
 
-/** Its event rows: who, what, from where to where, for how long, why. */
+/** Returns the event rows of a snapshot: actor, event, states, duration and reason. */
 async function eventsOf(id: string): Promise<unknown[][]> {
   return await database.sql`
     select coalesce(actor_id, actor_kind), event, from_state, to_state, duration_ms::int, reason
@@ -248,7 +248,7 @@ describe('the reconciler of snapshots', () => {
       ['reconciler', 'failed', 'validating', 'error', 500, 'no such image'],
       ['ada', 'delete', 'error', 'removing', 0, null],
     ])
-    // What changes nothing, or is refused, leaves no row.
+    // An event that changes nothing or is refused leaves no row.
     await store.change({ id, event: 'delete' })
     await store.change({ id, event: 'activate' })
     expect(await eventsOf(id)).toHaveLength(events.length)

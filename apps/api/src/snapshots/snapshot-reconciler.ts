@@ -33,7 +33,7 @@ export interface SnapshotReconcilerOptions {
   limits?: Partial<RowReconcilerLimits> | undefined
 }
 
-/** Those in which `snapshotSteps` has a step. */
+/** The states in which `snapshotSteps` has a step. */
 const due = sql`state in ('build_pending', 'building', 'pending', 'pulling', 'snapshotting', 'pending_validation',
   'validating')`
 

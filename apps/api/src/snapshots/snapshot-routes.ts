@@ -32,7 +32,7 @@ const membership = { access: 'membership' } as const
 const write = { access: 'write:snapshots' } as const
 const administrator = { access: 'administratorInOrganization' } as const
 
-/** Daytona's `/snapshots` (§9 of the contract), and ways of ours to make one, over the snapshot service. */
+/** Daytona's `/snapshots` (§9 of the contract), and Atoll's own ways to make one, over the snapshot service. */
 export const snapshotRoutes: FastifyPluginAsyncTypebox<SnapshotRoutesOptions> = async (app, options) => {
   await app.register(creationRoutes, options)
   await app.register(uploadRoute, options)

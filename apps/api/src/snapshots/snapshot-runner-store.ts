@@ -13,32 +13,38 @@ export interface MakerCandidate {
   abilities: (typeof runners.$inferSelect)['abilities']
 }
 
-/** The SQL of which runner holds what. */
+/** The SQL of the refs that runners hold, called holdings. */
 export interface SnapshotRunnerStore {
-  /** Runners that hold `ref` for whoever needs it. */
+  /** Returns the runners that hold `ref` and may use it for new sandboxes. */
   holdersOf(db: Queryable, ref: string): Promise<string[]>
-  /** Who has what is called so: by a ref, by a snapshot's name, or by the contract's id of a build. */
+  /** Returns the holdings of what `text` names: a ref, a snapshot's name, or the contract's id of a build. */
   withSnapshot(text: string): Promise<SnapshotRunnerRow[]>
   setHeld(ref: string, runnerId: string): Promise<void>
-  /** What a runner really has, against what is written of it. Answers those of `refs` that were deleted for good. */
+  /**
+   * Corrects the holdings of a runner, which really has `refs`. Returns those of `refs` whose snapshots are all
+   * removed.
+   */
   compare(runnerId: string, refs: readonly string[]): Promise<string[]>
-  /** Of `runnerIds`, those of a region, the ones with the fewest snapshots first. */
+  /** Returns the runners of a region among `runnerIds`, the ones with the fewest snapshots first. */
   makers(runnerIds: readonly string[], region: string): Promise<MakerCandidate[]>
   /**
-   * Marks what no snapshot and no sandbox of its runner needs any more: nothing new begins to use it. Answers what is
-   * marked on `runnerIds`.
+   * Marks the holdings that no snapshot and no sandbox of their runner needs any more, so that no new sandbox uses
+   * them. Returns the marked holdings on `runnerIds`.
    */
   markUnneeded(runnerIds: readonly string[]): Promise<SnapshotRunnerRow[]>
   /**
-   * Marks what these organizations have inactive and can be pulled again just as it was, unless a sandbox of its runner
-   * needs it.
+   * Marks the holdings of these organizations' inactive images that can be pulled again by their digest, unless a
+   * sandbox of the runner needs them.
    */
   releaseInactive(organizationIds: readonly string[]): Promise<void>
-  /** Whether something is marked that has this ref. */
+  /** Whether a holding of this ref is marked. */
   isBeingRemoved(ref: string): Promise<boolean>
-  /** It is gone from its runner, unless it was made there again meanwhile. */
+  /** Deletes a holding that is gone from its runner, unless it was made there again meanwhile. */
   forget(id: string): Promise<void>
-  /** Of the snapshots being removed, those that no runner has for anything but sandboxes made from them. */
+  /**
+   * Returns the snapshots being removed that no runner holds except for sandboxes made from them, or whose ref another
+   * snapshot needs.
+   */
   removable(): Promise<string[]>
 }
 
@@ -128,7 +134,10 @@ async function statesOf(db: Queryable, refs: readonly string[]): Promise<{ ref: 
     .groupBy(snapshots.ref)
 }
 
-/** A sandbox of the holding's runner that was made from it, or one of no runner that may come back to any. */
+/**
+ * The condition that a holding is in use: by a sandbox of its runner, or by one without a runner, which may come back
+ * to any.
+ */
 const inUseThere = sql`exists (select 1 from sandboxes
   where (sandboxes.runner_id = ${snapshotRunners.runnerId} or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshotRunners.ref}
     and sandboxes.state <> 'destroyed')`
@@ -150,7 +159,7 @@ async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promis
 }
 
 async function removable(db: Queryable): Promise<string[]> {
-  // What a removed runner has matters to nobody, though it may have been written after its removal.
+  // The holdings of a removed runner do not count, though they may have been written after its removal.
   const held = sql`exists (select 1 from snapshot_runners
     join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
     where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes

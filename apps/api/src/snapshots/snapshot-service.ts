@@ -31,28 +31,28 @@ import type { NewSnapshotRow, SnapshotRow } from './snapshot-table.ts'
 export interface SnapshotServiceOptions {
   store: SnapshotStore
   quotas: Pick<Quotas, 'checkSandbox' | 'checkSnapshot' | 'requireActive'>
-  /** Where a snapshot can be asked for. */
+  /** Resolves the region in which a snapshot is made. */
   regions: Pick<RegionService, 'resolve'>
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Where a snapshot comes from. */
+/** The source of a new snapshot. */
 export type SnapshotOrigin =
   | { kind: 'image'; imageName: string }
   | { kind: 'build'; buildInfo: CreateBuildInfo }
-  /** Throws when nobody in the region could take it; nothing is written yet. */
+  /** `requireTaker` throws when no runner of the region could take the archive. It runs before anything is written. */
   | { kind: 'archive'; requireTaker: (region: string) => Promise<unknown> }
   | { kind: 'directory'; directory: string }
   | {
       kind: 'sandbox'
       sandboxId: string
       runnerId: string
-      /** Locks the sandbox, and notes what is made of it; a throw undoes everything. */
+      /** Locks the sandbox and records the snapshot that is made of it; a throw rolls everything back. */
       hold: (tx: Queryable, snapshotId: string) => Promise<void>
     }
 
-/** What a new snapshot shall be called and give to its sandboxes: cores and GiB. */
+/** The name of a new snapshot, and the resources of its sandboxes in cores and GiB. */
 export interface SnapshotDetails {
   name: string
   entrypoint?: string[] | undefined
@@ -64,27 +64,33 @@ export interface SnapshotDetails {
   regionId?: string | undefined
 }
 
-/** Whose snapshots: an organization's own and, to look at, the general ones. What is not found is SNAPSHOT_UNKNOWN. */
+/**
+ * An organization's own snapshots and, to read, the general ones. Throws SNAPSHOT_UNKNOWN for a snapshot that is not
+ * found.
+ */
 export interface SnapshotService {
-  /** Begins to make one. Throws SNAPSHOT_NAME_TAKEN, FORBIDDEN, as the quotas do, and for what does not fit together. */
+  /**
+   * Begins to make a snapshot. Throws SNAPSHOT_NAME_TAKEN, FORBIDDEN, the errors of the quotas, and BAD_REQUEST for
+   * fields that do not fit together.
+   */
   create(caller: Principal, body: CreateSnapshot): Promise<Snapshot>
-  /** The same from a folder of a runner's host; the routes let administrators only. */
+  /** Begins to make a snapshot of a folder of a runner's host. The routes allow administrators only. */
   createFromDirectory(caller: Principal, body: SnapshotFromDirectory): Promise<Snapshot>
-  /** Writes a row for what is made from `origin`; the reconciler does the rest. */
+  /** Writes the row of a snapshot that is made from `origin`; the reconciler does the rest. */
   begin(caller: Principal, details: SnapshotDetails, origin: SnapshotOrigin): Promise<SnapshotRow>
   list(caller: Principal, query: ListSnapshots, scope: 'own' | 'visible'): Promise<SnapshotPage>
   get(caller: Principal, idOrName: string): Promise<Snapshot>
   find(caller: Principal, idOrName: string): Promise<SnapshotRow>
-  /** Those with these ids, whoever's they are: for what tells their organizations. */
+  /** Returns the snapshots with these ids, of any organization: for the code that tells their organizations. */
   readMany(ids: readonly string[]): Promise<Map<string, Snapshot>>
-  /** Asks for its removal and returns at once. Throws FORBIDDEN for a general one. */
+  /** Requests the removal of a snapshot and returns at once. Throws FORBIDDEN for a general one. */
   delete(caller: Principal, idOrName: string): Promise<void>
   setEnabled(caller: Principal, idOrName: string, enabled: boolean): Promise<Snapshot>
-  /** The routes let administrators only. */
+  /** Sets whether every organization may use a snapshot. The routes allow administrators only. */
   setGeneral(caller: Principal, idOrName: string, general: boolean): Promise<Snapshot>
   /** Throws SNAPSHOT_STATE_CONFLICT. */
   command(caller: Principal, idOrName: string, event: SnapshotCommand): Promise<Snapshot>
-  /** What sandboxes of an organization with this build are made from; begun when there is none. */
+  /** Returns the snapshot of a build of an organization, and begins to make it when there is none. */
   ensureBuild(
     tx: Queryable,
     build: { organizationId: string; info: CreateBuildInfo; region: string },
@@ -95,7 +101,7 @@ export function createSnapshotService(options: SnapshotServiceOptions): Snapshot
   return new Snapshots(options)
 }
 
-/** The same for an unknown snapshot and for one of another organization. */
+/** Returns the same error for an unknown snapshot and for one of another organization. */
 export function snapshotUnknown(idOrName: string): AppError {
   return new AppError('SNAPSHOT_UNKNOWN', `Snapshot with ID or name ${idOrName} not found`)
 }
@@ -139,7 +145,7 @@ class Snapshots implements SnapshotService {
     const { store, quotas } = this.options
     const id = randomUUID()
     const row = await store.transaction(async (tx) => {
-      // Before the organization is, as by whatever else is done with a sandbox.
+      // The sandbox is locked before the organization, in the same order as for every other action on a sandbox.
       if (origin.kind === 'sandbox') await origin.hold(tx, id)
       const nothing = { cpu: 0, memoryGib: 0, diskGib: 0, sandboxes: 0, running: 0 }
       await quotas.checkSandbox(tx, organizationId, { size: values, adds: nothing, usage: async () => nothing })
@@ -220,13 +226,16 @@ class Snapshots implements SnapshotService {
     const { maxSnapshotGib } = await this.options.quotas.requireActive(tx, organizationId)
     const origin = { kind: 'build', buildInfo: info } as const
     const values = this.valuesOf(organizationId, {}, { origin, region })
-    // The organization is locked, so nobody else has begun the same. Whose sandbox it is for, that one's event says.
+    // The organization is locked, so no other create has begun the same build. The event of the sandbox names the user.
     const row = await store.insert(tx, { ...values, maxSizeGib: maxSnapshotGib }, RECONCILER)
     if (row === undefined) throw new Error('a build that nobody has begun is there already')
     return row
   }
 
-  /** Own ones, and the general ones of others for administrators. */
+  /**
+   * Returns a snapshot that the caller may change: an own one or, for administrators, a general one of another
+   * organization.
+   */
   private async findToChange(caller: Principal, idOrName: string): Promise<SnapshotRow> {
     const row = await this.find(caller, idOrName)
     const isOwn = row.organizationId === caller.organizationId

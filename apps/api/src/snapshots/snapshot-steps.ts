@@ -9,19 +9,19 @@ import type { SnapshotStore } from './snapshot-store.ts'
 import type { SnapshotRow } from './snapshot-table.ts'
 import type { SnapshotWatch } from './snapshot-watch.ts'
 
-/** What a step ends with. */
+/** The report that a step ends with. */
 export interface SnapshotOutcome {
   event: SnapshotReport
   reason?: string
   made?: { sizeGib: number; digest: string | null }
 }
 
-/** Trying again would end the same; the message is for the snapshot's user. */
+/** Thrown when another try would fail the same way; the message is for the snapshot's user. */
 export class SnapshotFailure extends Error {
   override readonly name = 'SnapshotFailure'
 }
 
-/** There is nobody to ask now. */
+/** Thrown when no runner can be asked now, which says nothing of the snapshot. */
 export class RunnerAwayError extends Error {
   override readonly name = 'RunnerAwayError'
 }
@@ -31,14 +31,14 @@ export interface SnapshotStepsOptions {
   holdings: Pick<SnapshotRunnerStore, 'makers' | 'isBeingRemoved'>
   runners: { readyIds(): string[]; client(runnerId: string): RunnerClient | undefined }
   contexts: BuildContexts
-  /** What an organization logs in at registries with. */
+  /** Returns the credentials of an organization at registries. */
   registries: (organizationId: string) => Promise<RegistryAccess[]>
   watch: SnapshotWatch
 }
 
 /**
- * Sees to it that a runner makes `row`, and resolves with what it has come to as soon as that is news. Repeating it after
- * a crash anywhere inside does no harm: the runner's calls change nothing the second time.
+ * Has a runner make `row`, and resolves with the next report as soon as there is one. Repeating it after a crash
+ * anywhere inside does no harm: the runner's calls change nothing the second time.
  */
 export type MakeSnapshotStep = (
   row: SnapshotRow,
@@ -60,7 +60,7 @@ class Maker {
   async make(row: SnapshotRow, { owner, signal }: { owner: string; signal: AbortSignal }): Promise<SnapshotOutcome> {
     const { holdings, watch } = this.options
     const runnerId = row.runnerId ?? (await this.choose(row, owner))
-    // What is being taken away under this name must be gone first.
+    // An earlier snapshot of this ref that is being removed must be gone first.
     while (await holdings.isBeingRemoved(row.ref)) await watch.wait(runnerId, row.ref, signal)
     let current = row
     for (;;) {
@@ -79,7 +79,7 @@ class Maker {
   }
 
   private async choose(row: SnapshotRow, owner: string): Promise<string> {
-    // Whoever uploads it says where.
+    // The runner of an archive is chosen by its upload.
     if (row.kind === 'archive') throw new RunnerAwayError('nothing has been uploaded yet')
     const { store, holdings, runners } = this.options
     const candidates = await holdings.makers(runners.readyIds(), row.region)
@@ -90,7 +90,7 @@ class Maker {
     return runner.id
   }
 
-  /** What the runner has of it; undefined for what somebody else is about to ask for. */
+  /** Returns the runner's snapshot, after asking for it where needed; undefined while an upload has still to ask for it. */
   private async ensureAsked(
     client: RunnerClient,
     row: SnapshotRow,
@@ -111,7 +111,7 @@ class Maker {
     { row, there }: { row: SnapshotRow; there: RunnerSnapshot | undefined },
     signal: AbortSignal,
   ): Promise<RunnerSnapshot> {
-    // An error from before is of an earlier attempt with the same content.
+    // An error from before the runner was asked belongs to an earlier attempt with the same content.
     const isOver = there?.state === 'error' && !row.asked
     if (there !== undefined && !isOver) return there
     if (isOver) await client.snapshots.remove(row.ref, signal)
@@ -150,7 +150,7 @@ function sourceOf(row: SnapshotRow, registries: RegistryAccess[]): SnapshotSourc
   }
 }
 
-/** What a runner has of a ref; undefined when it has nothing. */
+/** Returns a runner's snapshot of a ref; undefined when it has none. */
 export async function getSnapshot(
   client: RunnerClient,
   ref: string,
@@ -170,7 +170,7 @@ function outcomeOf(event: SnapshotReport, snapshot: RunnerSnapshot): SnapshotOut
   return { event, made: { sizeGib: snapshot.sizeGiB, digest: snapshot.digest ?? null } }
 }
 
-/** Why a runner cannot make it. */
+/** Returns why a runner cannot make the snapshot; undefined when it can. */
 function missingFor(row: Pick<SnapshotRow, 'kind'>, abilities: RunnerAbilities | null): string | undefined {
   const needed = { image: 'images', build: 'builds', directory: 'directories' } as const
   if (row.kind !== 'image' && row.kind !== 'build' && row.kind !== 'directory') return undefined
@@ -186,7 +186,10 @@ function explain(row: SnapshotRow, candidates: readonly MakerCandidate[]): strin
   return `No runner can ${deed}: ${[...reasons].join('; ')}`
 }
 
-/** What the snapshot's user is told. Only a runner's refusal is quoted: other failures are the operator's affair. */
+/**
+ * Returns the error reason for the snapshot's user. Only a runner's refusal is quoted: other failures concern the
+ * operator.
+ */
 export function failureReason(error: unknown): string {
   if (error instanceof SnapshotFailure || error instanceof AppError) return error.message
   if (error instanceof RunnerCallError && (error.status < 500 || error.code === 'RUNNER_INCAPABLE'))

@@ -9,46 +9,49 @@ import { createSnapshotChangeStore } from './snapshot-change-store.ts'
 import type { SnapshotRow } from './snapshot-table.ts'
 import { snapshots } from './snapshot-table.ts'
 
-/** Whose snapshots are meant, and which page of them. */
+/** The organization whose snapshots are listed, and the page. */
 export interface SnapshotListRequest {
   organizationId: string
-  /** Also those that every organization may use. */
+  /** Whether the list includes snapshots that every organization may use. */
   withGeneral: boolean
   query: ListSnapshots
   skip: number
   limit: number
 }
 
-/** The SQL of snapshots, save what runners hold. */
+/** The SQL of snapshots, except for what runners hold. */
 export interface SnapshotStore extends SnapshotChangeStore {
-  /** What an organization means by a name or an id: its own of that name, a general one of that name, one of that id. */
+  /**
+   * Returns the snapshot that an organization means by a name or an id: its own of that name, else a general one of
+   * that name, else one of that id.
+   */
   find(organizationId: string, idOrName: string): Promise<SnapshotRow | undefined>
   findById(id: string): Promise<SnapshotRow | undefined>
-  /** Rows by id, whatever their state and whoever's they are. */
+  /** Returns rows by id, in any state and of any organization. */
   findMany(ids: readonly string[]): Promise<SnapshotRow[]>
-  /** A page, and how many there are. */
+  /** Returns a page, and the number of all rows. */
   list(request: SnapshotListRequest): Promise<{ rows: SnapshotRow[]; total: number }>
-  /** What an organization has of the kinds that its quotas bound. */
+  /** Returns an organization's usage of what its quotas bound. */
   usage(tx: Queryable, organizationId: string): Promise<SnapshotUsage>
-  /** One of an organization that can be used for sandboxes with this build, or will be. */
+  /** Returns an organization's snapshot of this build that is usable or still being made. */
   findBuild(tx: Queryable, organizationId: string, ref: string): Promise<SnapshotRow | undefined>
-  /** Sets a flag; undefined when there is no such row. */
+  /** Sets a flag. Returns undefined when there is no such row. */
   setFlag(id: string, flag: { enabled: boolean } | { general: boolean }): Promise<SnapshotRow | undefined>
-  /** The row, unless it is removed; it stays as it is until `tx` is through. */
+  /** Locks and returns the row, unless it is removed. Its state stays as it is until `tx` ends. */
   lockUsable(tx: Queryable, id: string): Promise<SnapshotRow | undefined>
-  /** A sandbox is made from what is `known` of it. */
+  /** Records that a sandbox is made from the snapshot; `known` is its row as last read. */
   setUsed(tx: Queryable, known: Pick<SnapshotRow, 'id' | 'lastUsedAt'>): Promise<void>
-  /** The row while `owner` holds its lease. */
+  /** Returns the row while `owner` holds its lease. */
   readLeased(id: string, owner: string): Promise<SnapshotRow | undefined>
-  /** Decides where it is made. False when the lease is lost. */
+  /** Sets the runner that makes the snapshot. Returns false when the lease is lost. */
   setRunner(id: string, owner: string, runnerId: string): Promise<boolean>
-  /** From now on what its runner says of it is meant. */
+  /** Records that the runner was asked: its reports of the ref count from now on. */
   setAsked(id: string): Promise<void>
-  /** Both at once, for an upload that no lease is held for. */
+  /** Sets the runner and `asked` at once, for an upload, which has no lease. */
   placeUpload(id: string, runnerId: string): Promise<void>
-  /** Those that have stood in `state` since before `before`. */
+  /** Returns the snapshots that have been in `state` since before `before`. */
   standing(state: StoredSnapshotState, before: Date): Promise<SnapshotRow[]>
-  /** Those that lie unused since before `before`. */
+  /** Returns the snapshots that have been unused since before `before`. */
   unused(before: Date): Promise<SnapshotRow[]>
 }
 
@@ -86,7 +89,8 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
     },
     async lockUsable(tx, id) {
       const mine = and(eq(snapshots.id, id), ne(snapshots.state, 'removed'))
-      // Not `for update`: many sandboxes are made from one at once, and only its deletion has to wait.
+      // Not `for update`: many sandboxes are made from one snapshot at once, and only a change of its state has to
+      // wait.
       const locking = tx.select().from(snapshots).where(mine).for('key share')
       const [row] = await locking.prepare('lock_snapshot').execute()
       return row
@@ -121,7 +125,7 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
   }
 }
 
-/** Written once a minute: what everybody uses is not written by everybody. */
+/** Writes once a minute at most, because many creates may use one snapshot. */
 async function setUsed(tx: Queryable, known: Pick<SnapshotRow, 'id' | 'lastUsedAt'>, at: Date): Promise<void> {
   const { id, lastUsedAt } = known
   const before = new Date(at.getTime() - USED_PRECISION_MS)
@@ -185,7 +189,7 @@ const sortColumns = {
   createdAt: snapshots.createdAt,
 } as const satisfies Record<SnapshotSortField, unknown>
 
-/** General ones last, then those used last first, then the newest: §9. */
+/** Returns the order of §9. Without `sort`: general snapshots last, then the last used first, then the newest first. */
 function orderOf({ sort, order }: ListSnapshots): SQL[] {
   const rest = [asc(snapshots.general), sql`${snapshots.lastUsedAt} desc nulls last`]
   const last = [desc(snapshots.createdAt), asc(snapshots.id)]
@@ -229,8 +233,8 @@ async function unused(db: Queryable, before: Date): Promise<SnapshotRow[]> {
     .limit(SWEPT_AT_ONCE)
 }
 
-/** How old a note of the last use may be, in milliseconds. */
+/** How far `last_used_at` may lag behind the last use, in milliseconds. */
 const USED_PRECISION_MS = 60_000
 
-/** Rows that one look of the sweep deals with. */
+/** The most rows that one sweep handles. */
 const SWEPT_AT_ONCE = 1_000

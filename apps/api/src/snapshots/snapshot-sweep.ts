@@ -9,12 +9,12 @@ import type { SnapshotStore } from './snapshot-store.ts'
 import type { SnapshotRunnerRow } from './snapshot-table.ts'
 import type { SnapshotWatch } from './snapshot-watch.ts'
 
-/** How often it is looked for what can go. In milliseconds. */
+/** The interval of the sweep, in milliseconds. */
 const SWEEP_MS = 10_000
 
 const UNDER_WAY = storedSnapshotStates.filter((state) => snapshotSteps[state] !== 'none')
 
-/** How long whoever works on a snapshot has to give it up. In milliseconds. */
+/** How long the holder of the lease has to give up a snapshot itself, in milliseconds. */
 const GRACE_MS = 60_000
 
 export interface SnapshotSweepOptions {
@@ -29,10 +29,13 @@ export interface SnapshotSweepOptions {
   sweepMs?: number | undefined
 }
 
-/** Takes deleted snapshots away from runners, retires unused ones, and gives up what takes too long. Works from `start` until disposed. */
+/**
+ * Removes deleted snapshots from runners, retires unused ones, and gives up those that take too long. Works from
+ * `start` until disposed.
+ */
 export interface SnapshotSweep extends AsyncDisposable {
   start(): void
-  /** Resolves once a look that begins now is over. */
+  /** Resolves when a sweep that begins now is over. */
   sweep(): Promise<void>
 }
 
@@ -50,7 +53,8 @@ export function createSnapshotSweep(options: SnapshotSweepOptions): SnapshotSwee
       await holdings.forget(id)
       options.watch.ring(runnerId, ref)
     } catch (error) {
-      // A sandbox that was begun there just before keeps it; the next look finds out when that is gone.
+      // A sandbox that was begun there just before keeps the snapshot; a later sweep removes it when that sandbox is
+      // gone.
       const isInUse = error instanceof RunnerCallError && error.code === 'SNAPSHOT_IN_USE'
       if (!isInUse && !closing.signal.aborted) log.warn({ err: error, ref, runnerId }, 'a snapshot was not removed')
     }
@@ -63,7 +67,10 @@ export function createSnapshotSweep(options: SnapshotSweepOptions): SnapshotSwee
     }
   }
 
-  /** Whoever has the lease gives up by itself; where the runner is away nobody has. */
+  /**
+   * Gives up snapshots that take too long. A lease holder does so itself, but while the runner is away no replica holds
+   * the lease.
+   */
   async function giveUp(): Promise<void> {
     for (const state of UNDER_WAY) {
       const before = new Date(options.now() - limitOf(state) - GRACE_MS)

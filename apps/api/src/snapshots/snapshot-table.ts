@@ -18,7 +18,7 @@ import { organizations } from '../organizations/organization-table.ts'
 import { eventColumns, isActorKind } from '../reconciliation/state-events.ts'
 import { runners } from '../runners/runner-table.ts'
 
-/** What a snapshot was built from. `snapshotRef` is the contract's id of equal content. */
+/** The input of a build. `snapshotRef` is the contract's id, the same for equal content. */
 export interface StoredBuildInfo {
   dockerfileContent: string
   contextHashes: string[]
@@ -27,49 +27,52 @@ export interface StoredBuildInfo {
   snapshotRef: string
 }
 
-/** What sandboxes are made from: docs/spec/snapshot-state.md. A removed row stays, for the sandboxes that name it. */
+/**
+ * The snapshots that sandboxes are made from: docs/spec/snapshot-state.md. A removed row stays, for the sandboxes that
+ * name it.
+ */
 export const snapshots = pgTable(
   'snapshots',
   {
     id: uuid('id').primaryKey().defaultRandom(),
-    /** Null: built in. */
+    /** Null for the built-in snapshot. */
     organizationId: uuid('organization_id'),
-    /** Null: made for sandboxes with a build of their own, and listed nowhere. */
+    /** Null for a snapshot of sandboxes with a build of their own, which is in no list. */
     name: text('name'),
     general: boolean('general').notNull(),
     enabled: boolean('enabled').notNull().default(true),
-    /** What runners call it. Snapshots of the same build share one. */
+    /** The name of the files on runners. Snapshots of the same build share one. */
     ref: text('ref').notNull(),
     kind: text('kind', { enum: ['builtin', 'image', 'build', 'archive', 'directory', 'sandbox'] }).notNull(),
     imageName: text('image_name'),
     buildInfo: jsonb('build_info').$type<StoredBuildInfo>(),
-    /** On its runner's host. */
+    /** The folder on its runner's host. */
     directory: text('directory'),
     sourceSandboxId: uuid('source_sandbox_id'),
-    /** Null: the image's own. */
+    /** Null means the image's own entrypoint. */
     entrypoint: text('entrypoint').array(),
     /** Cores. */
     cpu: integer('cpu').notNull(),
     gpu: integer('gpu').notNull(),
     memoryGib: integer('memory_gib').notNull(),
     diskGib: integer('disk_gib').notNull(),
-    /** Where it is made. */
+    /** The region in which it is made. */
     region: text('region').notNull(),
     state: text('state', {
       enum: storedSnapshotStates,
     }).notNull(),
-    /** Since when `state` stands. */
+    /** The time since which `state` stands. */
     changedAt: timestamp('changed_at', { withTimezone: true }).notNull(),
     errorReason: text('error_reason'),
     /** Null until it is active. */
     sizeGib: doublePrecision('size_gib'),
-    /** At which making it fails; null: the runner's own bound. */
+    /** The size at which making it fails, in GiB; null means the runner's own bound. */
     maxSizeGib: doublePrecision('max_size_gib'),
-    /** Of the image it was pulled from: `sha256:…`. */
+    /** The digest of the image it was pulled from: `sha256:…`. */
     digest: text('digest'),
-    /** Where it is made, and its log is. Null until that is decided. */
+    /** The runner that makes it and has its log. Null until one is chosen. */
     runnerId: uuid('runner_id'),
-    /** The runner was asked to make it: what it says of the ref from then on is meant. */
+    /** Whether the runner was asked to make it: its reports of the ref count from then on. */
     asked: boolean('asked').notNull().default(false),
     leaseOwner: uuid('lease_owner'),
     leaseExpiresAt: timestamp('lease_expires_at', { withTimezone: true }),
@@ -88,7 +91,7 @@ export const snapshots = pgTable(
     }),
     foreignKey({ name: 'snapshots_runner_fk', columns: [table.runnerId], foreignColumns: [runners.id] }),
     uniqueIndex('snapshots_name_unique').on(table.organizationId, table.name).where(sql`${table.state} <> 'removed'`),
-    // Sandboxes with the same build share one of these; what failed is built anew.
+    // Sandboxes with the same build share one nameless snapshot; a failed one is built anew.
     uniqueIndex('snapshots_nameless_unique')
       .on(table.organizationId, table.ref)
       .where(
@@ -117,14 +120,14 @@ export const snapshots = pgTable(
   ],
 )
 
-/** Which runners hold which ref. */
+/** The refs that runners hold. */
 export const snapshotRunners = pgTable(
   'snapshot_runners',
   {
     id: uuid('id').primaryKey().defaultRandom(),
     ref: text('ref').notNull(),
     runnerId: uuid('runner_id').notNull(),
-    /** `removing`: nothing here may begin to use it any more. */
+    /** `removing` means that no new sandbox may use it. */
     state: text('state', { enum: ['active', 'removing'] }).notNull(),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
   },
@@ -136,7 +139,7 @@ export const snapshotRunners = pgTable(
   ],
 )
 
-/** Every change of a snapshot's state. The built-in one never changes. */
+/** Every change of a snapshot's state. The built-in snapshot never changes. */
 export const snapshotEvents = pgTable(
   'snapshot_events',
   { ...eventColumns(), snapshotId: uuid('snapshot_id').notNull() },

@@ -19,12 +19,18 @@ export interface SnapshotTransfersOptions {
   log: Logger
 }
 
-/** What became of bringing a snapshot to a runner. */
+/** The state of a transfer of a snapshot to a runner. */
 export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: 'failed'; reason: string }
 
-/** Brings snapshots to runners that lack them, each once however many sandboxes wait. Disposing gives up what is under way. */
+/**
+ * Brings snapshots to runners that lack them, each once however many sandboxes wait. Disposing gives up the transfers
+ * under way.
+ */
 export interface SnapshotTransfers extends AsyncDisposable {
-  /** Begins to bring it unless that is under way; a failure is told once, and asking again begins anew. */
+  /**
+   * Begins a transfer unless one is under way, and returns its state. An end is returned once; the next call begins
+   * anew.
+   */
   bring(runnerId: string, snapshot: SnapshotRow): TransferState
 }
 
@@ -67,7 +73,7 @@ class Transfers implements SnapshotTransfers {
       this.states.set(key, { kind: 'here' })
     } catch (error) {
       const isAway = error instanceof RunnerAwayError || verdictOn(error) === 'away'
-      // Whoever still wants it asks again.
+      // A sandbox that still needs the snapshot asks again.
       if (isAway) this.states.delete(key)
       else this.states.set(key, { kind: 'failed', reason: failureReason(error) })
       if (!this.closing.signal.aborted) {
@@ -104,7 +110,7 @@ class Transfers implements SnapshotTransfers {
     return await target.snapshots.make(row.ref, { source, ...bound }, signal)
   }
 
-  /** Pulled again by what it was, since its tag may mean something else by now. */
+  /** Returns the image by its digest, because its tag may mean another image by now. */
   private async sameImage({ imageName, digest, organizationId }: SnapshotRow): Promise<SnapshotSource> {
     if (imageName === null) throw new RunnerAwayError('no runner that has it is connected')
     const registries = organizationId === null ? [] : await this.options.registries(organizationId)

@@ -23,9 +23,9 @@ export interface SnapshotUploadOptions {
 }
 
 /**
- * Passes an archive on to a runner as it comes, and resolves once it is there whole; from then on the snapshot goes its
- * way. Throws as `begin` does and NO_AVAILABLE_RUNNER; then BAD_REQUEST for what the runner refuses, and
- * RUNNER_UNREACHABLE: the snapshot is then in error.
+ * Streams an archive to a runner, and resolves once it has arrived whole; the reconciler does the rest. Throws the
+ * errors of `begin` and NO_AVAILABLE_RUNNER; then BAD_REQUEST for an archive that the runner refuses, and
+ * RUNNER_UNREACHABLE, which leave the snapshot in error.
  */
 export type SnapshotUpload = (
   caller: Principal,
@@ -36,7 +36,7 @@ export type SnapshotUpload = (
 export function createSnapshotUpload(options: SnapshotUploadOptions): SnapshotUpload {
   const { snapshots, store, holdings, runners, log } = options
 
-  /** Who can take it. */
+  /** Returns a runner that can take the archive. Throws NO_AVAILABLE_RUNNER. */
   async function place(region: string): Promise<{ client: RunnerClient; runnerId: string }> {
     const [maker] = await holdings.makers(runners.readyIds(), region)
     const client = maker && runners.client(maker.id)
@@ -64,7 +64,7 @@ export function createSnapshotUpload(options: SnapshotUploadOptions): SnapshotUp
       throw refused(error)
     }
     const current = (await store.findById(row.id)) ?? row
-    // Whoever brings it to its end has nothing to be told by otherwise.
+    // The upload changes no state, so the reconciler is told of the row here.
     store.emit(current)
     return toSnapshot(current)
   }

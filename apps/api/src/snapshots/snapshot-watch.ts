@@ -1,9 +1,9 @@
-/** How often a waiter looks though it was told nothing. In milliseconds. */
+/** How long a waiter waits without a ring, in milliseconds. */
 const RECHECK_MS = 1_000
 
-/** Wakes whoever waits for a runner to get on with a snapshot. */
+/** Wakes code that waits for a runner to make progress with a snapshot. */
 export interface SnapshotWatch {
-  /** Something of this ref has changed on this runner. */
+  /** Wakes the waiters of this ref on this runner, because something has changed there. */
   ring(runnerId: string, ref: string): void
   /** Resolves at the next ring, or after a second. Throws the signal's reason. */
   wait(runnerId: string, ref: string, signal: AbortSignal): Promise<void>

@@ -8,7 +8,7 @@ import type { OrganizationWorld } from './organization-world.ts'
 import { createOrganizationWorld } from './organization-world.ts'
 import type { TestPrincipal } from './test-api.ts'
 
-/** An organization and everybody who may try to call for something of it. */
+/** An organization and the two users who try to call for things of it. */
 export interface Place {
   readonly owner: TestPrincipal
   readonly member: TestPrincipal
@@ -17,22 +17,22 @@ export interface Place {
 export interface AccessWorld extends AsyncDisposable {
   readonly world: OrganizationWorld
   readonly administrator: TestPrincipal
-  /** An organization with an owner and a member without any role. */
+  /** Creates an organization with an owner and a member without any role. */
   createPlace(): Promise<Place>
-  /** What stands in a path after `segment`: the id or name of the place's own, or plain text. */
+  /** Returns the part of a path after `segment`: the id or name of a thing of the place, or plain text. */
   thing(segment: string, place: Place): Promise<string>
-  /** The path of a route, with the place's things in it. */
+  /** Returns the path of a route, with the place's things in it. */
   pathIn(url: string, place: Place): Promise<string>
 }
 
-/** What stands after a segment and is nobody's. */
+/** Parts of a path after a segment that belong to no organization. */
 const TEXTS: Readonly<Record<string, string>> = {
   ...{ ports: '3000', port: '3000', process: '1', pty: 'p', session: 's', command: 'c', context: 'c', recordings: 'r' },
   ...{ public: 'true', autostop: '15', autoarchive: '15', autodelete: '15', ttl: '15', 'linked-accounts': 'github' },
   ...{ 'signed-preview-url': '0123456789abcdef', validate: 'a-token' },
 }
 
-/** The caller disposes it. */
+/** Creates a world. The caller disposes it. */
 export async function createAccessWorld(): Promise<AccessWorld> {
   const world = await createOrganizationWorld()
   const newSandbox = await createSandboxMaker(world)
@@ -51,7 +51,7 @@ export async function createAccessWorld(): Promise<AccessWorld> {
     await post(place, '/api-keys', body)
     return body.name
   }
-  // Runners are nobody's but the administrators'.
+  // Runners belong to administrators only.
   const newRunner = (place: Place) =>
     created({ ...place, owner: administrator }, '/runners', { name: randomUUID(), region: 'us' })
   const newSnapshot = (place: Place) =>
@@ -115,17 +115,17 @@ export async function createAccessWorld(): Promise<AccessWorld> {
   }
 }
 
-/** Whether what stands after a segment belongs to somebody. */
+/** Whether the part of a path after a segment is plain text, which belongs to no organization. */
 export function isText(segment: string): boolean {
   return segment in TEXTS
 }
 
-/** What says what a name in a path is: `api-keys` for both of `/api-keys/:userId/:name`. */
+/** Returns the segment that says what a name in a path is: `api-keys` for both of `/api-keys/:userId/:name`. */
 export function segmentBefore(parts: readonly string[], position: number): string {
   return parts.slice(0, position).findLast((part) => !part.startsWith(':')) ?? ''
 }
 
-/** Makes rows of stopped sandboxes on a runner that is not connected. */
+/** Returns a function that makes rows of stopped sandboxes, on a runner that is not connected. */
 async function createSandboxMaker({ api }: OrganizationWorld): Promise<(place: Place) => Promise<string>> {
   const { database } = api
   const runnerId = await createRunnerStore(database).ensure({ name: 'far', tokenHash: '0'.repeat(64), region: 'us' })

@@ -3,7 +3,7 @@ import type { Logger } from '@atoll/service'
 import { pino } from 'pino'
 import { describeError } from '../error-log.ts'
 
-/** A logger whose lines stay here, as the objects they were. */
+/** Returns a logger that keeps its lines, as objects. */
 export function createLogLines(): { log: Logger; lines: Record<string, unknown>[]; text(): string } {
   const lines: Record<string, unknown>[] = []
   const sink = new Writable({

@@ -11,12 +11,12 @@ interface Incoming extends Staged {
   unpacked: boolean
 }
 
-/** Archives of sandboxes as runners keep them, made of memory: packed they are what the files are. */
+/** Archives of sandboxes as runners keep them, in memory. A packed archive is a `#` and the files. */
 export class MemoryArchives {
-  /** By sandbox. */
+  /** Archives by sandbox. */
   readonly outgoing = new Map<string, Staged>()
   readonly incoming = new Map<string, Incoming>()
-  /** Bytes that were read and that came, since the beginning. */
+  /** Bytes that were read and that arrived, since the beginning. */
   readonly moved = { out: 0, in: 0 }
 
   stage(sandboxId: string, archiveId: string, files: Buffer): StagedArchive {
@@ -43,7 +43,7 @@ export class MemoryArchives {
     return { bytes: incoming.content.length, unpacked: incoming.unpacked }
   }
 
-  /** Some bytes of a part; what came before them is cut off at `from`. */
+  /** Receives bytes of a part. Bytes that arrived earlier are kept up to `from`. */
   receive(sandboxId: string, archiveId: string, part: { from: number; content: Buffer }): ArrivedArchive {
     const { bytes } = this.arrived(sandboxId, archiveId)
     if (bytes < part.from) throw new RunnerCallError(409, 'fewer have come', 'CONFLICT')
@@ -54,7 +54,7 @@ export class MemoryArchives {
     return { bytes: content.length, unpacked: false }
   }
 
-  /** The files. */
+  /** Returns the files; undefined when the archive was already unpacked. */
   unpack(sandboxId: string, archiveId: string, whole: UnpackArchive): Buffer | undefined {
     const incoming = this.incoming.get(sandboxId)
     if (incoming?.archiveId === archiveId && incoming.unpacked) return undefined
@@ -67,7 +67,7 @@ export class MemoryArchives {
     return content.subarray(1)
   }
 
-  /** With the sandbox. */
+  /** Deletes the archives of a removed sandbox. */
   forget(sandboxId: string): void {
     this.outgoing.delete(sandboxId)
     this.incoming.delete(sandboxId)

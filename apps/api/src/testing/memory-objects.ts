@@ -10,15 +10,15 @@ interface MemoryUpload {
   parts: Map<number, Buffer>
 }
 
-/** An object store made of memory. */
+/** An object store in memory. */
 export class MemoryObjects implements BackupObjects {
-  /** Few, so that small files have several parts. */
+  /** A small size, so that small files have several parts. */
   readonly partBytes = 4
   readonly objects = new Map<string, Buffer>()
   readonly uploads = new Map<string, MemoryUpload>()
-  /** Bytes that came in parts, since the beginning. */
+  /** Bytes that arrived in parts, since the beginning. */
   stored = 0
-  /** The next calls throw. */
+  /** The number of next calls that throw. */
   failures = 0
 
   async begin(key: string): Promise<string> {
@@ -67,13 +67,13 @@ export class MemoryObjects implements BackupObjects {
     for (const [id, upload] of this.uploads) if (upload.key === key) this.uploads.delete(id)
   }
 
-  /** Keys of what is kept of a sandbox, whole or not. */
+  /** Returns the keys of a sandbox's objects and of its unfinished uploads. */
   keysOf(sandboxId: string): string[] {
     const unfinished = [...this.uploads.values()].map(({ key }) => key)
     return [...this.objects.keys(), ...unfinished].filter((key) => key.includes(sandboxId))
   }
 
-  /** The files in what is kept of a sandbox. */
+  /** Returns the files in a sandbox's objects; undefined for an unfinished upload. */
   filesOf(sandboxId: string): (string | undefined)[] {
     return this.keysOf(sandboxId).map((key) => this.objects.get(key)?.subarray(1).toString())
   }

@@ -35,20 +35,20 @@ export type StepVerb =
 export interface Trap {
   reached: Promise<void>
   spring(): void
-  /** The link ends, and the call with it. */
+  /** Ends the link, and the call with it. */
   cut(): void
 }
 
 interface MemorySandbox {
   state: 'running' | 'stopped'
   token: string | undefined
-  /** What it has changed. */
+  /** The files that it has changed. */
   files: string
   resources: ResizeSandbox
   network: NetworkRules | undefined
 }
 
-/** What runners and their toolboxes do, without any network: for tests of what calls them. */
+/** A runner and its toolboxes without any network, for tests of code that calls them. */
 export class MemoryRunner implements RunnerClient {
   readonly sandboxes = new Map<string, MemorySandbox>()
   readonly archived = new MemoryArchives()
@@ -69,7 +69,7 @@ export class MemoryRunner implements RunnerClient {
     this.archives = this.createArchives()
   }
 
-  /** The next call of `verb` waits at that point, or one after `passing` others. */
+  /** Holds the next call of `verb` at that point, or the one after `passing` others. */
   trap(verb: StepVerb, at: 'before' | 'after', passing = 0): Trap {
     let reach: () => void = () => undefined
     let spring: () => void = () => undefined
@@ -86,7 +86,7 @@ export class MemoryRunner implements RunnerClient {
     return { reached, spring, cut }
   }
 
-  /** The next `times` calls of `verb` throw. */
+  /** Makes the next `times` calls of `verb` throw. */
   fail(verb: StepVerb, error: Error, times = 1): void {
     for (let i = 0; i < times; i++) this.failures.push({ verb, error })
   }
@@ -123,7 +123,7 @@ export class MemoryRunner implements RunnerClient {
     })
   }
 
-  /** Of a fork. */
+  /** Returns the parent of a fork. */
   private parent(id: string): MemorySandbox {
     const parent = this.sandboxes.get(id)
     if (parent === undefined)

@@ -3,7 +3,7 @@ import type { RunnerVolumeClient } from '../runners/runner-volume-client.ts'
 
 const refuse = () => Promise.reject(new Error('nobody asks'))
 
-/** Of a runner that is asked for sandboxes only. */
+/** The snapshot client of a runner that is asked for sandboxes only. */
 export const noSnapshots: RunnerSnapshotClient = {
   ...{ list: refuse, get: refuse, make: refuse, sendContent: refuse, log: refuse, export: refuse, remove: refuse },
 }

@@ -8,13 +8,13 @@ import { exportJWK, generateKeyPair } from 'jose'
 import type { AdapterFactory, AdapterPayload, Configuration, JWKS } from 'oidc-provider'
 import Provider from 'oidc-provider'
 
-/** What tokens of the test's provider are for. */
+/** The audience of the test provider's tokens. */
 export const OIDC_AUDIENCE = 'https://atoll.example.org/api'
 export const OIDC_CLIENT_ID = 'atoll-cli'
 const MACHINE = { client_id: 'machine', client_secret: 'of the machine' }
 const REDIRECT_URI = 'https://atoll.example.org/callback'
 
-/** Somebody with an account at the provider. */
+/** A person with an account at the provider. */
 export interface OidcPerson {
   sub: string
   name?: string
@@ -22,21 +22,21 @@ export interface OidcPerson {
   email_verified?: boolean
 }
 
-/** A real OpenID provider on a free port, whose sign-in page lets in whoever the test says. */
+/** A real OpenID provider on a free port, whose sign-in page accepts the person that the test names. */
 export interface OidcServer {
   readonly issuer: string
-  /** Private keys that it signs with at present, the first before the others. */
+  /** The private keys that it signs with now, the first before the others. */
   readonly keys: readonly JWK[]
-  /** Signs somebody in with an authorization code and PKCE, as a browser would; answers their access token. */
+  /** Signs a person in with an authorization code and PKCE, as a browser would, and returns the access token. */
   signIn(person: OidcPerson): Promise<string>
-  /** A token of a program, by client credentials. */
+  /** Returns the token of a program, by client credentials. */
   machineToken(): Promise<string>
-  /** From now on it signs with another key and no longer publishes the former. */
+  /** Replaces the key: the provider signs with a new one and no longer publishes the old one. */
   rotate(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** The caller disposes it. */
+/** Starts a provider. The caller disposes it. */
 export async function createOidcServer(): Promise<OidcServer> {
   const people = new Map<string, OidcPerson>()
   let keys = [await newKey()]
@@ -102,7 +102,10 @@ function createProvider(issuer: string, keys: readonly JWK[], people: ReadonlyMa
   return new Provider(issuer, configuration)
 }
 
-/** Keeps what the provider issues for as long as the provider; its own default says so on the console. */
+/**
+ * Keeps the provider's tokens and sessions while the provider exists. Its own default does the same but prints a
+ * warning.
+ */
 function createMemoryAdapter(): AdapterFactory {
   const stored = new Map<string, AdapterPayload>()
   return (model) => ({
@@ -123,7 +126,7 @@ function createMemoryAdapter(): AdapterFactory {
   })
 }
 
-/** What the pages for sign-in and consent would do: lets in whoever the client hinted at. */
+/** Does what the pages for sign-in and consent would do: signs in the person of the client's `login_hint`. */
 async function finishInteraction(provider: Provider | undefined, request: IncomingMessage, response: ServerResponse) {
   if (provider === undefined) throw new Error('the provider is not ready')
   const { params, prompt, session } = await provider.interactionDetails(request, response)
@@ -151,7 +154,7 @@ async function signIn(issuer: string, sub: string): Promise<string> {
   return await tokenOf(issuer, { ...grant, client_id: OIDC_CLIENT_ID, redirect_uri: REDIRECT_URI })
 }
 
-/** Follows redirects with cookies, as a browser does, up to the client's own page; answers the code there. */
+/** Follows redirects with cookies, as a browser does, up to the client's own page, and returns the code there. */
 async function follow(start: string): Promise<string> {
   const cookies = new Map<string, string>()
   let url = start

@@ -13,17 +13,17 @@ export interface InjectedAnswer {
   body: unknown
 }
 
-/** The whole API, not listening, with people in organizations. */
+/** The whole API, not listening, with users in organizations. */
 export interface OrganizationWorld extends AsyncDisposable {
   readonly api: TestApi
   call(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options: CallOptions): Promise<InjectedAnswer>
-  /** A user with their personal organization and a key of it. */
+  /** Creates a user with a personal organization and a key of it. */
   createUser(options?: { email?: string; systemRole?: 'admin' | 'user' }): Promise<TestPrincipal>
-  /** An organization that is nobody's own, and a key of it for its owner. */
+  /** Creates an organization that is not personal, and returns a key of it for its owner. */
   createOrganization(owner: TestPrincipal): Promise<TestPrincipal>
-  /** A key of somebody in an organization to which they belong by now. */
+  /** Creates a key of a user in an organization to which the user belongs by now. */
   keyIn(organizationId: string, userId: string, allowed?: readonly Permission[]): Promise<TestPrincipal>
-  /** Makes the user belong to the organization; answers a key of theirs in it. */
+  /** Adds the user to the organization, and returns a key of the user in it. */
   join(organizationId: string, user: TestPrincipal, role: 'owner' | 'member'): Promise<TestPrincipal>
 }
 
@@ -32,7 +32,7 @@ export interface CallOptions {
   body?: unknown
 }
 
-/** The caller disposes it. */
+/** Creates a world. The caller disposes it. */
 export async function createOrganizationWorld(): Promise<OrganizationWorld> {
   const api = await createTestApi()
   const { db, sql } = api.database

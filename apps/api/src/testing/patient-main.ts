@@ -3,10 +3,10 @@ import { readConfig } from '../config.ts'
 import { createApiLogger } from '../error-log.ts'
 import { startApi } from '../start-api.ts'
 
-/** Far above what any phase of an end takes, so that a busy machine cuts none of them off. */
+/** A deadline far above the time of any shutdown phase, so that a busy machine cuts none of them off. */
 const PHASE_DEADLINE_MS = 60_000
 
-/** The API as `main.ts` runs it, for tests of an end that takes the time it needs. */
+/** The API as `main.ts` runs it, for tests of a shutdown that takes the time it needs. */
 const log = createApiLogger('api')
 
 await runService({

@@ -10,22 +10,22 @@ import { build } from 'esbuild'
 const WORKSPACE = fileURLToPath(new URL('../..', import.meta.url))
 const MAX_OUTPUT_CHARS = 200_000
 
-/** A program of src/, made runnable. */
+/** A program of src/, bundled so that it can run. */
 export interface Program {
   /** Runs it with Node, in a fresh environment that holds `env` only. */
   start(env: Record<string, string>, args?: readonly string[]): RunningProgram
-  /** Kills what still runs and waits for its end. */
+  /** Kills the processes that still run and waits for their end. */
   killAll(): Promise<void>
-  /** Kills what still runs and removes the bundle. */
+  /** Kills the processes that still run and removes the bundle. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 export interface RunningProgram {
   readonly child: ChildProcess
-  /** The first thing it says over IPC; rejects when it ends before. */
+  /** The first message that it sends over IPC; rejects when it ends before. */
   readonly message: Promise<unknown>
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-  /** What it wrote so far. */
+  /** Returns its output so far. */
   output(): string
 }
 

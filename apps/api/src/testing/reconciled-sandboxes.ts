@@ -33,21 +33,21 @@ const silent = { subscribe: () => undefined }
 const user = { kind: 'user', id: 'u1' } as const
 const log = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent')
 
-/** What a replica is made of here: all that keeps sandboxes as they are wanted. */
+/** The parts of a replica in these tests: its reconcilers and its keeper of backups. */
 export interface TestReplica {
-  /** The one that what is new is handed over to. */
+  /** The reconciler of steps, to which new rows are handed over. */
   reconciler: SandboxReconciler
   keeper: BackupKeeper
-  /** As `kill -9` would: nothing is given back, and its leases run out. */
+  /** Ends the replica as `kill -9` would: it gives nothing back, and its leases run out. */
   die(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Sandboxes on a runner and an object store of memory, over a real database. */
+/** Sandboxes on a runner and an object store in memory, over a real database. */
 export interface ReconciledSandboxes extends AsyncDisposable {
   readonly database: TestDatabase
   readonly runner: MemoryRunner
-  /** By id: that one, and those added. */
+  /** Runners by id: `runner` and the added ones. */
   readonly runners: Map<string, MemoryRunner>
   readonly objects: MemoryObjects
   readonly store: SandboxStore
@@ -56,18 +56,18 @@ export interface ReconciledSandboxes extends AsyncDisposable {
   readonly organizationId: string
   readonly changes: SandboxChanges
   readonly tunnels: TunnelRegistry
-  /** Adds a runner of that name; answers its id. One that is taken out of `runners` cannot be called. */
+  /** Adds a runner of that name and returns its id. A runner that a test removes from `runners` cannot be called. */
   addRunner(name: string): Promise<string>
   startReplica(extra?: Partial<ReconcilerLimits>): TestReplica
   insert(columns?: Partial<SandboxRow> & Pick<NewSandbox, 'lease'>): Promise<string>
-  /** A started one. */
+  /** Makes a started sandbox and returns its id. */
   started(columns?: Partial<SandboxRow>): Promise<string>
-  /** A stopped one that has changed these files. */
+  /** Makes a stopped sandbox that has changed these files, and returns its id. */
   stopped(files: string, columns?: Partial<SandboxRow>): Promise<string>
   read(id: string): Promise<SandboxRow>
   command(id: string, event: SandboxCommand, columns?: SandboxColumns): ReturnType<SandboxStore['change']>
   untilSettled(id: string, state: SandboxRow['state']): Promise<void>
-  /** Resolves when the keeper has deleted what nobody needs. */
+  /** Resolves when the keeper has deleted all discarded backups. */
   untilSwept(): Promise<void>
 }
 
@@ -154,14 +154,14 @@ export async function createReconciledSandboxes(now: () => number = Date.now): P
 interface ReplicaParts
   extends Pick<ReconciledSandboxes, 'database' | 'runners' | 'objects' | 'store' | 'backups' | 'tunnels' | 'changes'> {}
 
-/** A replica that hears of what others do only by looking (R7). Once dead it looks for nothing more. */
+/** Starts a replica that sees the changes of others only by polling (R7). Once dead it polls no more. */
 function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): TestReplica {
   const { database, objects, store, backups, tunnels, changes } = parts
   let dead = false
   const leases = createSandboxLeaseStore(database)
   const uploads = createUploadStore(database)
   let lookingForWork: Promise<unknown> = Promise.resolve()
-  /** `lease` as the living do it: the dead get nothing, and what is under way is known. */
+  /** Wraps `lease`: a dead replica gets no rows, and `lookingForWork` ends with the calls under way. */
   function whileAlive<Request, Row>(lease: (request: Request) => Promise<Row[]>): (request: Request) => Promise<Row[]> {
     return async (request) => {
       const rows = dead ? Promise.resolve([]) : lease(request)
@@ -192,7 +192,7 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
     ...{ reconciler, keeper },
     async die() {
       dead = true
-      // A statement under way would take the expired lease right back, for the ten minutes of these tests.
+      // A statement under way would take the expired lease again, for the ten minutes of these tests.
       await lookingForWork
       await database.sql`
         update sandboxes set lease_expires_at = now() - interval '1 second' where lease_owner is not null`

@@ -15,34 +15,34 @@ import { createReconciledSandboxes } from './reconciled-sandboxes.ts'
 import { until } from './until.ts'
 
 export const LOST_AFTER_MS = 120_000
-/** Between two looks. */
+/** The time between two looks for lost runners, in milliseconds. */
 export const STEP_MS = 5_000
 const log = createLogger('test', process.env['TEST_LOG_LEVEL'] ?? 'silent')
 
-/** Sandboxes on a runner that may vanish, and one more where they may go, under a clock that the test sets. */
+/** Sandboxes on a runner that may vanish, another runner to which they may go, and a clock that the test sets. */
 export interface RunnerLossWorld extends ReconciledSandboxes {
   /** Milliseconds since the epoch. */
   clock: number
   /** The other runner, when there is one. */
   otherId: string | undefined
-  /** The runner says that it is alive. */
+  /** Records that the runner says it is alive. */
   hear(): Promise<void>
-  /** It is there, and has been compared. */
+  /** Connects the runner, as it is after it was compared. */
   connect(): Promise<void>
   disconnect(): Promise<void>
-  /** Looks for lost runners when it is told to. */
+  /** Returns a watch for lost runners, which looks when the test tells it to. */
   watch(): RunnerLoss
-  /** Time passes while it is looked. */
+  /** Moves the clock on by `timeMs`, with looks in between. */
   pass(watching: RunnerLoss, timeMs: number): Promise<void>
-  /** The runner vanishes, in the middle of a call perhaps, and is lost. */
+  /** Takes the runner away, in the middle of a trapped call perhaps, until it is lost. */
   lose(trap?: Trap): Promise<void>
-  /** The runner is back, with all that it has, and is compared. */
+  /** Brings the runner back with all that it has, and compares it. */
   comeBack(): Promise<void>
-  /** What is elsewhere by now is removed. */
+  /** Removes sandboxes from the returned runner that are elsewhere by now. */
   sweep(): Promise<void>
-  /** Resolves when it is written down that the runner is heard of at this time of the clock. */
+  /** Resolves when the runner's row says that it was heard of at this time of the clock. */
   untilHeard(): Promise<void>
-  /** A stopped sandbox whose files are in a backup. */
+  /** Makes a stopped sandbox whose files are in a backup. */
   withBackup(files: string): Promise<string>
   shown(id: string): Promise<Record<string, unknown>>
   formerPlacements(id: string): Promise<Record<string, unknown>[]>

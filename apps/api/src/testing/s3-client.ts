@@ -37,14 +37,14 @@ export interface S3Request {
   query?: Record<string, string>
   headers?: Record<string, string>
   body?: string | Buffer
-  /** Instead of the body's own digest. */
+  /** The digest to send instead of the body's own. */
   payloadHash?: string
   signedAt?: Date
-  /** What is signed in place of the endpoint. */
+  /** The URL to sign in place of the endpoint. */
   signedFor?: string
 }
 
-/** The signer of AWS's own client, which knows nothing of ours. */
+/** Returns the signer of AWS's own client, which shares no code with Atoll's. */
 export function createAwsSigner({ accessKey, secret, sessionToken }: S3Credentials, region = 'us-east-1'): SignatureV4 {
   return new SignatureV4({
     service: 's3',
@@ -60,7 +60,7 @@ export function createAwsSigner({ accessKey, secret, sessionToken }: S3Credentia
   })
 }
 
-/** The headers of a request, signed. */
+/** Returns the signed headers of a request. */
 export async function signS3(endpoint: string, credentials: S3Credentials, request: S3Request) {
   const { method = 'GET', path, query = {}, headers = {}, body = '', signedAt = new Date() } = request
   const url = new URL(request.signedFor ?? endpoint)
@@ -87,7 +87,7 @@ export async function fetchS3(endpoint: string, credentials: S3Credentials, requ
   })
 }
 
-/** The `Code` of an error of S3, or the status where there is none. */
+/** Returns the `Code` of an error of S3, or the status where there is none. */
 export async function s3Code(response: Response): Promise<string> {
   const text = await response.text()
   return /<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? String(response.status)

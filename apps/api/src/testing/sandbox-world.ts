@@ -24,9 +24,9 @@ export interface SandboxWorld extends AsyncDisposable {
   readonly principal: TestPrincipal
   /** Calls the API as the principal, or as another. */
   call(method: string, path: string, options?: { body?: unknown; as?: TestPrincipal }): Promise<Answer>
-  /** A started sandbox. */
+  /** Creates a started sandbox. */
   create(body?: object): Promise<Sandbox>
-  /** The sandbox as GET shows it. */
+  /** Returns the sandbox as GET shows it. */
   get(id: string): Promise<Sandbox>
   untilState(id: string, state: string): Promise<void>
   /** Resolves when the runner may be given work. */
@@ -34,7 +34,7 @@ export interface SandboxWorld extends AsyncDisposable {
   createPrincipal(options?: NewPrincipal): Promise<TestPrincipal>
 }
 
-/** The caller disposes it. */
+/** Creates a world. The caller disposes it. */
 export async function createSandboxWorld(
   options: { log?: Logger; config?: Partial<Config>; secrets?: Partial<Secrets> } = {},
 ): Promise<SandboxWorld> {

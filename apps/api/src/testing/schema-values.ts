@@ -19,15 +19,15 @@ export interface Shape {
   readonly maximum?: number
 }
 
-/** Where something stands in a value: names of fields, and 0 for an item. */
+/** The path to a place in a value: names of fields, and 0 for an item. */
 export type FieldPath = readonly (string | number)[]
 
-/** Deeper than anybody nests, and than a careless recursion bears. */
+/** A depth that no honest value has, and that overflows a careless recursion. */
 const DEEP_LEVELS = 100_000
-/** Stands for a list in a list, and so on, which `JSON.stringify` could not write. */
+/** A placeholder for lists of that depth, which `JSON.stringify` could not write. */
 const DEEP = '<deep>'
 const HUGE_CHARACTERS = 100_000
-/** Of what no test needs more. */
+/** The largest texts and lists that tests need. */
 const MAX_TEXT = 24
 const MAX_ITEMS = 3
 
@@ -45,7 +45,7 @@ const HARMFUL_TEXTS = [
 ]
 const HARMFUL_NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '\0', '\ud800', '']
 
-/** What was parsed of it has fields of these names of its own. */
+/** A parsed object, so that it has own fields of these names. */
 const PROTOTYPES = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}') as object
 
 const FORMATS: Readonly<Record<string, fc.Arbitrary<string>>> = {
@@ -53,18 +53,18 @@ const FORMATS: Readonly<Record<string, fc.Arbitrary<string>>> = {
   'date-time': fc.constantFrom('2999-12-31T23:59:59Z', '2000-01-01T00:00:00.123+14:00', '0001-01-01T00:00:00Z'),
 }
 
-/** A value that `shape` takes, mostly. */
+/** Returns values that `shape` accepts, mostly. */
 export function fittingValue(shape: Shape): fc.Arbitrary<unknown> {
   return valueFor(shape, fittingValue)
 }
 
-/** The same with nothing that may be absent. */
+/** Returns the same without fields of `shape` that may be absent. */
 export function requiredValue(shape: Shape): fc.Arbitrary<unknown> {
   const required = Object.entries(shape.properties ?? {}).filter(([name]) => shape.required?.includes(name))
   return fittingValue({ ...shape, properties: Object.fromEntries(required) })
 }
 
-/** A value that is right in some places and wrong, harmful or far too large in others. */
+/** Returns values that are right in some places and wrong, harmful or far too large in others. */
 export function oddValue(shape: Shape): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 3, arbitrary: valueFor(shape, oddValue) }, { weight: 1, arbitrary: harmful })
 }
@@ -79,7 +79,7 @@ const harmful: fc.Arbitrary<unknown> = fc.oneof(
   fc.string({ unit: 'binary' }),
 )
 
-/** As JSON, where it can be so deep that nothing could hold it. */
+/** Returns the value as JSON, in which each placeholder becomes lists too deep to hold in memory as objects. */
 export function toJson(value: unknown): string | undefined {
   return JSON.stringify(value)?.replaceAll(`"${DEEP}"`, '['.repeat(DEEP_LEVELS) + ']'.repeat(DEEP_LEVELS))
 }
@@ -130,7 +130,7 @@ function textOf({ pattern, format, minLength = 0, maxLength = HUGE_CHARACTERS }:
   )
 }
 
-/** Each field and item of what `shape` takes, however deep, with what is asked for there. */
+/** Returns the path and the shape of each field and item of `shape`, at any depth. */
 export function fieldsIn(shape: Shape): [FieldPath, Shape][] {
   const fields = Object.entries(shape.properties ?? {})
   const [any] = Object.values(shape.patternProperties ?? {})
@@ -145,7 +145,7 @@ export function fieldsIn(shape: Shape): [FieldPath, Shape][] {
   ])
 }
 
-/** `value` with `wrong` at a path, and whatever must stand above it. */
+/** Returns `value` with `wrong` at a path, and with the objects and lists that must be above it. */
 export function withAt(value: unknown, [name, ...rest]: FieldPath, wrong: unknown): unknown {
   if (name === undefined) return wrong
   if (typeof name === 'number') return [withAt(undefined, rest, wrong)]
@@ -153,7 +153,7 @@ export function withAt(value: unknown, [name, ...rest]: FieldPath, wrong: unknow
   return { ...fields, [name]: withAt(fields[name], rest, wrong) }
 }
 
-/** One value of each JSON type that `shape` does not take. */
+/** Returns one value of each JSON type that `shape` does not accept. */
 export function wrongTypes(shape: Shape): unknown[] {
   const taken = typesOf(shape)
   const samples: [string, unknown][] = [

@@ -11,14 +11,14 @@ export interface HarborCall {
   body: unknown
 }
 
-/** As much of Harbor's API as makes and removes robot accounts. The caller disposes it. */
+/** The part of Harbor's API that makes and removes robot accounts. The caller disposes it. */
 export interface ScriptedHarbor extends AsyncDisposable {
   /** `http://127.0.0.1:…`. */
   readonly url: string
   readonly calls: HarborCall[]
-  /** Names by id. */
+  /** Names of robot accounts, by id. */
   readonly robots: Map<number, string>
-  /** Answers everything with this status while it is set. */
+  /** The status of every answer while it is set. */
   status: number | undefined
 }
 

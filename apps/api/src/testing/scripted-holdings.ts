@@ -15,17 +15,17 @@ type Answered = [number, unknown?]
 const NO_IMAGE = { entrypoint: [], cmd: [], env: {}, workDir: '', user: '' }
 const GIB_OF_ALL = 0.5
 
-/** The snapshots and volumes of a runner made of memory, as docs/spec/runner-snapshots.md has them. */
+/** The snapshots and volumes of a runner in memory, as docs/spec/runner-snapshots.md has them. */
 export class ScriptedHoldings {
   readonly snapshots = new Map<string, ScriptedSnapshot>()
   readonly volumes = new Set<string>()
   /** Every call, as `make <ref>`. */
   readonly calls: string[] = []
-  /** Whether what is made becomes active by itself, at once. */
+  /** Whether a new snapshot becomes active by itself, at once. */
   finishes = true
-  /** Refs that a sandbox has, which are not removed. */
+  /** Whether a sandbox has the ref, which is then not removed. */
   isInUse: (ref: string) => boolean = () => false
-  /** The next calls of this kind are refused with it. */
+  /** Refusals by verb: every call of that verb is refused with it. */
   readonly refusals = new Map<string, { status: number; code: string; message: string }>()
   private readonly emit: (event: RunnerEvent) => void
   private readonly followers = new Set<{ ref: string; exchange: IncomingExchange }>()
@@ -40,7 +40,7 @@ export class ScriptedHoldings {
     return this.snapshots.get(ref)?.snapshot.state === 'active'
   }
 
-  /** Those that were asked for, in that order. */
+  /** Returns the snapshots that were asked for, in that order. */
   get made(): ScriptedSnapshot[] {
     return [...this.snapshots.values()].filter(({ source }) => source !== undefined)
   }
@@ -51,7 +51,7 @@ export class ScriptedHoldings {
     return found
   }
 
-  /** Gets on with one, and tells. */
+  /** Moves a snapshot to `state`, and sends the event. */
   advance(ref: string, state: RunnerSnapshot['state'], reason?: string): void {
     const held = this.get(ref)
     const size = state === 'active' ? { sizeGiB: GIB_OF_ALL, users: ['daytona', 'root'] } : {}
@@ -66,13 +66,13 @@ export class ScriptedHoldings {
     if (state === 'active' || state === 'error') this.endLogs(ref)
   }
 
-  /** Prints a line into a log. */
+  /** Appends text to a log, and sends it to followers. */
   print(ref: string, text: string): void {
     this.get(ref).log += text
     for (const follower of this.followers) if (follower.ref === ref) follower.exchange.write(Buffer.from(text))
   }
 
-  /** Answers a call that is streamed; false for one that is not. */
+  /** Answers a streamed call; returns false for any other. */
   stream(exchange: IncomingExchange): boolean {
     const match = /^\/snapshots\/([^/?]+)\/(log|export)(\?follow=(true|false))?$/.exec(exchange.head.path)
     if (exchange.head.method !== 'GET' || match === null) return false

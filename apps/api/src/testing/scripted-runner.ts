@@ -25,34 +25,34 @@ export type RunnerVerb = 'make' | 'start' | 'stop' | 'resize' | 'network' | 'exp
 export interface ScriptedSandbox {
   spec: SandboxSpec | undefined
   env: Record<string, string>
-  /** It answers nothing until it is claimed. */
+  /** Whether its toolbox answers nothing until it is claimed. */
   awaitsClaim: boolean
   /** The environment of each claim that it was sent. */
   claims: Record<string, string>[]
   token: string | undefined
   state: 'running' | 'stopped'
   toolbox: TunnelPeer | undefined
-  /** What stands for the files it changed: archived as it is. */
+  /** Bytes that stand for the files it changed. */
   files: Buffer
-  /** What the last stop allowed its processes, in milliseconds. */
+  /** The time that the last stop allowed its processes, in milliseconds. */
   graceMs: number | undefined
 }
 
 /** One call that has arrived and waits. */
 export interface Held {
-  /** Resolves when the call is here. */
+  /** Resolves when the call has arrived. */
   reached: Promise<void>
   release(): void
 }
 
-/** What a call comes with. */
+/** The input of a call. */
 interface Given {
   text: string
-  /** Empty where none is named. */
+  /** Empty when the call names no archive. */
   archiveId: string
 }
 
-/** As a real runner does. */
+/** The interval of `alive` events in milliseconds, the same as a real runner's. */
 const ALIVE_INTERVAL_MS = 10_000
 
 const able = { available: true }
@@ -63,17 +63,17 @@ const INFO: RunnerInfo = {
   abilities: { images: able, builds: able, directories: able, zstd: able, quotas: able, network: able, claims: able },
 }
 
-/** A runner made of memory that speaks the real interface over a real tunnel. */
+/** A runner in memory that speaks the real interface over a real tunnel. */
 export class ScriptedRunner implements AsyncDisposable {
   readonly sandboxes = new Map<string, ScriptedSandbox>()
   readonly archived = new MemoryArchives()
-  /** What else it has. */
+  /** Its snapshots and volumes. */
   readonly holdings = new ScriptedHoldings((event) => this.emit(event))
   /** Every call, as `start <id>`. */
   readonly calls: string[] = []
   info: RunnerInfo = INFO
   script: ToolboxScript = describeCall
-  /** What toolboxes wait for before they take a claim. */
+  /** A promise that toolboxes await before they take a claim. */
   claimsHeld: Promise<void> | undefined
   /** Whether a started sandbox's toolbox dials home. */
   toolboxDials = true
@@ -97,7 +97,7 @@ export class ScriptedRunner implements AsyncDisposable {
       onRequest: (exchange) => this.receive(exchange),
     })
     this.peer = peer
-    // Tests of a file share a runner, which on a busy machine takes longer than a silent one is kept.
+    // The tests of a file share a runner, and on a busy machine they take longer than a silent runner is kept.
     const timer = setInterval(() => this.emit({ type: 'alive' }), ALIVE_INTERVAL_MS)
     void peer.whenClosed.then(() => clearInterval(timer))
   }
@@ -108,7 +108,7 @@ export class ScriptedRunner implements AsyncDisposable {
     this.eventStreams.clear()
   }
 
-  /** The next call of `verb` waits before anything is done. */
+  /** Holds the next call of `verb` before anything is done. */
   hold(verb: RunnerVerb): Held {
     let reach: () => void = () => undefined
     let release: () => void = () => undefined
@@ -122,7 +122,7 @@ export class ScriptedRunner implements AsyncDisposable {
     return { reached, release }
   }
 
-  /** The next `times` calls of `verb` fail with `status`. */
+  /** Makes the next `times` calls of `verb` fail with `status`. */
   fail(verb: RunnerVerb, status: number, times: number): void {
     this.failures.push({ verb, status, left: times })
   }
@@ -137,7 +137,7 @@ export class ScriptedRunner implements AsyncDisposable {
     this.emitText(`${JSON.stringify(event)}\n`)
   }
 
-  /** Sends any text where events belong. */
+  /** Sends any text on the event streams. */
   emitText(text: string): void {
     for (const stream of this.eventStreams) stream.write(Buffer.from(text))
   }
@@ -178,7 +178,7 @@ export class ScriptedRunner implements AsyncDisposable {
 
   private async answer(exchange: IncomingExchange, bytes: Buffer): Promise<void> {
     const { method, path } = exchange.head
-    // Archives are any bytes.
+    // The bytes of an archive may be no text.
     const isArchive = method === 'PUT' && path.includes('/incoming?')
     const text = bytes.toString(isArchive ? 'latin1' : 'utf8')
     const isHolding = path.startsWith('/snapshots') || path.startsWith('/volumes')
@@ -203,7 +203,7 @@ export class ScriptedRunner implements AsyncDisposable {
     const verb = verbOf(method, action)
     if (action !== 'launch') this.calls.push(`${verb} ${id}`)
     if (verb === 'status') return await this.do(verb, id, given)
-    // As runners do: one call for a sandbox at a time, in the order of arrival.
+    // A runner does one call for a sandbox at a time, in the order of arrival.
     const act = () => (action === 'launch' ? this.launch(id, text) : this.do(verb, id, given))
     const turn = (this.turns.get(id) ?? Promise.resolve()).then(act)
     this.turns.set(
@@ -213,7 +213,7 @@ export class ScriptedRunner implements AsyncDisposable {
     return await turn
   }
 
-  /** What an archive takes between being packed and being unpacked; undefined for other calls. */
+  /** Answers the calls between packing and unpacking an archive; returns undefined for other calls. */
   private moveArchive(
     call: string,
     id: string,
@@ -236,7 +236,7 @@ export class ScriptedRunner implements AsyncDisposable {
     }
   }
 
-  /** The calls `make` and `start`, one after the other. */
+  /** Does the calls `make` and `start`, one after the other. */
   private async launch(id: string, text: string): Promise<[number, unknown?]> {
     const { spec, start } = JSON.parse(text) as LaunchSandbox
     this.calls.push(`make ${id}`)
@@ -335,7 +335,7 @@ export class ScriptedRunner implements AsyncDisposable {
     return peer
   }
 
-  /** The first one counts, as with a real toolbox. */
+  /** Takes a claim. Only the first one counts, as with a real toolbox. */
   private takeClaim(exchange: IncomingExchange, sandbox: ScriptedSandbox): void {
     const chunks: Buffer[] = []
     const answer = async () => {

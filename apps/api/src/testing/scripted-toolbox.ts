@@ -2,11 +2,11 @@ import { TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import type { IncomingExchange, TunnelPeer } from '@atoll/tunnel'
 import { dialTunnel } from '@atoll/tunnel'
 
-/** What a test's toolbox does with a call. */
+/** The handling of a call by a test's toolbox. */
 export type ToolboxScript = (exchange: IncomingExchange, sandboxId: string) => void
 
 export interface ToolboxDial {
-  /** Of the API: `http://127.0.0.1:1234`. */
+  /** The URL of the API: `http://127.0.0.1:1234`. */
   url: string
   sandboxId: string
   token: string
@@ -22,7 +22,7 @@ export function dialToolbox({ url, sandboxId, token, script }: ToolboxDial): Pro
   })
 }
 
-/** Answers with what was asked: method, path, headers and the body's text. */
+/** Responds with the call itself: method, path, headers and the body's text. */
 export const describeCall: ToolboxScript = (exchange, sandboxId) => {
   const chunks: Buffer[] = []
   exchange.handlers = {

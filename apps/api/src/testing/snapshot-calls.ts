@@ -2,12 +2,12 @@ import type { ErrorBody, Snapshot } from '@atoll/protocol'
 import type { Answer, SandboxWorld } from './sandbox-world.ts'
 import { until } from './until.ts'
 
-/** Calls about snapshots, as the principal of the world unless another is named. `world` is asked at each call. */
+/** Returns calls about snapshots, as the principal of the world unless another is named. `world` is asked at each call. */
 export function snapshotCalls(world: () => SandboxWorld) {
   let count = 0
   const newName = () => `team/app:${++count}`
 
-  /** Begins one of an image, unless `body` has something else. */
+  /** Begins a snapshot of an image, unless `body` has something else. */
   async function create(body: object = {}, as = world().principal): Promise<Snapshot> {
     const whole = { name: newName(), imageName: 'debian:12', ...body }
     const answer = await world().call('POST', '/snapshots', { as, body: whole })
@@ -32,7 +32,7 @@ export function snapshotCalls(world: () => SandboxWorld) {
   return { newName, create, get, untilState, active }
 }
 
-/** What an answer that is an error says. */
+/** Returns the message of an error answer. */
 export function messageOf({ body }: Answer): string {
   return (body as ErrorBody).message
 }

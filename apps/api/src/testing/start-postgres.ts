@@ -11,7 +11,7 @@ import { migrateDatabase } from '../database/migrate-database.ts'
 /** Folder of the migrations, for tests. */
 export const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations', import.meta.url))
 
-/** The migrated database that each test's own is cloned from. */
+/** The migrated database from which the database of each test is cloned. */
 export const TEMPLATE_DATABASE = 'atoll'
 
 declare module 'vitest' {
@@ -22,7 +22,7 @@ declare module 'vitest' {
   }
 }
 
-/** One PostgreSQL for the whole run; it ends with the run's process even when that is killed. */
+/** Starts one PostgreSQL for the whole run. It ends with the run's process, even when that is killed. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dir = await mkdtemp(join(tmpdir(), 'atoll-api-test-'))
   const postgres = await startEmbeddedPostgres({

@@ -20,9 +20,9 @@ import { createUserStore } from '../users/user-store.ts'
 import { createTestDatabase } from './test-database.ts'
 
 export interface TestApi extends Api {
-  /** A folder of its own. */
+  /** The data folder of this API alone. */
   readonly dataDir: string
-  /** What another replica on the same database is made with. */
+  /** The configuration and secrets from which a test makes another replica on the same database. */
   readonly config: Config
   readonly secrets: Secrets
   /** Makes a user with their organization and a key. */
@@ -33,7 +33,7 @@ export interface NewPrincipal {
   permissions?: readonly Permission[]
   systemRole?: 'admin' | 'user'
   expiresAt?: Date
-  /** None unless given. */
+  /** Unlimited unless given. */
   quotas?: Readonly<QuotaLimits>
 }
 
@@ -41,11 +41,11 @@ export interface TestPrincipal {
   apiKey: string
   userId: string
   organizationId: string
-  /** Ready for a request. */
+  /** The headers of a request. */
   headers: { authorization: string }
 }
 
-/** The whole API on a database of its own, not listening. The caller disposes it. */
+/** Creates the whole API on its own database, not listening. The caller disposes it. */
 export async function createTestApi(
   options: { config?: Partial<Config>; secrets?: Partial<Secrets>; log?: Logger } = {},
 ): Promise<TestApi> {
@@ -64,7 +64,7 @@ export async function createTestApi(
     requireVerifiedEmail: true,
     historyDays: 90,
     s3: undefined,
-    // Tests that want sandboxes ready say so.
+    // Tests of warm pools configure some.
     warmPool: { snapshots: [DEFAULT_SNAPSHOT], min: 0, max: 0 },
     logLevel: 'silent',
     ...options.config,
@@ -98,7 +98,7 @@ export async function createTestApi(
   }
 }
 
-/** A user with their organization and a key that may do everything, unless `options` say otherwise. */
+/** Creates a user with an organization and a key that may do everything, unless `options` say otherwise. */
 export async function createPrincipal(database: Database, options: NewPrincipal = {}): Promise<TestPrincipal> {
   const { db } = database
   const userId = randomUUID()

@@ -6,11 +6,11 @@ import { TEMPLATE_DATABASE } from './start-postgres.ts'
 
 export interface TestDatabase extends Database {
   readonly address: DatabaseAddress
-  /** Closes the pool and drops the database, whoever else is connected to it. */
+  /** Closes the pool and drops the database, even while others are connected to it. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** A migrated, empty database of the test's own, which takes about 30 ms to make. The caller disposes it. */
+/** Creates a migrated, empty database for one test, which takes about 30 ms. The caller disposes it. */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const database = `test_${randomUUID().replaceAll('-', '')}`
   await administer((sql) => sql`create database ${sql(database)} template ${sql(TEMPLATE_DATABASE)} strategy file_copy`)

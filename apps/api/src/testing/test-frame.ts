@@ -18,7 +18,7 @@ export interface TestFrame {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** What every request passes, around routes of the test's own. */
+/** Creates the part of the server that every request passes, around the test's own routes. */
 export async function createTestFrame(routes: FastifyPluginAsyncTypebox, log?: Logger): Promise<TestFrame> {
   const options = { log: log ?? createLogger('test', 'silent'), metrics: createMetrics(), now: Date.now }
   const app = createHttpServer(options)

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 const POLL_MS = 10
-/** Far above what is waited for takes, so that a busy machine changes no result. */
+/** A deadline far above any expected wait, so that a busy machine changes no result. */
 const DEADLINE_MS = 60_000
 
-/** Asks again until the answer is true, for what sends no event. Throws when that takes longer than 60 s. */
+/** Polls until `isTrue` returns true, for changes that send no event. Throws when that takes longer than 60 s. */
 export async function until(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + DEADLINE_MS
   while (!(await isTrue())) {

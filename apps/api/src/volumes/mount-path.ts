@@ -1,10 +1,13 @@
 import type { SandboxVolume } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 
-/** Where a sandbox has what it needs itself. */
+/** Folders that a sandbox needs itself. */
 const RESERVED = ['/opt/atoll', '/run/atoll', '/proc', '/sys', '/dev']
 
-/** NUL ends a path for the system; a newline makes a line of a mount table; half of a surrogate pair is no text. */
+/**
+ * Characters that no path may hold. NUL ends a path for the system, a newline makes a line of a mount table, and half
+ * of a surrogate pair is no text.
+ */
 const UNFIT = /[\p{Cc}\p{Surrogate}]/u
 
 /** Throws BAD_REQUEST for paths at which nothing can be mounted, and for two volumes at one path. */

@@ -5,10 +5,10 @@ import type { OrganizationBelongings } from '../organizations/organization-upkee
 import type { VolumeStore } from './volume-store.ts'
 import { sandboxVolumes, volumes } from './volume-table.ts'
 
-/** Volumes that one call asks to end; those above it wait for the next. */
+/** The most volumes that one call deletes; the others wait for the next call. */
 const MAX_ENDED_AT_ONCE = 1_000
 
-/** The volumes of an organization as a whole. */
+/** All volumes of an organization. */
 export interface OrganizationVolumes extends OrganizationBelongings {
   count(organizationId: string): Promise<number>
 }
@@ -20,7 +20,7 @@ export function createOrganizationVolumes(options: {
   const { store } = options
   const { db } = options.database
 
-  /** Throws VOLUME_IN_USE: its sandboxes go first. */
+  /** Throws VOLUME_IN_USE while sandboxes have the volume: they are destroyed first. */
   async function requireUnused(tx: Queryable, id: string): Promise<void> {
     if ((await store.countUsers(tx, id)) > 0) throw new AppError('VOLUME_IN_USE', 'Its sandboxes are not destroyed yet')
   }

@@ -13,7 +13,7 @@ import { createVolumeStore } from './volume-store.ts'
 
 export interface VolumePartsOptions {
   database: Database
-  /** Not started yet. */
+  /** The listener, not started yet. */
   listener: DatabaseListener
   quotas: Pick<Quotas, 'checkVolume'>
   runners: Pick<RunnerService, 'readyIds' | 'client' | 'onReady'>
@@ -22,7 +22,7 @@ export interface VolumePartsOptions {
   now: () => number
 }
 
-/** Everything that makes volumes. Disposing ends what is under way here. */
+/** The parts that make volumes. Disposing ends the work under way in this replica. */
 export interface VolumeParts extends AsyncDisposable {
   readonly volumes: VolumeService
   readonly organizationVolumes: OrganizationVolumes

@@ -19,7 +19,7 @@ import type { VolumeStore } from './volume-store.ts'
 import type { VolumeRow } from './volume-table.ts'
 import { volumes } from './volume-table.ts'
 
-/** How long one call for a volume may take. In milliseconds. */
+/** How long one step of a volume may take, in milliseconds. */
 const STEP_MS = 60_000
 
 interface VolumeOutcome {
@@ -34,19 +34,19 @@ export interface VolumeReconcilerOptions {
   runners: RowReconcilerOptions<VolumeState, VolumeRow, VolumeOutcome>['runners'] & {
     client(runnerId: string): RunnerClient | undefined
   }
-  /** Of those that can be called now, the runners with the fewest volumes first. */
+  /** Returns the runner with the fewest volumes, of those that can be called now. */
   pickRunner: () => Promise<string | undefined>
   changes: VolumeChanges
   log: Logger
   limits?: Partial<RowReconcilerLimits> | undefined
 }
 
-/** Thrown when there is nobody to ask now. */
+/** Thrown when no runner can be asked now, which says nothing of the volume. */
 class NobodyError extends Error {
   override readonly name = 'NobodyError'
 }
 
-/** Those in which `volumeSteps` has a step. */
+/** The states in which `volumeSteps` has a step. */
 const due = sql`state in ('pending_create', 'creating', 'pending_delete', 'deleting')`
 
 /** Makes and deletes volumes on their runners: docs/spec/volume-state.md. */
@@ -72,7 +72,7 @@ export function createVolumeReconciler(options: VolumeReconcilerOptions): RowRec
         await clientOf(row).volumes.make(row.id, {}, signal)
         return { event: 'created' }
       case 'delete':
-        // One that no runner was ever asked for is nowhere.
+        // A volume without a runner was never made anywhere.
         if (row.runnerId !== null) await clientOf(row).volumes.remove(row.id, signal)
         return { event: 'deleted' }
       case 'begin':

@@ -16,32 +16,33 @@ export interface VolumeServiceOptions {
   quotas: Pick<Quotas, 'checkVolume'>
 }
 
-/** What a sandbox is to have, and on which runner that is. */
+/** The mounts that a sandbox shall have, and the runner that has their volumes. */
 export interface PlannedMounts {
   mounts: Mount[]
-  /** Undefined where it has none. */
+  /** Undefined when there are no mounts. */
   runnerId: string | undefined
 }
 
-/** An organization's volumes; what is not found is VOLUME_NOT_FOUND, another organization's too. */
+/** An organization's volumes. Throws VOLUME_NOT_FOUND for an unknown volume and for one of another organization. */
 export interface VolumeService {
-  /** Throws VOLUME_NAME_TAKEN and as the quotas do. */
+  /** Begins to make a volume. Throws VOLUME_NAME_TAKEN and the errors of the quotas. */
   create(caller: Principal, body: CreateVolume): Promise<Volume>
   list(caller: Principal, includeDeleted: boolean): Promise<Volume[]>
   get(caller: Principal, idOrName: string): Promise<Volume>
   getByName(caller: Principal, name: string): Promise<Volume>
-  /** Those with these ids, whoever's they are: for what tells their organizations. */
+  /** Returns the volumes with these ids, of any organization: for the code that tells their organizations. */
   readMany(ids: readonly string[]): Promise<Map<string, Volume>>
-  /** Asks for its deletion. Throws VOLUME_IN_USE while a sandbox has it, and VOLUME_STATE_CONFLICT. */
+  /** Requests the deletion of a volume. Throws VOLUME_IN_USE while a sandbox has it, and VOLUME_STATE_CONFLICT. */
   delete(caller: Principal, idOrName: string): Promise<void>
   /**
-   * What a new sandbox means by `asked`, the volumes locked until `tx` is through. Throws BAD_REQUEST for what is not there or not
-   * ready, for paths where nothing can be mounted, and for volumes of different runners.
+   * Returns the mounts that `asked` means, with the volumes locked until `tx` ends. Throws BAD_REQUEST for too many
+   * volumes, for one that is unknown or not ready, for paths where nothing can be mounted, and for volumes of different
+   * runners.
    */
   planMounts(tx: Queryable, organizationId: string, asked: readonly SandboxVolume[]): Promise<PlannedMounts>
-  /** The runner that has these, the first of those that have any. */
+  /** Returns the runner that has one of these volumes. */
   runnerOf(tx: Queryable, ids: readonly string[]): Promise<string | undefined>
-  /** Writes down what a new sandbox has. */
+  /** Records the mounts of a new sandbox. */
   attach(tx: Queryable, sandboxId: string, mounts: readonly Mount[]): Promise<void>
 }
 
@@ -75,7 +76,7 @@ export function createVolumeService({ store, quotas }: VolumeServiceOptions): Vo
     },
     async getByName({ organizationId }, name) {
       const row = isStorable(name) ? await store.findByName(organizationId, name) : undefined
-      // SDKs make the volume when they read just this.
+      // SDKs make the volume when they read exactly this message.
       if (row === undefined) throw new AppError('VOLUME_NOT_FOUND', `Volume with name ${name} not found`)
       return toVolume(row)
     },
@@ -119,7 +120,7 @@ export function createVolumeService({ store, quotas }: VolumeServiceOptions): Vo
   }
 }
 
-/** A row as clients see it (§10). */
+/** Returns a row as clients see it (§10). */
 function toVolume(row: VolumeRow): Volume {
   return {
     id: row.id,

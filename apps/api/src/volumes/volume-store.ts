@@ -11,21 +11,21 @@ import type { VolumeChanges } from './volume-changes.ts'
 import type { VolumeRow } from './volume-table.ts'
 import { sandboxVolumes, volumeEvents, volumes } from './volume-table.ts'
 
-/** One event for one volume, and the conditions under which it may have it. */
+/** One event for one volume, and the conditions under which it is applied. */
 export interface VolumeChangeRequest {
   id: string
   event: VolumeEvent
-  /** Who causes it; the reconciler unless given. */
+  /** The cause of the event; the reconciler unless given. */
   actor?: Actor
   /** Why, for the event row; with `failed` it becomes the error reason. */
   reason?: string
-  /** Where it is made, with `creation_begun`. */
+  /** The runner that makes the volume, with `creation_begun`. */
   runnerId?: string
-  /** Only if it belongs to this organization. */
+  /** Applies the event only if the volume belongs to this organization. */
   organizationId?: string
-  /** Only while this replica holds the row's lease. */
+  /** Applies the event only while this owner holds the row's lease. */
   leaseOwner?: string
-  /** Runs before the change is written, with the row locked; a throw undoes everything. */
+  /** Runs before the change is written, with the row locked; a throw rolls everything back. */
   before?: (tx: Queryable, row: VolumeRow) => Promise<void>
 }
 
@@ -41,32 +41,38 @@ export interface VolumeStoreOptions {
   now: () => number
 }
 
-/** The SQL of volumes. Whatever writes a state writes the event row in the same transaction. */
+/** The SQL of volumes. Every write of a state writes the event row in the same transaction. */
 export interface VolumeStore {
   transaction: Database['transaction']
-  /** Writes a new row; undefined when the name is taken. The caller emits it once the transaction is through. */
+  /**
+   * Writes a new row. Returns undefined when the name is taken. The caller emits the change after the transaction has
+   * committed.
+   */
   insert(tx: Queryable, volume: NewVolume, actor: Actor): Promise<VolumeRow | undefined>
-  /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
+  /**
+   * Applies one event by the state table. Returns undefined when no row meets the request's conditions, or its runner
+   * is removed.
+   */
   change(request: VolumeChangeRequest): Promise<VolumeChangeResult | undefined>
   emit(row: VolumeRow): void
-  /** Last used first. */
+  /** Returns an organization's volumes, the last used first. */
   list(organizationId: string, includeDeleted: boolean): Promise<VolumeRow[]>
   findById(organizationId: string, id: string): Promise<VolumeRow | undefined>
   findByName(organizationId: string, name: string): Promise<VolumeRow | undefined>
-  /** Rows by id, whatever their state and whoever's they are. */
+  /** Returns rows by id, in any state and of any organization. */
   findMany(ids: readonly string[]): Promise<VolumeRow[]>
-  /** How many an organization has. */
+  /** Returns how many volumes an organization has. */
   count(tx: Queryable, organizationId: string): Promise<number>
   readLeased(id: string, owner: string): Promise<VolumeRow | undefined>
-  /** Those of an organization that are meant by ids or names, locked so that none is deleted before `tx` is through. */
+  /** Locks and returns an organization's volumes with these ids or names, so that none is deleted before `tx` ends. */
   lockMany(tx: Queryable, organizationId: string, idsOrNames: readonly string[]): Promise<VolumeRow[]>
-  /** Writes what a new sandbox has, and that they were used. */
+  /** Records the mounts of a new sandbox, and that the volumes were used. */
   attach(tx: Queryable, sandboxId: string, mounts: readonly Mount[]): Promise<void>
-  /** The runner that has one of these. */
+  /** Returns the runner that has one of these volumes. */
   runnerOf(tx: Queryable, ids: readonly string[]): Promise<string | undefined>
-  /** Sandboxes that are not destroyed and have the volume. */
+  /** Returns how many sandboxes have the volume and are not destroyed. */
   countUsers(tx: Queryable, id: string): Promise<number>
-  /** Of `runnerIds`, the runner with the fewest volumes. */
+  /** Returns the runner with the fewest volumes, of `runnerIds`. */
   emptiest(runnerIds: readonly string[]): Promise<string | undefined>
 }
 
@@ -82,7 +88,7 @@ export interface Mount {
   subpath?: string | undefined
 }
 
-/** What a list answers with at most. */
+/** The most volumes that a list returns. */
 const LIST_LIMIT = 10_000
 
 export function createVolumeStore(options: VolumeStoreOptions): VolumeStore {
@@ -207,7 +213,7 @@ async function change(
   if (row === undefined) return undefined
   const outcome = volumeTransition(row.state, event)
   if (outcome.kind !== 'changed') return { row, outcome }
-  // It may have been removed since it was picked.
+  // The runner may have been removed since it was picked.
   if (request.runnerId !== undefined && !(await lockRunner(tx, request.runnerId))) return undefined
   await request.before?.(tx, row)
   const next = await write(tx, row, { request, to: outcome.to, at: new Date(now()) })
@@ -215,7 +221,7 @@ async function change(
   return { row: next, outcome }
 }
 
-/** False for a runner that was removed; another stays until the transaction ends. */
+/** Locks a runner until the transaction ends. Returns false when the runner was removed. */
 async function lockRunner(tx: Queryable, id: string): Promise<boolean> {
   const there = and(eq(runners.id, id), isNull(runners.removedAt))
   return (await tx.select({ id: runners.id }).from(runners).where(there).for('share')).length > 0
@@ -227,7 +233,7 @@ interface VolumeWrite {
   at: Date
 }
 
-/** Writes a state and its event. */
+/** Writes a state and its event row. */
 async function write(tx: Queryable, row: VolumeRow, { request, to, at }: VolumeWrite): Promise<VolumeRow> {
   const { actor = RECONCILER, event, reason, runnerId } = request
   const [next] = await tx
@@ -236,7 +242,7 @@ async function write(tx: Queryable, row: VolumeRow, { request, to, at }: VolumeW
       ...{ state: to, changedAt: at, updatedAt: at, attempts: 0, nextAttemptAt: null },
       errorReason: to === 'error' ? (reason ?? 'unknown') : null,
       ...(runnerId === undefined ? {} : { runnerId }),
-      // Its name is free again.
+      // The name is free again.
       ...(to === 'deleted' ? { name: `${row.name}-deleted` } : {}),
       ...(volumeSteps[to] === 'none' ? { leaseOwner: null, leaseExpiresAt: null } : {}),
     })
@@ -254,14 +260,17 @@ export async function hasVolumes(tx: Queryable, runnerId: string): Promise<boole
   return rows.length > 0
 }
 
-/** Gives up what is on a runner that will not return, in the transaction that removes it: nobody is asked for it any more. */
+/**
+ * Gives up the volumes of a runner that will not return, in the transaction that removes it: no call for them will be
+ * made.
+ */
 export async function giveUpVolumes(tx: Queryable, runnerId: string, at: Date): Promise<void> {
   const request = { event: 'gone', runnerId: null, reason: 'Its runner was lost and removed' } as const
   for (const row of await tx.select().from(volumes).where(isOn(runnerId)).for('update')) {
     const outcome = volumeTransition(row.state, request.event)
     if (outcome.kind === 'changed') await write(tx, row, { request, to: outcome.to, at })
   }
-  // What was in error is so still.
+  // Volumes in error stay so.
   await tx.update(volumes).set({ runnerId: null, updatedAt: at }).where(isOn(runnerId))
 }
 

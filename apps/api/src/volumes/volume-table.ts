@@ -18,7 +18,10 @@ import { eventColumns, isActorKind } from '../reconciliation/state-events.ts'
 import { runners } from '../runners/runner-table.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
 
-/** Folders that outlive sandboxes: docs/spec/volume-state.md. A deleted row stays, under another name. */
+/**
+ * Volumes, which are folders that outlive sandboxes: docs/spec/volume-state.md. A deleted row stays, under another
+ * name.
+ */
 export const volumes = pgTable(
   'volumes',
   {
@@ -26,7 +29,7 @@ export const volumes = pgTable(
     organizationId: uuid('organization_id').notNull(),
     name: text('name').notNull(),
     state: text('state', { enum: volumeStates }).notNull(),
-    /** Whose host has its files. Null until that is decided. */
+    /** The runner whose host has its files. Null until one is chosen. */
     runnerId: uuid('runner_id'),
     errorReason: text('error_reason'),
     leaseOwner: uuid('lease_owner'),
@@ -34,7 +37,7 @@ export const volumes = pgTable(
     /** Failures of the step that is due, since the last change of state. */
     attempts: integer('attempts').notNull().default(0),
     nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
-    /** Since when `state` stands. */
+    /** The time since which `state` stands. */
     changedAt: timestamp('changed_at', { withTimezone: true }).notNull(),
     lastUsedAt: timestamp('last_used_at', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
@@ -58,7 +61,7 @@ export const volumes = pgTable(
   ],
 )
 
-/** Which sandboxes have which volumes; of a destroyed sandbox it means nothing any more. */
+/** The volumes of each sandbox. Rows of a destroyed sandbox mean nothing any more. */
 export const sandboxVolumes = pgTable(
   'sandbox_volumes',
   {

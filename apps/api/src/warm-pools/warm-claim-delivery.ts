@@ -11,17 +11,20 @@ import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { WarmClaimStore } from './warm-claim-store.ts'
 
-/** A toolbox answers a claim within this, in milliseconds: it starts nothing that it waits for. */
+/** The time in which a toolbox must answer a claim, in milliseconds. A toolbox waits for nothing that it starts then. */
 const CLAIM_TIMEOUT_MS = 5_000
 const MAX_ANSWER_BYTES = 64 * 1024
 const CLAIMED = 204
 
-/** From a toolbox's answer until it is written down, in milliseconds: the sandbox's first calls come first. */
+/**
+ * The delay from a toolbox's answer until it is recorded, in milliseconds, because the sandbox's first calls come
+ * first.
+ */
 const WRITE_DELAY_MS = 250
 
-/** How often claims are looked for that a replica died over, in milliseconds. */
+/** The interval of the look for claims that a dead replica has not delivered, in milliseconds. */
 const LOOK_INTERVAL_MS = 1_000
-/** Of those, in one look. */
+/** The most such claims in one look. */
 const MAX_PENDING = 100
 
 export interface WarmClaimDeliveryOptions {
@@ -33,12 +36,12 @@ export interface WarmClaimDeliveryOptions {
 }
 
 /**
- * Tells the toolboxes of claimed sandboxes their variables (W5): at once, or at the next look where that was cut short.
- * Telling one twice does nothing.
+ * Tells the toolboxes of claimed sandboxes their variables (W5): at once, or at the next look if that was interrupted.
+ * Telling a toolbox twice does nothing.
  */
 export interface WarmClaimDelivery extends AsyncDisposable {
   start(): void
-  /** For a claim that has just been made. */
+  /** Begins the delivery of a new claim. */
   begin(row: SandboxRow): void
   /** Resolves once the toolbox knows. Throws TOOLBOX_UNREACHABLE. */
   finish(sandboxId: string): Promise<void>
@@ -47,14 +50,14 @@ export interface WarmClaimDelivery extends AsyncDisposable {
 export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): WarmClaimDelivery {
   const { store, tunnels, log } = options
   const underWay = new Map<string, Promise<void>>()
-  /** Toolboxes that know and whose rows do not say so yet, by sandbox. */
+  /** Writes that record that a toolbox knows its claim, while they are under way; by sandbox. */
   const writing = new Map<string, Promise<void>>()
   const closing = new AbortController()
   const looking: RecurringWork = createRecurringWork({
     ...{ name: 'the look for claims', everyMs: LOOK_INTERVAL_MS, work: look, log },
   })
 
-  /** One at a time for a sandbox: whoever comes meanwhile waits for the same. */
+  /** Delivers one claim of a sandbox at a time: a second caller waits for the same delivery. */
   function deliver(id: string, known?: SandboxRow): Promise<void> {
     const running = underWay.get(id)
     if (running !== undefined) return running
@@ -70,7 +73,7 @@ export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): Warm
     const peer = tunnels.get(id)
     if (peer === undefined || peer.closed) throw unreachable(id)
     await claim(peer, row)
-    // No call waits for what is only written down.
+    // No call waits until the row says so.
     writing.set(
       id,
       write(id).finally(() => writing.delete(id)),
@@ -81,7 +84,7 @@ export function createWarmClaimDelivery(options: WarmClaimDeliveryOptions): Warm
     try {
       await delay(WRITE_DELAY_MS, undefined, { signal: closing.signal }).catch(() => undefined)
       const delivered = await store.setDelivered(id)
-      // Whoever remembers that it was pending looks again.
+      // A cache that holds the claim as pending reads the row again.
       if (delivered !== undefined) options.changes.emit(delivered, delivered)
     } catch (error) {
       log.warn({ err: error, sandboxId: id }, 'a claim is not written down yet')

@@ -8,28 +8,28 @@ import type { NewSandboxRow, SandboxRow } from '../sandboxes/sandbox-table.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
 import { warmPools } from './warm-pool-table.ts'
 
-/** What a member must be to serve a create. */
+/** The properties that a member needs to serve a create. */
 export interface WantedMember extends Pick<SandboxRow, 'cpu' | 'memoryGib' | 'diskGib'> {
   organizationId: string
   snapshotId: string
   snapshotRef: string
   target: string
-  /** On one of these, which this replica can call. */
+  /** Runners that this replica can call; the member must be on one of them. */
   runnerIds: readonly string[]
-  /** None of these. */
+  /** Ids of members that must not be taken. */
   except: readonly string[]
 }
 
 export interface LockedMember {
   id: string
-  /** Of its pool; null for the operator's. */
+  /** The organization of its pool; null for an operator's pool. */
   poolOrganizationId: string | null
   runnerId: string
-  /** Whether its runner is bounded in what it takes. */
+  /** Whether its runner has a capacity, so that its room must be checked. */
   isCounted: boolean
 }
 
-/** What a claim writes over a member. */
+/** The columns of a member that a claim overwrites. */
 export type ClaimColumns = Pick<
   NewSandboxRow,
   | ('name' | 'env' | 'labels' | 'public' | 'autoDestroyAt')
@@ -38,17 +38,20 @@ export type ClaimColumns = Pick<
 
 /** The SQL of claims. */
 export interface WarmClaimStore {
-  /** A member that fits and that nobody else is claiming, locked: the organization's own before the operator's, older ones first. */
+  /**
+   * Locks and returns a member that fits and that no other claim holds: the organization's own before the operator's,
+   * older members first.
+   */
   lockMember(tx: Queryable, wanted: WantedMember): Promise<LockedMember | undefined>
-  /** Whether something of the organization that is not destroyed has this name. */
+  /** Whether a sandbox of the organization that is not destroyed has this name. */
   isNameTaken(tx: Queryable, organizationId: string, name: string): Promise<boolean>
-  /** Makes a locked member somebody's, with new secrets and as if it had been made at `at` by that user. */
+  /** Gives a locked member to an organization, with new secrets and as if that user had made it at `at`. */
   write(tx: Queryable, id: string, claim: { columns: ClaimColumns; userId: string; at: Date }): Promise<SandboxRow>
-  /** Those that were claimed, and whose toolboxes may not have heard of it, on these runners. */
+  /** Returns ids of claimed sandboxes on these runners whose toolboxes may not know of the claim yet. */
   pending(runnerIds: readonly string[], limit: number): Promise<string[]>
-  /** The row if it is one of them. */
+  /** Returns the row if its claim is still pending. */
   findPending(id: string): Promise<SandboxRow | undefined>
-  /** Its toolbox has heard. Answers the row if that is news. */
+  /** Records that the toolbox knows of the claim. Returns the row if the claim was still pending. */
   setDelivered(id: string): Promise<SandboxRow | undefined>
 }
 
@@ -81,7 +84,7 @@ export function createWarmClaimStore(options: {
         })
         .where(eq(sandboxes.id, id))
         .returning()
-      // Sent together: one way to the database and back.
+      // Sent together: one round trip to the database.
       const [[row]] = await Promise.all([
         writing.prepare('claim_sandbox').execute(),
         writeEvents(

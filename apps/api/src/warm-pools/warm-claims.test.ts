@@ -55,7 +55,7 @@ describe('a create', () => {
     expect(Date.parse(sandbox.autoDestroyAt ?? '') - before).toBeGreaterThanOrEqual(9 * 60_000)
     await untilClaimed(sandbox.id)
     expect(world.runner.get(sandbox.id).claims).toEqual([{ A: '1' }])
-    // That its toolbox is told whose it is may count as use.
+    // Telling the toolbox its variables may count as activity.
     expect(await world.get(sandbox.id)).toEqual({ ...sandbox, lastActivityAt: expect.any(String) })
     const listed = (await world.call('GET', '/sandbox')).body as Sandbox[]
     expect(listed.map(({ id }) => id)).toContain(sandbox.id)
@@ -191,7 +191,7 @@ describe('a call of a claimed sandbox', () => {
     const { id } = await world.create({ env: { A: 'c' } })
     await until('it is written down', async () => (await pending(id)) === false)
     const sandbox = world.runner.get(id)
-    // As a replica leaves it that died behind its transaction.
+    // This is what a replica leaves that dies right after its transaction.
     Object.assign(sandbox, { awaitsClaim: true, claims: [] })
     await world.api.database.sql`update sandboxes set claim_pending = true where id = ${id}`
     await until('a look finds it', () => sandbox.claims.length > 0)
@@ -217,7 +217,10 @@ describe('a call of a claimed sandbox', () => {
   })
 })
 
-/** What it was told: the same each time, when an answer took so long that it was told again. */
+/**
+ * Returns the variables that the toolbox was told. They are the same each time, if a slow answer made the API tell it
+ * again.
+ */
 function onlyClaimOf(id: string): Record<string, string> | undefined {
   const [first, ...others] = world.runner.get(id).claims
   for (const other of others) expect(other).toEqual(first)

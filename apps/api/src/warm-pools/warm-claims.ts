@@ -17,7 +17,7 @@ import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { LockedMember, WantedMember, WarmClaimStore } from './warm-claim-store.ts'
 import type { WarmPoolDemand } from './warm-pool-demand.ts'
 
-/** Members that one create tries whose toolboxes turn out to be gone, or whose runners to be full. */
+/** The most members that one create tries. A try fails when the member's toolbox is gone or its runner is full. */
 const MAX_TRIES = 4
 
 export interface WarmClaimsOptions {
@@ -32,21 +32,21 @@ export interface WarmClaimsOptions {
   now: () => number
 }
 
-/** What a create asks for. */
+/** A create that may be served by a member. */
 export interface ClaimRequest {
   caller: Principal
-  /** With the region that its target means. */
+  /** The create's plan, with its target resolved to a region. */
   plan: SandboxPlan
-  /** Undefined where the plan brings a build of its own. */
+  /** Undefined when the plan brings its own build. */
   snapshot: SnapshotRow | undefined
-  /** The caller's, while it is being locked. */
+  /** The caller's organization; resolves once its row is locked. */
   organization: Promise<OrganizationRow>
 }
 
 export interface WarmClaims {
   /**
-   * Makes a member of a warm pool the caller's own, in the transaction of their create; undefined when none fits. It is
-   * started, and its toolbox is told afterwards. Throws as the quotas do, and SANDBOX_NAME_TAKEN.
+   * Gives a started member of a warm pool to the caller, in the transaction of the create; undefined when none fits.
+   * Its toolbox is told afterwards. Throws the errors of the quotas, and SANDBOX_NAME_TAKEN.
    */
   claim(tx: Queryable, request: ClaimRequest): Promise<SandboxRow | undefined>
 }
@@ -54,7 +54,10 @@ export interface WarmClaims {
 export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
   const { store, sandboxStore, quotas, now } = options
 
-  /** One whose toolbox is connected here, on a runner that has room for one more that counts. */
+  /**
+   * Locks a member whose toolbox is connected here and whose runner, if it has a capacity, has room for one more
+   * sandbox.
+   */
   async function lockLive(tx: Queryable, wanted: Omit<WantedMember, 'except' | 'runnerIds'>) {
     let runnerIds = options.runners.readyIds()
     const isFull = lookForRoom(tx, wanted)
@@ -70,11 +73,11 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
     return undefined
   }
 
-  /** Tells of runners of a region whether they have no room (W7). */
+  /** Returns a function that tells whether a runner of the region has no room (W7). */
   function lookForRoom(tx: Queryable, { target, ...need }: Resources & { target: string }) {
     let seen: Promise<[PlacementCandidate[], Awaited<ReturnType<SandboxStore['usage']>>]> | undefined
     return async (runnerId: string): Promise<boolean> => {
-      // All at once, in the order in which whoever places something locks them.
+      // All runners of the region are locked at once, in the order in which a placement locks them.
       seen ??= Promise.all([
         options.runners.lockCandidates(tx, { region: target, class: 'small' }),
         sandboxStore.usage(tx, { region: target }),
@@ -103,7 +106,7 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
       const { plan, caller, snapshot } = request
       if (snapshot === undefined || !isClaimable(plan)) return undefined
       const { organizationId } = caller
-      // Where the region is known the next statement travels with the lock.
+      // When the region is known, the next statement is sent together with the lock.
       const target = plan.target ?? (await request.organization).defaultRegionId ?? DEFAULT_TARGET
       const { id: snapshotId, ref: snapshotRef } = snapshot
       const size = sizeOf(plan, snapshot)
@@ -112,11 +115,11 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
       const isOwn = member !== undefined && member.poolOrganizationId !== null
       if (!isOwn) options.demand.record({ snapshotId, target }, member === undefined ? 'misses' : 'claims')
       if (member === undefined) return undefined
-      // W4: what waits in a pool of the organization's own counts for it already.
+      // W4: a member of the organization's own pool already counts for its quotas.
       const adds = isOwn ? NOTHING : { ...size, sandboxes: 1, running: 1 }
       const usage = () => sandboxStore.organizationUsage(tx, organizationId)
       await quotas.checkSandboxOf(organization, { size, adds, usage })
-      // Sent together: one way to the database and back.
+      // Sent together: one round trip to the database.
       const [row] = await Promise.all([take(tx, request, member), options.snapshots.setUsed(tx, snapshot)])
       return row
     },
@@ -125,7 +128,7 @@ export function createWarmClaims(options: WarmClaimsOptions): WarmClaims {
 
 const NOTHING = { cpu: 0, memoryGib: 0, diskGib: 0, sandboxes: 0, running: 0 }
 
-/** W3: whether a member can become what is asked for; all else is made anew. */
+/** W3: whether a member can become the requested sandbox. For any other request, a new sandbox is made. */
 function isClaimable(plan: SandboxPlan): boolean {
   return (
     plan.asked.volumes.length === 0 &&

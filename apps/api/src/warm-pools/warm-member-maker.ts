@@ -28,7 +28,7 @@ export interface WarmMemberMakerOptions {
 
 /**
  * Begins a new member of a pool, on a runner that has the snapshot and room beside everything else; the reconciler does
- * the rest. Throws NO_AVAILABLE_RUNNER, SNAPSHOT_NOT_ACTIVE and as the quotas of the pool's organization.
+ * the rest. Throws NO_AVAILABLE_RUNNER, SNAPSHOT_NOT_ACTIVE and the errors of the quotas of the pool's organization.
  */
 export type WarmMemberMaker = (pool: WarmPoolRow, runners: readonly WarmRunner[]) => Promise<SandboxRow>
 
@@ -83,7 +83,7 @@ export function createWarmMemberMaker(options: WarmMemberMakerOptions): WarmMemb
 
 type Size = Record<'cpu' | 'memoryGib' | 'diskGib', number>
 
-/** No timer acts on it: only its pool ends it. */
+/** Returns the columns of a member. No timer acts on it: only its pool ends it. */
 function memberOf(
   snapshot: SnapshotRow,
   at: Date,

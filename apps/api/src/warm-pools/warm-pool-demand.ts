@@ -3,10 +3,10 @@ import type { Database } from '../database/database.ts'
 
 /** Creates are counted by spans of this length, in milliseconds. */
 export const DEMAND_SPAN_MS = 10_000
-/** Of so many kinds of sandboxes at a time between two writes. */
+/** Kinds of sandboxes that are counted between two writes; creates of further kinds are left out. */
 const MAX_KINDS = 1_000
 
-/** What a pool of the operator's serves. */
+/** The kind of sandbox that an operator's pool serves. */
 export interface SandboxKind {
   snapshotId: string
   target: string
@@ -22,10 +22,13 @@ export interface WarmPoolDemandOptions {
   now: () => number
 }
 
-/** Counts what is asked of the operator's pools. What is not written yet is lost with the replica: sizes follow later then. */
+/**
+ * Counts the creates that the operator's pools served or could have served. Counts that are not written yet are lost
+ * when the replica dies; pool sizes then follow later.
+ */
 export interface WarmPoolDemand {
   record(kind: SandboxKind, outcome: Outcome): void
-  /** Writes what was counted since, for those kinds that have a pool. */
+  /** Writes the counts since the last flush, for the kinds that have a pool. */
   flush(): Promise<void>
 }
 

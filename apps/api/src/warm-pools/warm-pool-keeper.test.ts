@@ -186,7 +186,7 @@ describe('a pool', () => {
 
   it('pauses after a member failed, and says why', async () => {
     const [id = ''] = await untilReady(SIZE)
-    // Not transient: given up at once.
+    // A 400 is not transient, so the start is given up at once.
     world.runner.fail('start', 400, 1)
     await world.runner.crash(id, 'killed')
     const { sql } = world.api.database
@@ -218,6 +218,6 @@ it('the metrics tell of members, claims and misses', async () => {
   expect(made.map(({ state }: Sandbox) => state)).toEqual(made.map(() => 'started'))
   const claimed = (await claims()) - before[0]
   expect(claimed + (await misses()) - before[1]).toBe(SIZE + 1)
-  // The pool may have been filled again before the last one came.
+  // The pool may have been filled again before the last create came.
   expect(claimed).toBeGreaterThanOrEqual(SIZE)
 })

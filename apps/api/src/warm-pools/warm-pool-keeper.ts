@@ -16,17 +16,20 @@ import { DEMAND_WINDOW_MS, planPools } from './warm-pool-plan.ts'
 import type { WarmMember, WarmPool, WarmPoolStore, WarmRunner } from './warm-pool-store.ts'
 import type { WarmPoolRow } from './warm-pool-table.ts'
 
-/** How late anything is noticed that nobody tells of, in milliseconds. */
+/** The time between two looks without a notification, in milliseconds. */
 const POLL_MS = 2_000
-/** From a claim to the look that refills the pool, in milliseconds: what was claimed has its first work done meanwhile. */
+/**
+ * The delay from a claim to the look that refills the pool, in milliseconds. The claimed sandbox does its first work
+ * meanwhile.
+ */
 const REFILL_DELAY_MS = 300
-/** Between two looks at a runner that has too much on it, in milliseconds. */
+/** The delay between two looks while a runner has too much on it, in milliseconds. */
 const CROWDED_LOOK_MS = 250
-/** After a member failed, and where there was no room, in milliseconds. */
+/** How long a pool pauses, in milliseconds: after a member failed, and where there was no room. */
 export const FAILURE_PAUSE_MS = 30_000
 export const ROOM_PAUSE_MS = 10_000
 
-/** What the operator wants to be kept warm. */
+/** The configuration of the operator's pools. */
 export interface WarmPoolConfig extends PoolBounds {
   /** Names of general snapshots. */
   snapshots: readonly string[]
@@ -46,14 +49,20 @@ export interface WarmPoolKeeperOptions {
   now: () => number
 }
 
-/** Keeps warm pools as large as they shall be: docs/spec/warm-pool.md. Disposing ends the pass under way. */
+/**
+ * Keeps warm pools at their sizes: docs/spec/warm-pool.md. Disposing begins no more members and waits for the pass
+ * under way.
+ */
 export interface WarmPoolKeeper extends AsyncDisposable {
   start(): void
-  /** Looks soon: something was claimed, or a pool was changed. */
+  /** Looks at the pools soon, because a member was claimed or a pool was changed. */
   wake(): void
-  /** Does what is due now; nothing while another replica is at it. */
+  /**
+   * Does what is due now. While another replica fills the pools, it only writes the demand and counts the started
+   * members.
+   */
   pass(): Promise<void>
-  /** Started members, as last seen here. */
+  /** The number of started members, as this replica last saw it. */
   readonly ready: number
 }
 
@@ -61,7 +70,7 @@ export function createWarmPoolKeeper(options: WarmPoolKeeperOptions): WarmPoolKe
   return new Keeper(options)
 }
 
-/** All that a plan is made from. */
+/** The facts from which a plan is made. */
 interface Seen {
   pools: readonly WarmPool[]
   members: readonly WarmMember[]
@@ -79,7 +88,7 @@ class Keeper implements WarmPoolKeeper {
   private timer: NodeJS.Timeout | undefined
   private due = Number.POSITIVE_INFINITY
   private running: Promise<void> | undefined
-  /** A look was wanted during another. */
+  /** Whether a look became due during a pass. */
   private again = false
   private started = false
   private closed = false
@@ -120,7 +129,7 @@ class Keeper implements WarmPoolKeeper {
     await this.running
   }
 
-  /** A look that is due sooner stays. */
+  /** Looks after `delayMs`; a look that is due sooner stays. */
   private lookWithin(delayMs: number): void {
     if (!this.started || this.closed) return
     const due = performance.now() + delayMs
@@ -161,11 +170,11 @@ class Keeper implements WarmPoolKeeper {
     await this.note(plan, seen)
     for (const { id, reason } of plan.end) await this.end(id, reason)
     for (const id of plan.make) if (!this.closed) await this.make(id, seen)
-    // What ends gives its room away when it is gone: whether that is enough is seen then.
+    // An ending member frees its room only when it is gone, so a later look sees whether that is enough.
     if (seen.crowdedRunners.size > 0) this.lookWithin(CROWDED_LOOK_MS)
   }
 
-  /** Shared regions only: whoever has a region of their own can have a pool of their own there. */
+  /** Keeps operator's pools in shared regions only: an organization with its own region can have its own pool there. */
   private async setOperators(runners: readonly WarmRunner[]): Promise<void> {
     const { config, store, now } = this.options
     const isOn = config.max > 0 && config.snapshots.length > 0
@@ -199,7 +208,7 @@ class Keeper implements WarmPoolKeeper {
     return { pools, members, runners, demand, isBusy, crowdedRunners }
   }
 
-  /** Writes what was reckoned where that is news. */
+  /** Writes the sizes and error reasons that a plan changes. */
   private async note(plan: PoolsPlan, { pools, members }: Seen): Promise<void> {
     for (const { pool } of pools) {
       const size = plan.sizes.get(pool.id) ?? 0
@@ -222,13 +231,13 @@ class Keeper implements WarmPoolKeeper {
     if (errorReason !== before) await this.options.store.note(id, { errorReason })
   }
 
-  /** A pool that has all it shall have complains no more. */
+  /** Clears the error reason of a pool that needs no more members, unless the pool is paused. */
   private async noteEnd({ id, errorReason, pausedUntil }: WarmPoolRow): Promise<void> {
     const isPaused = pausedUntil !== null && pausedUntil.getTime() > this.options.now()
     if (errorReason !== null && !isPaused) await this.options.store.note(id, { errorReason: null, pausedUntil: null })
   }
 
-  /** W2: a member that was claimed meanwhile is somebody's, and left alone. */
+  /** W2: ends a member, unless it was claimed meanwhile. */
   private async end(id: string, reason: string): Promise<void> {
     const event = (row: { warmPoolId: string | null }) => (row.warmPoolId === null ? undefined : ('delete' as const))
     await this.options.sandboxStore.change({ id, event, actor: { kind: 'reconciler' }, reason })

@@ -46,14 +46,14 @@ export interface WarmPoolPartsOptions {
   now: () => number
 }
 
-/** Everything that keeps sandboxes ready and gives them away. */
+/** The parts that keep warm pools filled and give members away. */
 export interface WarmPoolParts extends AsyncDisposable {
   readonly warmPools: WarmPoolService
   readonly organizationWarmPools: OrganizationBelongings
   readonly claims: WarmClaims
   readonly delivery: WarmClaimDelivery
   readonly keeper: WarmPoolKeeper
-  /** For a claim whose transaction is through. */
+  /** Continues a claim after its transaction has committed. */
   onClaim(row: SandboxRow): void
   start(): void
 }

@@ -1,17 +1,17 @@
 import type { SandboxLifecycle } from '@atoll/protocol'
 
-/** How far back the demand counts, in milliseconds: for so long a pool stays as large as its busiest span was. */
+/** How far back the demand counts, in milliseconds. For this time a pool stays as large as its busiest span was. */
 export const DEMAND_WINDOW_MS = 5 * 60_000
 
-/** A member that nobody claimed for so long is made anew, in milliseconds. */
+/** The age at which an unclaimed member is replaced, in milliseconds. */
 export const MAX_MEMBER_AGE_MS = 24 * 60 * 60_000
 
-/** Members on their way at a time, of all pools together. */
+/** Members that are made at a time, in all pools together. */
 export const MAX_MAKING = 2
-/** The same while creates wait for sandboxes of their own, which go first. */
+/** The same bound while creates wait for new sandboxes, which go first. */
 export const MAX_MAKING_WHILE_BUSY = 1
 
-/** What a pool says whose region has no runner that could have members. */
+/** The error reason of a pool whose region has no runner that could have members. */
 export const NOT_SERVED = 'No available runners'
 
 /** How many members a pool of the operator's may have. */
@@ -24,13 +24,13 @@ export interface PoolFacts {
   id: string
   /** A pool of the operator's, whose size follows the demand. */
   isOperators: boolean
-  /** What was asked for, in a pool of an organization's. */
+  /** The requested size of an organization's pool. */
   size: number
-  /** Of its snapshot. */
+  /** The ref of the pool's snapshot. */
   snapshotRef: string | undefined
-  /** Why it is to be empty: its snapshot cannot be used, or its organization may not start things. */
+  /** Why the pool must be empty: its snapshot cannot be used, or its organization may not start sandboxes. */
   obstacle: string | undefined
-  /** A runner that could have members is in reach. */
+  /** Whether a runner that could have members is in reach. */
   isServed: boolean
   /** Milliseconds since the epoch. */
   pausedUntil: number
@@ -45,18 +45,18 @@ export interface MemberFacts extends Pick<SandboxLifecycle, 'state' | 'desiredSt
   runnerId: string | null
   /** Milliseconds since the epoch. */
   createdAt: number
-  /** Its runner was heard of lately. */
+  /** Whether its runner was heard of lately. */
   isInReach: boolean
-  /** Its runner takes new sandboxes, and is of the version that made it. */
+  /** Whether its runner takes new sandboxes and still has the version that made the member. */
   isCurrent: boolean
 }
 
 export interface PoolsFacts {
   pools: readonly PoolFacts[]
   members: readonly MemberFacts[]
-  /** Runners on which more is promised than there is. */
+  /** Runners on which more resources are promised than there are. */
   crowdedRunners: ReadonlySet<string>
-  /** Creates wait for sandboxes of their own. */
+  /** Whether creates wait for new sandboxes. */
   isBusy: boolean
   bounds: PoolBounds
   /** Milliseconds since the epoch. */
@@ -64,24 +64,24 @@ export interface PoolsFacts {
 }
 
 export interface PoolsPlan {
-  /** By pool: members that it shall have. */
+  /** The number of members that each pool shall have, by pool. */
   sizes: ReadonlyMap<string, number>
-  /** Members that shall go, and why. */
+  /** The members to end, and why. */
   end: readonly { id: string; reason: string }[]
   /** Pools that get one member each; a pool may be named several times. */
   make: readonly string[]
   /** Pools of which a member failed. */
   failed: ReadonlySet<string>
-  /** By pool: why it gets no members, though it shall have some. */
+  /** The reasons why pools get no members though they shall have some, by pool. */
   hindered: ReadonlyMap<string, string>
 }
 
-/** As many as were asked for in the busiest span, within the bounds. */
+/** Returns the number of creates in the busiest span, within the bounds. */
 export function sizeFor(demand: readonly number[], { min, max }: PoolBounds): number {
   return Math.min(Math.max(min, ...demand), max)
 }
 
-/** What is to be done about all pools, from what is so now (W8 to W10). */
+/** Returns what is to be done for all pools, from their current facts (W8 to W10). */
 export function planPools(facts: PoolsFacts): PoolsPlan {
   const sizes = new Map(facts.pools.map((pool) => [pool.id, sizeOf(pool, facts.bounds)]))
   const pools = new Map(facts.pools.map((pool) => [pool.id, pool]))
@@ -93,7 +93,7 @@ export function planPools(facts: PoolsFacts): PoolsPlan {
     if (member.state === 'error') failed.add(member.poolId)
     const reason = whyUseless(member, pools.get(member.poolId), facts)
     if (reason !== undefined) end.push({ id: member.id, reason })
-    // What cannot be reached may come back: it is neither counted nor ended.
+    // A member out of reach may come back: it is neither counted nor ended.
     else if (member.isInReach) kept.set(member.poolId, [...(kept.get(member.poolId) ?? []), member])
   }
   for (const [poolId, members] of kept) {
@@ -105,7 +105,7 @@ export function planPools(facts: PoolsFacts): PoolsPlan {
   return { sizes, end, failed, hindered, make: planMaking(facts, { sizes, kept, failed }) }
 }
 
-/** W7: of each runner without room one at a time, until there is room. */
+/** W7: returns one more member to end on each crowded runner where none is ending yet, so that they end one at a time. */
 function inTheWay(
   members: readonly MemberFacts[],
   { end, crowdedRunners }: Pick<PoolsFacts, 'crowdedRunners'> & Ending,
@@ -121,7 +121,7 @@ function inTheWay(
 
 type Ending = Pick<PoolsPlan, 'end'>
 
-/** Started ones first, and among those the oldest, which is claimed next. */
+/** Orders started members first and, among them, the oldest first, which is claimed next. */
 function byUse(one: MemberFacts, other: MemberFacts): number {
   return Number(isReady(other)) - Number(isReady(one)) || one.createdAt - other.createdAt
 }
@@ -160,7 +160,7 @@ interface Kept {
   failed: ReadonlySet<string>
 }
 
-/** One for each pool in turn, until all are whole or enough is on its way. */
+/** Plans one member for each pool in turn, until all pools are full or enough members are being made. */
 function planMaking({ pools, isBusy, now }: PoolsFacts, { sizes, kept, failed }: Kept): string[] {
   const all = [...kept.values()].flat()
   let left = (isBusy ? MAX_MAKING_WHILE_BUSY : MAX_MAKING) - all.filter((member) => !isReady(member)).length

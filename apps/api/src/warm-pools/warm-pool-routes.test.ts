@@ -8,7 +8,7 @@ import type { TestPrincipal } from '../testing/test-api.ts'
 import { until } from '../testing/until.ts'
 
 let world: SandboxWorld
-/** Has two sandboxes at most. */
+/** A principal that may have two sandboxes at most. */
 let owner: TestPrincipal
 beforeAll(async () => {
   world = await createSandboxWorld()

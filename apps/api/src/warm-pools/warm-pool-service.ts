@@ -16,13 +16,13 @@ export interface WarmPoolServiceOptions {
   origins: Pick<SandboxOrigins, 'choose'>
   regions: Pick<RegionService, 'resolve'>
   quotas: Pick<Quotas, 'requireActive'>
-  /** A pool was changed. */
+  /** Called when a pool was changed. */
   onChange: () => void
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** The warm pools of an organization. Another's is unknown (WARM_POOL_NOT_FOUND). */
+/** The warm pools of an organization. Another organization's pool is unknown (WARM_POOL_NOT_FOUND). */
 export interface WarmPoolService {
   list(caller: Principal): Promise<WarmPool[]>
   /**
@@ -30,9 +30,9 @@ export interface WarmPoolService {
    * of the same snapshot and region, QUOTA_EXCEEDED for too many, and ORGANIZATION_SUSPENDED.
    */
   create(caller: Principal, body: CreateWarmPool): Promise<WarmPool>
-  /** Gives it another size; what is too many then ends. */
+  /** Changes the size of a pool; surplus members end. */
   resize(caller: Principal, id: string, size: number): Promise<WarmPool>
-  /** Its members end. */
+  /** Deletes a pool and ends its members. */
   delete(caller: Principal, id: string): Promise<void>
 }
 
@@ -57,7 +57,7 @@ export function createWarmPoolService(options: WarmPoolServiceOptions): WarmPool
       if (snapshot === undefined) throw new AppError('SNAPSHOT_NOT_FOUND', `Snapshot ${asked} not found`)
       const named = target ? await options.regions.resolve(target, organizationId) : undefined
       const row = await options.database.transaction(async (tx) => {
-        // The lock keeps several at once from passing the bound.
+        // The lock keeps concurrent creates from passing the bound.
         const { defaultRegionId } = await options.quotas.requireActive(tx, organizationId)
         if ((await store.poolsOf(organizationId, tx)).length >= MAX_WARM_POOLS) {
           throw new AppError('QUOTA_EXCEEDED', `An organization has at most ${MAX_WARM_POOLS} warm pools`)
@@ -85,7 +85,7 @@ export function createWarmPoolService(options: WarmPoolServiceOptions): WarmPool
   }
 }
 
-/** The warm pools of an organization as a whole: what was in them is ended by the keeper, being nobody's. */
+/** Deletes all warm pools of an organization. The keeper then ends their members. */
 export function createOrganizationWarmPools(options: {
   database: Pick<Database, 'transaction'>
   store: Pick<WarmPoolStore, 'removeAll'>

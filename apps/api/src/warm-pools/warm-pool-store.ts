@@ -14,9 +14,9 @@ import { warmPoolDemand, warmPools } from './warm-pool-table.ts'
 
 export interface WarmPool {
   pool: WarmPoolRow
-  /** Null: it is gone. */
+  /** Null when the snapshot is gone. */
   snapshot: SnapshotRow | null
-  /** Null: the operator's. */
+  /** Null for an operator's pool. */
   organization: OrganizationRow | null
 }
 
@@ -36,40 +36,40 @@ export interface WarmMember
   poolId: string
 }
 
-/** What a pool needs to know of a runner. */
+/** The columns of a runner that a pool needs. */
 export type WarmRunner = Pick<
   typeof runners.$inferSelect,
   | ('id' | 'region' | 'version' | 'abilities' | 'unschedulable' | 'draining' | 'class' | 'lastSeenAt')
   | ('cpu' | 'memoryGib' | 'diskGib' | 'capacity')
 >
 
-/** The SQL of warm pools, save that of claims. */
+/** The SQL of warm pools, except claims. */
 export interface WarmPoolStore {
-  /** All of them. */
+  /** Returns all pools. */
   pools(): Promise<WarmPool[]>
-  /** In the caller's transaction, where they have one. */
+  /** Returns an organization's pools, in the caller's transaction if one is given. */
   poolsOf(organizationId: string, tx?: Queryable): Promise<WarmPool[]>
-  /** Undefined when the organization has one of that snapshot and region. */
+  /** Writes a new pool. Returns undefined when the organization already has one of that snapshot and region. */
   insert(tx: Queryable, pool: typeof warmPools.$inferInsert): Promise<WarmPoolRow | undefined>
   resize(pool: { id: string; organizationId: string }, size: number, at: Date): Promise<boolean>
   remove(id: string, organizationId: string): Promise<boolean>
   removeAll(tx: Queryable, organizationId: string): Promise<void>
-  /** Notes what was reckoned. */
+  /** Writes what a pass found of a pool. */
   note(id: string, columns: Partial<Pick<WarmPoolRow, 'size' | 'errorReason' | 'pausedUntil'>>): Promise<void>
-  /** Makes the operator's pools those of these snapshots in each of these regions, and no others. */
+  /** Adds and deletes pools so that the operator has one for each of these kinds, and no other. */
   setOperators(kinds: readonly { snapshotId: string; target: string }[], at: Date): Promise<void>
-  /** General snapshots with these names, oldest first. */
+  /** Returns the general snapshots with these names: the built-in one first, then the oldest first. */
   generalSnapshots(names: readonly string[]): Promise<SnapshotRow[]>
-  /** Ids of shared regions. */
+  /** Returns the ids of the shared regions. */
   sharedRegions(): Promise<string[]>
   runners(): Promise<WarmRunner[]>
-  /** Every member that is not destroyed. */
+  /** Returns every member that is not destroyed. */
   members(): Promise<WarmMember[]>
-  /** Started members by pool. */
+  /** Returns the number of started members, by pool. */
   readyCounts(): Promise<Map<string, number>>
-  /** Creates by pool and span from `since` on; older ones are forgotten. */
+  /** Returns the creates by pool and span from `since` on, and deletes older ones. */
   demand(since: Date): Promise<Map<string, number[]>>
-  /** Whether sandboxes that are somebody's are on their way to being started. */
+  /** Whether sandboxes outside the pools are on their way to being started. */
   isBusy(): Promise<boolean>
 }
 

@@ -4,23 +4,23 @@ import { check, foreignKey, integer, pgTable, primaryKey, text, timestamp, uniqu
 import { organizations } from '../organizations/organization-table.ts'
 
 /**
- * Sandboxes of one snapshot and region that are kept running for whoever asks next: docs/spec/warm-pool.md. No foreign
- * key to the snapshot, which may go before its pools do.
+ * Warm pools: sandboxes of one snapshot and region that are kept running for later creates (docs/spec/warm-pool.md). No
+ * foreign key to the snapshot, which may go before its pools do.
  */
 export const warmPools = pgTable(
   'warm_pools',
   {
     id: uuid('id').primaryKey().defaultRandom(),
-    /** Whose members alone serve whose creates; null: the operator's, which serves everybody. */
+    /** The organization whose creates the pool serves; null for an operator's pool, which serves every organization. */
     organizationId: uuid('organization_id'),
     snapshotId: uuid('snapshot_id').notNull(),
-    /** Its region. */
+    /** The region of the pool. */
     target: text('target').notNull(),
-    /** Members that it shall have: what was asked for or, in the operator's, what was reckoned last. */
+    /** The number of members that the pool shall have: as requested or, in an operator's pool, as last computed. */
     size: integer('size').notNull(),
-    /** Why it has fewer. */
+    /** Why the pool has fewer members. */
     errorReason: text('error_reason'),
-    /** No member is made before then. */
+    /** The time before which no member is made. */
     pausedUntil: timestamp('paused_until', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
     updatedAt: timestamp('updated_at', { withTimezone: true }).notNull(),
@@ -36,7 +36,10 @@ export const warmPools = pgTable(
   ],
 )
 
-/** How many creates a pool could have served and did, in spans of `DEMAND_SPAN_MS`. Kept for as long as sizes look back. */
+/**
+ * Creates that a pool served (`claims`) or could have served (`misses`), in spans of `DEMAND_SPAN_MS`. Rows are kept
+ * for as long as sizes look back.
+ */
 export const warmPoolDemand = pgTable(
   'warm_pool_demand',
   {
