@@ -93,7 +93,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   }
 }
 
-/** What this checkout builds for sandboxes; src/ and dist/ of all apps lie beside each other. */
+/** Returns the folder that this checkout builds `app` into; src/ and dist/ of all apps lie beside each other. */
 function builtDir(app: string): string {
   return fileURLToPath(new URL(`../../${app}/dist`, import.meta.url))
 }

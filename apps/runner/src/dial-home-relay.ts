@@ -37,7 +37,7 @@ export async function startDialHomeRelay({ folder, controlUrl, log }: DialHomeRe
   await mkdir(folder, { recursive: true })
   await chmod(folder, 0o755)
   const path = join(folder, DIAL_HOME_SOCKET_NAME)
-  // Left by a process that was killed; the data folder's lock says that none is listening.
+  // A killed process may have left this socket; the data folder's lock says that none is listening.
   await rm(path, { force: true })
   const open = new Set<Duplex>()
   const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES, headersTimeout: HEAD_DEADLINE_MS })
@@ -97,7 +97,7 @@ function relay(upgrade: Upgrade, target: { controlUrl: string; open: Set<Duplex>
     if (first.length > 0) socket.write(first)
     if (head.length > 0) upstream.write(head)
     const ended = () => {
-      // Either side may go at any time; the other is ended with it, and the toolbox dials again.
+      // Either side may close at any time; the other is closed with it, and the toolbox dials again.
       socket.destroy()
       upstream.destroy()
     }

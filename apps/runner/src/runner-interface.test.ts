@@ -162,7 +162,7 @@ describe('the events of the runner', () => {
     driver.tell(status)
     expect(await lines.next()).toEqual({ type: 'status', status })
     duplex.on('error', () => undefined).destroy()
-    // An answered call comes after the end of the stream.
+    // When this call is answered, the runner has seen the end of the stream.
     await call('GET', '/info')
     expect(driver.listeners.size).toBe(0)
   })
