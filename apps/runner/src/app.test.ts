@@ -141,7 +141,7 @@ describe('the runner', () => {
   it('ends at SIGTERM while the API is away', async () => {
     const runner = folder.start({ ATOLL_CONTROL_URL: 'http://127.0.0.1:1' })
     const watched = folder.start({ ATOLL_CONTROL_URL: 'http://127.0.0.1:1' })
-    // One of the two gets no lock and tells so; the other is on its way then, and is ended.
+    // One of the two gets no lock and tells its supervisor; the other is starting then, and is ended.
     const refused = await Promise.race([runner.message.then(() => watched), watched.message.then(() => runner)])
     refused.child.kill('SIGTERM')
     const [code] = await refused.exit

@@ -27,7 +27,7 @@ export interface RunnerOptions {
  * Resolves when the API gives this runner work. Ends everything it began when a step fails.
  */
 export async function startRunner(options: RunnerOptions): Promise<RunningService> {
-  // In the order to run: the part that was opened last ends first. 5.5 s in all at most.
+  // Phases in the order to run: the part that was opened last ends first. They take 5.5 s at most.
   const phases: ShutdownPhase[] = []
   try {
     await openRunner(options, phases)
@@ -67,7 +67,7 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   })
   const onRequest = createRunnerInterface({ driver, readInfo, onReady, log, now: Date.now })
   const link = openControlLink({ controlUrl: config.controlUrl, token: secrets.runnerToken, onRequest, log })
-  // Sandboxes end while the link still stands, so that the API hears of it.
+  // Sandboxes end while the link is still open, so that the API gets the events.
   phases.unshift(
     { name: 'sandboxes', deadlineMs: 3_000, run: () => driver.stopAll(SHUTDOWN_GRACE_MS) },
     { name: 'link', deadlineMs: 500, run: async () => link[Symbol.asyncDispose]() },

@@ -47,7 +47,7 @@ export const SecretsSchema = Type.Object({
 export interface Config {
   /** The runner's own part of the data folder. */
   readonly dataDir: string
-  /** Without a slash at its end. */
+  /** Base URL of the API, without a slash at its end. */
   readonly controlUrl: string
   readonly dialHomeDir: string | undefined
   readonly toolboxDir: string

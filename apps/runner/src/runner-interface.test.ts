@@ -86,7 +86,7 @@ describe('the interface of the runner', () => {
 
   it('does the calls for one sandbox in the order in which they came, bodies to be read or not', async () => {
     const start = { toolboxToken: 'a-token-of-sixteen', env: {} }
-    // All of them arrive in one message.
+    // All requests arrive in one message.
     await Promise.all([
       call('PUT', '/sandboxes/a', SPEC),
       call('POST', '/sandboxes/a/start', start),

@@ -119,7 +119,7 @@ function describeForkCalls(get: GetHarness, fork: Fork): void {
 function describeMoment(get: GetHarness, fork: Fork): void {
   it('holds the files of one moment, of a parent that writes as fast as it can', async () => {
     const parent = await get().startSandbox()
-    // Each round writes the same number to many files, one after the other, and a lot between them.
+    // Each round writes the same number to many files, one after the other, and much other data between them.
     await parent.exec(
       `cat > writer.js <<'END'
       const { writeFileSync, renameSync } = require('fs')

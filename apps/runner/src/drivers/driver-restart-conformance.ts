@@ -95,7 +95,7 @@ function describeLaunchRestart(get: GetHarness): void {
     void settled.then(() => {
       over = true
     })
-    // All launches may be over before one is seen in this stage.
+    // All launches may be over before the test sees one in this stage.
     while (!over && !stage.test((await get().traces()).join('\n')));
     await get().crash()
     await settled

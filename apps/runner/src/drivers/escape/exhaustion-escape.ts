@@ -9,7 +9,7 @@ const PIDS = 64
 const DISK_MIB = 64
 const MEMORY_MIB = 128
 const SMALL: SandboxSpec['limits'] = { cpu: 1, memoryGiB: MEMORY_MIB / 1024, diskGiB: DISK_MIB / 1024, pids: PIDS }
-/** Time for a bomb to run into its limit. */
+/** How long a bomb may take to reach its limit, in milliseconds. */
 const BOMB_DEADLINE_MS = 60_000
 /** System call number of inotify_init1 on this architecture. */
 const INOTIFY_INIT1 = process.arch === 'arm64' ? 26 : 294

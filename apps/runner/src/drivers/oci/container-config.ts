@@ -28,7 +28,7 @@ const ROOT_CAPABILITIES = [
   'CAP_SYS_CHROOT',
 ]
 
-/** Files of /proc and /sys that tell of the host or act on it. */
+/** Files of /proc and /sys that give facts about the host or act on it. */
 const MASKED_PATHS = [
   '/proc/acpi',
   '/proc/asound',

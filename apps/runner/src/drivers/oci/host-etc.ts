@@ -2,7 +2,7 @@ import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TreeEntry } from './file-tree.ts'
 
-/** Bounds on what is taken from the host's /etc. */
+/** Bounds on the files that are copied from the host's /etc. */
 const MAX_FILE_BYTES = 2 * 1024 * 1024
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 const MAX_DEPTH = 5

@@ -19,7 +19,7 @@ const ROOT: SandboxUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], ho
 const SYSTEM_FOLDERS = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 export interface HostSnapshotOptions {
-  /** Where the tree is written. */
+  /** Folder in which the tree is written. */
   folder: string
   /** Paths of the host that a sandbox never sees, even when they lie below /usr: the data folder among them. */
   hiddenPaths: readonly string[]

@@ -29,7 +29,7 @@ export interface InjectedRuntime {
 }
 
 export interface InjectedRuntimeOptions {
-  /** Where it is written. */
+  /** Folder in which the runtime's folder is made. */
   folder: string
   nodePath: string
   /** Folder with the toolbox's bundle, `main.js` its entry. */

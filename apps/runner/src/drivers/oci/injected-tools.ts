@@ -9,7 +9,7 @@ const HASH_FILE = 'hash'
 const COPY_DEADLINE_MS = 120_000
 
 export interface InjectedToolsOptions {
-  /** Where it is written. */
+  /** Folder in which the copy is made. */
   folder: string
   /** Folder with the built tools. */
   toolsDir: string

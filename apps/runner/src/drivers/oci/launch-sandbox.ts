@@ -13,7 +13,7 @@ import { FILES_FOLDER, MOUNT_DISK } from './sandbox-disk.ts'
 import type { SandboxFolder } from './sandbox-folder.ts'
 import { describeWaitStatus } from './wait-status.ts'
 
-/** How long a sandbox may take from nothing to its first process, in milliseconds. */
+/** How long a launch may take until the sandbox's first process runs, in milliseconds. */
 const LAUNCH_DEADLINE_MS = 30_000
 /** How often the first process is looked for, in milliseconds. */
 const INIT_POLL_MS = 3
@@ -100,7 +100,7 @@ export interface LaunchOptions {
   written: Promise<string>
   /** Paths relative to the sandbox's folder, topmost first, without the characters that separate mount options. */
   layers: readonly string[]
-  /** Where the first process's output goes, on the host. */
+  /** File of the host that gets the first process's output. */
   output: string
   /** Runs in the sandbox's mount namespace, in its folder, before it starts. */
   setup?: SetupScript | undefined
@@ -191,7 +191,7 @@ interface Monitor {
   letGo(): void
 }
 
-/** The process on its way from `unshare` over the script to the OCI runtime. */
+/** Watches the process that runs `unshare`, then the script, then the OCI runtime. */
 function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   const over = new AbortController()
   const failure = new Promise<never>((_, reject) =>

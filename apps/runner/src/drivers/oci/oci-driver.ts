@@ -42,7 +42,7 @@ import { checkVolumeMounts } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
 import { openOciVolumes } from './volumes/oci-volumes.ts'
 
-/** How often the first processes of running sandboxes are looked at, in milliseconds. */
+/** How often the first processes of running sandboxes are checked, in milliseconds. */
 const WATCH_INTERVAL_MS = 500
 /** Sandboxes that are made, started or ended at the same time; each takes several short-lived processes. */
 const MAX_CONCURRENT_CHANGES = 8

@@ -18,7 +18,7 @@ export interface OciHost {
   toolsFolder: string
   /** The built-in snapshots: `host`. */
   snapshots: ReadonlyMap<string, Snapshot>
-  /** Where new sandboxes keep their files. */
+  /** Kind of disk that new sandboxes keep their files on. */
   disk: 'image' | 'folder'
   disks: DiskStore
   cgroups: SandboxCgroups

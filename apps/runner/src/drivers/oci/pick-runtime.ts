@@ -6,7 +6,7 @@ import { commandEnvironment } from '../../run-command.ts'
 import type { OciRuntime } from './launch-sandbox.ts'
 import type { CgroupLayout } from './sandbox-cgroups.ts'
 
-/** Lightest first: crun starts a sandbox in about a third of runc's time and waits for it in a fifth of its memory. */
+/** Known runtimes, lightest first: crun starts a sandbox in about a third of runc's time and waits in a fifth of its memory. */
 const KNOWN_RUNTIMES = ['crun', 'runc']
 
 export interface PickRuntimeOptions {

@@ -7,7 +7,7 @@ const GIB = 1024 ** 3
 /** An image or a folder holds a sandbox's files, in the sandbox's folder. */
 export const IMAGE_FILE = 'disk.img'
 export const FILES_FOLDER = 'files'
-/** Smallest image: below it ext4's own tables leave nothing to use. */
+/** Smallest image: in a smaller one, ext4's own tables leave no room for files. */
 const MIN_IMAGE_BYTES = 32 * 1024 * 1024
 /** Images below this get the smaller of the two journals, in bytes. */
 const SMALL_IMAGE_BYTES = GIB

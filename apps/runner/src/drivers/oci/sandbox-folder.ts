@@ -40,7 +40,7 @@ const RecordedProcess = Type.Object({ pid: Type.Integer(), start: Type.String() 
 export const RunRecord = Type.Object({ init: RecordedProcess, monitor: RecordedProcess })
 export type RunRecord = Static<typeof RunRecord>
 
-/** Where the files of one sandbox are. */
+/** Paths of the files of one sandbox. */
 export interface SandboxFolder {
   path: string
   image: string

@@ -30,7 +30,7 @@ export interface RunnableSandbox {
 export interface RunOptions {
   command: readonly string[]
   environment: Readonly<Record<string, string>>
-  /** Where the first process's output goes, on the host. */
+  /** File of the host that gets the first process's output. */
   output: string
   /** Changes the configuration last. */
   configure?: Configure

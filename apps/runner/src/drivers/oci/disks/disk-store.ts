@@ -17,7 +17,7 @@ export const MIN_FREE_BYTES = GIB / 2
 
 /** Keeps sandboxes' disks: makes, clones, attaches and removes them. */
 export interface DiskStore extends AsyncDisposable {
-  /** True where an image can be cloned at once, whatever it holds. */
+  /** True where images share blocks, so that a clone takes no time, however large the image is. */
   readonly canClone: boolean
   /** Folder of formatted images that new disks are clones of. */
   readonly templates: string

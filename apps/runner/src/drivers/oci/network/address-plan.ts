@@ -73,7 +73,7 @@ export function isOwnSubnet(block: Ipv4Block): boolean {
   return block.prefix === SUBNET_PREFIX && POOLS.some((pool) => blocksOverlap(pool, block))
 }
 
-/** The pools in words, for a message. */
+/** The pools as text, for a message. */
 export const POOL_NAMES = POOLS.map(formatIpv4Block).join(', ')
 
 function subnetsOf(pool: Ipv4Block): Ipv4Block[] {

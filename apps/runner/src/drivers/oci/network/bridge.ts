@@ -25,7 +25,7 @@ const AGEING_CENTISECONDS = 8_640_000
 
 export interface OpenBridge {
   plan: AddressPlan
-  /** Bytes. */
+  /** MTU of sandboxes, in bytes. */
   mtu: number
   nameservers: readonly string[]
   /** Restrictions in force for sandboxes that a killed run left, by address. */

@@ -25,7 +25,7 @@ export interface SandboxNetworkOptions {
 
 /** Gives each sandbox a network of its own, with access through NAT to the outside and to nothing else. */
 export interface SandboxNetwork {
-  /** What does not work on this host, in one sentence. */
+  /** The part of the network that does not work on this host, in one sentence; undefined when all works. */
   readonly limitation: string | undefined
   /** False when sandboxes get a loopback device and nothing else. */
   readonly reachesOutside: boolean

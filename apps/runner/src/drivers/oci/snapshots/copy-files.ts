@@ -29,7 +29,7 @@ export interface PackOptions {
   names?: readonly string[]
   /** Further arguments of tar. */
   arguments?: readonly string[]
-  /** Passed on as the child's descriptor 3, so that `folder` may name it. */
+  /** Passed to the child as its descriptor 3, so that `folder` may name it. */
   descriptor?: number | undefined
   signal: AbortSignal
 }

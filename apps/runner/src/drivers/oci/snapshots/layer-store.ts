@@ -25,7 +25,7 @@ const LayerRecord = Type.Object({
 
 export interface Layer {
   readonly id: string
-  /** The folder that overlayfs is given. */
+  /** The folder that overlayfs mounts as a layer. */
   readonly tree: string
   readonly bytes: number
   readonly blobs: readonly string[]
@@ -44,7 +44,7 @@ export interface LayerDraft {
   discard(): Promise<void>
 }
 
-/** The layers on this runner's disk. `removeUnused` removes each layer whose id its caller does not call used. */
+/** The layers on this runner's disk. A layer stays until `removeUnused` is called and finds it unused. */
 export interface LayerStore {
   find(id: string): Layer | undefined
   /** Returns the layer with the files of this blob of a registry. */

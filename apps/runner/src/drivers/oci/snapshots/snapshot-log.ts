@@ -4,7 +4,7 @@ import { MAX_SNAPSHOT_LOG_BYTES } from '@atoll/protocol'
 
 /** Longest line that is kept; the rest of a longer line is cut off. */
 const MAX_LINE_CHARACTERS = 8_192
-/** Room for the last line, which says how much is not kept. */
+/** Room for the last line, which says how many bytes are not kept. */
 const LAST_LINE_BYTES = 128
 const READ_BYTES = 64 * 1024
 

@@ -87,7 +87,7 @@ export function configureVolumes(mounts: readonly VolumeMount[], volumes: OciVol
       const source = join(folder.bundle, 'volumes', String(number), 'part')
       return { destination: mountPath, type: 'bind', source, options: ['bind', 'rw', 'nosuid', 'nodev'] }
     })
-    // Volumes are mounted first: wherever a link in the sandbox leads one, Atoll's own mounts lie on top of it.
+    // Volumes are mounted first: wherever a link in the sandbox leads a volume, Atoll's own mounts cover it.
     const mounted = { ...config, mounts: [...binds, ...config.mounts] }
     const words = sorted.flatMap(({ subpath = '.' }, number) => {
       const { kind, path } = places[number] ?? { kind: 'folder', path: '' }
