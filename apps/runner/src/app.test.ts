@@ -80,7 +80,7 @@ describe('the runner', () => {
     })
     const again = await startSandbox(second.peer, 'a')
     expect((await again.exec('cat file')).stdout).toBe('kept\n')
-    // The end of its supervisor is a reason to stop, too.
+    // A runner also stops when its supervisor ends.
     second.child.disconnect()
     expect(await second.exit).toEqual([0, null])
     await expect.poll(() => findSandboxTraces(runnerDir, 0)).toEqual(['folder a'])
@@ -141,7 +141,7 @@ describe('the runner', () => {
   it('ends at SIGTERM while the API is away', async () => {
     const runner = folder.start({ ATOLL_CONTROL_URL: 'http://127.0.0.1:1' })
     const watched = folder.start({ ATOLL_CONTROL_URL: 'http://127.0.0.1:1' })
-    // One of the two has the folder; the other says so, by when the first is on its way.
+    // One of the two gets no lock and tells its supervisor; the other is starting then, and is ended.
     const refused = await Promise.race([runner.message.then(() => watched), watched.message.then(() => runner)])
     refused.child.kill('SIGTERM')
     const [code] = await refused.exit

@@ -23,11 +23,11 @@ export interface RunnerOptions {
 }
 
 /**
- * The data folder's lock, the dial-home socket, the driver with its sandboxes, and the link to the API; resolves
- * when the API gives this runner work. Ends what it began when a step fails.
+ * Takes the data folder's lock and opens the dial-home socket, the driver with its sandboxes and the link to the API.
+ * Resolves when the API gives this runner work. Ends everything it began when a step fails.
  */
 export async function startRunner(options: RunnerOptions): Promise<RunningService> {
-  // In the order to run, so that what began last ends first; 5.5 s at most.
+  // Phases in the order to run: the part that was opened last ends first. They take 5.5 s at most.
   const phases: ShutdownPhase[] = []
   try {
     await openRunner(options, phases)
@@ -67,12 +67,12 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   })
   const onRequest = createRunnerInterface({ driver, readInfo, onReady, log, now: Date.now })
   const link = openControlLink({ controlUrl: config.controlUrl, token: secrets.runnerToken, onRequest, log })
-  // Sandboxes end while the link still stands, so that the API hears of it.
+  // Sandboxes end while the link is still open, so that the API gets the events.
   phases.unshift(
     { name: 'sandboxes', deadlineMs: 3_000, run: () => driver.stopAll(SHUTDOWN_GRACE_MS) },
     { name: 'link', deadlineMs: 500, run: async () => link[Symbol.asyncDispose]() },
   )
-  // A link alone is not enough: work comes once the API has compared what this runner has with its rows.
+  // A link alone is not enough: work comes once the API has compared this runner's sandboxes with its rows.
   await Promise.race([link.connected.then(() => ready), aborted(signal)])
 }
 

@@ -22,8 +22,8 @@ export function createKeyedQueue(): KeyedQueue {
 }
 
 /**
- * What Promise.all does, but not before all of them are over: what follows a failure then meets nothing that is still
- * under way.
+ * Does what Promise.all does, but settles only when every promise has settled: the code that handles a failure then meets
+ * no work that is still under way.
  */
 export async function allOver<Parts extends readonly Promise<unknown>[]>(
   ...parts: Parts
@@ -42,7 +42,7 @@ export function createConcurrencyLimit(max: number): <Result>(work: () => Promis
     try {
       return await work()
     } finally {
-      // A waiting one takes over this one's place, so the count stays.
+      // The next waiting work takes over this place, so the count stays.
       const next = waiting.shift()
       if (next) next()
       else running -= 1

@@ -47,7 +47,7 @@ export const SecretsSchema = Type.Object({
 export interface Config {
   /** The runner's own part of the data folder. */
   readonly dataDir: string
-  /** Without a slash at its end. */
+  /** Base URL of the API, without a slash at its end. */
   readonly controlUrl: string
   readonly dialHomeDir: string | undefined
   readonly toolboxDir: string
@@ -93,7 +93,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   }
 }
 
-/** What this checkout builds for sandboxes; src/ and dist/ of all apps lie beside each other. */
+/** Returns the folder that this checkout builds `app` into; src/ and dist/ of all apps lie beside each other. */
 function builtDir(app: string): string {
   return fileURLToPath(new URL(`../../${app}/dist`, import.meta.url))
 }

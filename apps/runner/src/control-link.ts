@@ -35,7 +35,7 @@ export function openControlLink({ controlUrl, token, onRequest, log }: ControlLi
       },
     })
   })
-  // Whoever does not wait for it has no use for its failure.
+  // A caller that does not wait for `connected` has no use for its failure.
   connected.catch(() => undefined)
   return { connected, [Symbol.asyncDispose]: async () => link?.stop() }
 }

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { commandEnvironment } from './run-command.ts'
 
 const LOCK_FILE = 'lock'
-/** flock's exit code for a lock that another process has. */
+/** Exit code of flock for a lock that another process has. */
 const TAKEN = 75
-/** How long the lock of a runner that was killed may be there still, until its holder has heard of that, in seconds. */
+/** How long the lock of a killed runner may remain, until the process that holds it has ended, in seconds. */
 const LET_GO_S = 2
 
 /**
@@ -23,9 +23,9 @@ export async function lockDataFolder(folder: string): Promise<AsyncDisposable> {
     holder.once('close', (code) => resolve(code ?? -1))
   })
   holder.stdin.on('error', () => {
-    // It ended before it read; its exit code says why.
+    // flock ended before it read; its exit code says why.
   })
-  // What `cat` repeats was written after the lock was taken.
+  // `cat` starts after the lock is taken, so its first output means that this process has the lock.
   holder.stdin.write('locked\n')
   const code = await Promise.race([once(holder.stdout, 'data').then(() => undefined), ended])
   if (code === TAKEN) throw new Error(`data folder ${folder} is in use by another runner`)

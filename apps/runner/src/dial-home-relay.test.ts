@@ -19,10 +19,10 @@ const MIB = 1024 * 1024
 let folder: string
 let api: Server
 let relay: DialHomeRelay
-/** What the API saw: the head of each upgrade. */
+/** The head of each upgrade that the API saw. */
 let seen: { url: string | undefined; authorization: string | undefined; host: string | undefined }[]
 let requests: number
-/** The API's ends of what was upgraded. */
+/** The API's ends of the upgraded connections. */
 let upstream: Set<Duplex>
 
 beforeEach(async () => {
@@ -87,7 +87,7 @@ it('what does not read makes the other side wait, and little is held', async () 
   const { socket } = await dialUpgraded('silent')
   let accepted = 0
   const chunk = Buffer.alloc(MIB)
-  // Each write is waited for until the sockets' own buffers are full and nobody takes any more.
+  // Yields after each write, until the sockets' own buffers are full and no side takes any more.
   while (socket.writableLength < 4 * MIB) {
     socket.write(chunk)
     accepted += chunk.length

@@ -17,27 +17,27 @@ const HEAD_DEADLINE_MS = 10_000
 const UPGRADE_DEADLINE_MS = 15_000
 
 export interface DialHomeRelayOptions {
-  /** Made if it is not there; appears in sandboxes. */
+  /** Made if it is missing; appears in sandboxes. */
   folder: string
   /** Base URL of the API. */
   controlUrl: string
   log: Logger
 }
 
-/** A socket in a folder of its own through which toolboxes reach their one path of the API, and nothing else of it. */
+/** A socket in a folder of its own through which toolboxes reach one path of the API, TOOLBOX_TUNNEL_PATH, and no other. */
 export interface DialHomeRelay extends AsyncDisposable {
   readonly folder: string
 }
 
 /**
  * Listens on the dial-home socket and passes upgrades of TOOLBOX_TUNNEL_PATH on to the API, over TLS when its URL
- * says so. Bytes flow only after the API has agreed; then both ways, each side waiting for the other.
+ * is https. Bytes flow only after the API has accepted the upgrade; then both ways, with backpressure.
  */
 export async function startDialHomeRelay({ folder, controlUrl, log }: DialHomeRelayOptions): Promise<DialHomeRelay> {
   await mkdir(folder, { recursive: true })
   await chmod(folder, 0o755)
   const path = join(folder, DIAL_HOME_SOCKET_NAME)
-  // Left by a process that was killed; the data folder's lock says that none is listening.
+  // A killed process may have left this socket; the data folder's lock says that none is listening.
   await rm(path, { force: true })
   const open = new Set<Duplex>()
   const server = createServer({ maxHeaderSize: MAX_HEAD_BYTES, headersTimeout: HEAD_DEADLINE_MS })
@@ -97,7 +97,7 @@ function relay(upgrade: Upgrade, target: { controlUrl: string; open: Set<Duplex>
     if (first.length > 0) socket.write(first)
     if (head.length > 0) upstream.write(head)
     const ended = () => {
-      // Either side may go at any time; the other is ended with it, and the toolbox dials again.
+      // Either side may close at any time; the other is closed with it, and the toolbox dials again.
       socket.destroy()
       upstream.destroy()
     }

@@ -2,12 +2,12 @@ import type { RunnerEvent } from '@atoll/protocol'
 import type { IncomingExchange } from '@atoll/tunnel'
 import type { SandboxDriver } from './drivers/driver.ts'
 
-/** Whoever listens knows after this long that the runner lives, in milliseconds. */
+/** Time between two `alive` events, by which a listener knows that the runner lives, in milliseconds. */
 export const ALIVE_INTERVAL_MS = 10_000
-/** Events that may wait for a listener that does not read; one that lags further is cut off and lists anew. */
+/** Most events that wait for a listener that does not read; a listener that lags further is cut off and lists anew. */
 export const MAX_WAITING_EVENTS = 1_000
 
-/** Answers with what happens to the driver's sandboxes and snapshots, a line of JSON each, until the caller goes away. */
+/** Streams the events of the driver's sandboxes and snapshots, a line of JSON each, until the caller goes away. */
 export function streamEvents(exchange: IncomingExchange, driver: SandboxDriver): void {
   let waiting: RunnerEvent[] = []
   let isBlocked = false

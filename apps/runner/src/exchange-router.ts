@@ -14,7 +14,7 @@ export const MAX_BODY_BYTES = 512 * 1024
 /** How long a body may take to arrive, in milliseconds. */
 const BODY_DEADLINE_MS = 10_000
 
-/** A parsed request; `id` is what stands for it in the path, where the path has one. */
+/** A parsed request; `id` is the id in its path, where the path has one. */
 export interface RouteRequest<Body> {
   id: string
   body: Body
@@ -29,9 +29,9 @@ export interface Reply {
 
 export interface Route {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE'
-  /** Its first group is the id. */
+  /** The first group of the expression is the id. */
   path: RegExp
-  /** Answers whenever it likes; called synchronously, with the body still to come. */
+  /** May answer at any later time; called synchronously, while the body is still to come. */
   answer(exchange: IncomingExchange, id: string, inTurn: InTurn): void
 }
 
@@ -42,8 +42,8 @@ export interface RouterOptions {
 }
 
 /**
- * Resolves as `ready` does, once all requests for the same thing that came before are ready: one that has no body to wait
- * for must not overtake one that has. Whatever follows at once follows in the order in which the requests came.
+ * Resolves as `ready` does, once all earlier requests for the same sandbox, snapshot or volume are ready: a request without
+ * a body must not overtake one that waits for its body. Handlers that are called at once are called in the order of requests.
  */
 type InTurn = <Result>(ready: Promise<Result>) => Promise<Result>
 
@@ -61,7 +61,7 @@ export function createExchangeRouter(routes: readonly Route[], options: RouterOp
       if (route === undefined) throw new AppError('METHOD_NOT_ALLOWED', `${method} is not possible at ${target}`)
       const thing = target.split('/', 3).join('/')
       const inTurn: InTurn = (ready) => {
-        // Whoever waits for its turn hears of a failure then.
+        // The route that waits for its turn gets the failure then.
         ready.catch(() => undefined)
         return turns.run(thing, () => ready)
       }
@@ -72,7 +72,7 @@ export function createExchangeRouter(routes: readonly Route[], options: RouterOp
   }
 }
 
-/** A route without a body. */
+/** Makes a route without a body. */
 export function route(
   head: Pick<Route, 'method' | 'path'>,
   handle: (request: RouteRequest<undefined>) => Promise<Reply>,
@@ -91,7 +91,7 @@ export function route(
   }
 }
 
-/** A route with a JSON body, checked by `schema`. */
+/** Makes a route with a JSON body, checked by `schema`. */
 export function routeWithBody<Schema extends TSchema>(
   head: Pick<Route, 'method' | 'path'> & { schema: Schema },
   handle: (request: RouteRequest<Static<Schema>>) => Promise<Reply>,
@@ -111,7 +111,7 @@ export function routeWithBody<Schema extends TSchema>(
   }
 }
 
-/** What a route whose bodies are streams is given. */
+/** The request that the handler of a route with a streamed body or answer gets. */
 export interface StreamRequest {
   id: string
   query: URLSearchParams
@@ -119,7 +119,7 @@ export interface StreamRequest {
   signal: AbortSignal
 }
 
-/** A route that takes a body of any length; it may be left unread. */
+/** Makes a route that takes a body of any length; its handler may leave the body unread. */
 export function routeWithStream(
   head: Pick<Route, 'method' | 'path'>,
   handle: (request: StreamRequest & { content: Readable }) => Promise<Reply>,
@@ -138,10 +138,10 @@ export function routeWithStream(
   }
 }
 
-/** The body of a request by itself: whoever reads it to its end, or leaves it, does not end the exchange. */
+/** Returns the body of a request as a stream of its own: reading it to its end, or leaving it, does not end the exchange. */
 function bodyOf(duplex: Duplex): Readable {
   const body = new PassThrough()
-  // Whoever reads it learns of its end; whoever does not has no use for that.
+  // A handler that reads the body gets the error; one that does not has no use for it.
   body.on('error', () => undefined)
   duplex.on('error', (error) => body.destroy(error))
   duplex.once('close', () => {
@@ -150,7 +150,7 @@ function bodyOf(duplex: Duplex): Readable {
   return duplex.pipe(body)
 }
 
-/** A route that answers with a stream, at the caller's pace. What fails before its first byte is an error body. */
+/** Makes a route that answers with a stream, at the caller's pace. A failure before its first byte becomes an error body. */
 export function routeToStream(
   head: Pick<Route, 'method' | 'path'> & { contentType: string },
   handle: (request: StreamRequest) => Promise<AsyncIterable<Buffer>>,
@@ -203,7 +203,7 @@ function fail(exchange: IncomingExchange, error: unknown, { log, now }: RouterOp
   })
 }
 
-/** Nobody reads the body, and a caller that goes away is no matter: what it asked for is done all the same. */
+/** Ignores the body, and the caller's going away: the work that it asked for is done all the same. */
 function ignore(exchange: IncomingExchange): void {
   exchange.handlers = { onData: () => undefined, onEnd: () => undefined, onReset: () => undefined }
 }

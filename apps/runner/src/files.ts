@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { access, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** True when the path leads to something that this process may look at. */
+/** Returns true when the path leads to a file or folder that this process may look at. */
 export function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,

@@ -6,7 +6,7 @@ import { version } from './version.ts'
 
 const GIB = 1024 ** 3
 
-/** What this runner tells the API of itself and its host; the disk is the one that `dataDir` is on. */
+/** Returns the facts of this runner and its host that the API is told; the disk is the one that `dataDir` is on. */
 export async function readRunnerInfo(driver: SandboxDriver, dataDir: string): Promise<RunnerInfo> {
   const disk = await statfs(dataDir)
   const snapshots = await driver.snapshots.list()

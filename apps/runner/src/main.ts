@@ -3,7 +3,7 @@ import { startRunner } from './app.ts'
 import { readConfig } from './config.ts'
 
 const log = createLogger('runner', 'info')
-// Folders that sandboxes see are made for every user of theirs to read; private ones say so themselves.
+// Folders that sandboxes see are made for all their users to read; private folders are made with a mode of their own.
 process.umask(0o022)
 
 await runService({

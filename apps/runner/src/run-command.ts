@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 
-/** Most bytes of each output stream that are kept; a command that writes more is ended. */
+/** Most bytes of each output stream that are kept; a command that writes more is killed. */
 export const MAX_COMMAND_OUTPUT_BYTES = 1024 * 1024
 /** How long a command may take unless its caller says otherwise, in milliseconds. */
 export const COMMAND_DEADLINE_MS = 30_000
-/** Most characters of a command's complaint that an error message repeats. */
+/** Most characters of a command's own error output that an error message repeats. */
 const MAX_COMPLAINT_CHARACTERS = 2_000
 
 export interface CommandOptions {
@@ -25,10 +25,10 @@ export interface CommandResult {
 /** Runs a program without a shell and with a fixed environment. Rejects with CommandError. */
 export type RunCommand = (argv: readonly [string, ...string[]], options?: CommandOptions) => Promise<CommandResult>
 
-/** A command that could not be started, failed, wrote too much or took too long. The message has its own words. */
+/** Thrown when a command could not be started, failed, wrote too much or took too long. The message quotes its output. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
-  /** Exit code; undefined when it never started or was killed. */
+  /** Exit code; undefined when the command never started or was killed. */
   readonly code: number | undefined
   readonly stderr: string
 
@@ -39,12 +39,12 @@ export class CommandError extends Error {
   }
 }
 
-/** What commands run with: system folders on the path, also where the caller's has no sbin, and plain messages. */
+/** Returns the environment of commands: all system folders on PATH, even where the runner's has no sbin, and plain messages. */
 export function commandEnvironment(): Record<string, string> {
   return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
 }
 
-/** Makes a long-running program end with this process, however that ends. */
+/** Returns the command line that makes a long-running program end with this process, however this process ends. */
 export function boundToRunner(argv: readonly string[]): [program: string, ...args: string[]] {
   return ['setpriv', '--pdeathsig', 'KILL', '--', ...argv]
 }

@@ -86,7 +86,7 @@ describe('the interface of the runner', () => {
 
   it('does the calls for one sandbox in the order in which they came, bodies to be read or not', async () => {
     const start = { toolboxToken: 'a-token-of-sixteen', env: {} }
-    // All of them arrive in one message.
+    // All requests arrive in one message.
     await Promise.all([
       call('PUT', '/sandboxes/a', SPEC),
       call('POST', '/sandboxes/a/start', start),
@@ -162,7 +162,7 @@ describe('the events of the runner', () => {
     driver.tell(status)
     expect(await lines.next()).toEqual({ type: 'status', status })
     duplex.on('error', () => undefined).destroy()
-    // An answered call comes after the end of the stream.
+    // When this call is answered, the runner has seen the end of the stream.
     await call('GET', '/info')
     expect(driver.listeners.size).toBe(0)
   })

@@ -15,7 +15,7 @@ const SANDBOX = /^\/sandboxes\/([^/]+)$/
 export interface RunnerInterfaceOptions {
   driver: SandboxDriver
   readInfo: () => Promise<RunnerInfo>
-  /** The API gives this runner work from now on; called once a connection. */
+  /** Called when the API gives this runner work from now on; once a connection. */
   onReady: () => void
   log: Logger
   /** Milliseconds since the epoch. */

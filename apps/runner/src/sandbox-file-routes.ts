@@ -57,7 +57,7 @@ function nameOf({ id, query }: Named): ArchiveName {
   return { sandboxId: id, archiveId: query.get('archive') ?? '' }
 }
 
-/** Bytes, as a parameter has them. Throws BAD_REQUEST. */
+/** Returns the number of bytes in the query parameter `name`. Throws BAD_REQUEST when it is not a number. */
 function count({ query }: Pick<Named, 'query'>, name: string): number {
   const text = query.get(name) ?? ''
   if (!/^\d{1,15}$/.test(text)) throw new AppError('BAD_REQUEST', `${name} must be a number of bytes`)

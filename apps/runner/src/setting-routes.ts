@@ -3,7 +3,7 @@ import type { SandboxDriver } from './drivers/driver.ts'
 import type { Route, RouterOptions } from './exchange-router.ts'
 import { routeWithBody } from './exchange-router.ts'
 
-/** The calls that change what a sandbox has, as packages/protocol/src/runner-operations.ts describes them. */
+/** The calls that change a sandbox's limits and network rules, as packages/protocol/src/runner-operations.ts describes them. */
 export function settingRoutes(driver: SandboxDriver, options: RouterOptions): Route[] {
   return [
     routeWithBody(

@@ -1,4 +1,4 @@
 import manifest from '../package.json' with { type: 'json' }
 
-/** Of this program, as its information says it. */
+/** The runner's version, which `GET /info` returns. */
 export const { version } = manifest

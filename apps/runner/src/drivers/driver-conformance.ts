@@ -9,7 +9,7 @@ import type { CreateDriverHarness, DriverHarness } from './testing/driver-harnes
 
 const MIB = 1024 * 1024
 
-/** What every driver must pass, whatever it makes sandboxes with. */
+/** Tests that every driver must pass, whatever it makes sandboxes with. */
 export function describeDriver(title: string, createHarness: CreateDriverHarness): void {
   describe(title, () => {
     let harness: DriverHarness
@@ -175,7 +175,7 @@ function describeInside(get: GetHarness): void {
     expect(environment).not.toHaveProperty('LD_PRELOAD')
     expect(environment).toMatchObject({
       ATOLL_ENV_GREETING: 'hello there',
-      // With the injected programs around it.
+      // The folders of the injected programs are around the sandbox's own PATH.
       ATOLL_ENV_PATH: expect.stringContaining(':/opt/own:'),
       ATOLL_ENV_LD_PRELOAD: '/no',
       HOME: '/home/daytona',
@@ -253,7 +253,7 @@ function describeLimits(get: GetHarness): void {
 
   it('gives the cpu time of the limit and no more', async () => {
     const sandbox = await get().startSandbox({ limits: { ...get().defaultSpec.limits, cpu: 0.25 } })
-    // Cpu time used is compared with the wall time that the same process saw pass: a slow machine only lowers it.
+    // Compares the cpu time used with the wall time that the same process saw pass: a slow machine only lowers the ratio.
     const spin = `const t = process.hrtime.bigint(), c = process.cpuUsage(); let n = 0
       while (process.hrtime.bigint() - t < 1_000_000_000n) n++
       const { user, system } = process.cpuUsage(c)
@@ -314,7 +314,7 @@ function describeEnds(get: GetHarness): void {
   it('tells that a sandbox ended for want of memory', async () => {
     const sandbox = await get().startSandbox({ user: 'root' })
     const status = get().nextStatus(sandbox.sandboxId)
-    // The kernel picks the process with the highest score: let that be the agent.
+    // The kernel kills the process with the highest score: the script gives that to the agent.
     const bomb = `for pid in /proc/[0-9]*; do echo -900 > $pid/oom_score_adj; done 2>/dev/null
       agent=$(ps -o ppid= $$ | tr -d " "); echo 1000 > /proc/$agent/oom_score_adj
       exec node -e 'const a = []; for (;;) a.push(Buffer.alloc(8 << 20, 1))'`

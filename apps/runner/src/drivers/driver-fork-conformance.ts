@@ -5,10 +5,10 @@ import type { GetHarness } from './testing/conformance-terms.ts'
 import { expectTraces, GRACE_MS } from './testing/conformance-terms.ts'
 import type { ProbedSandbox } from './testing/driver-harness.ts'
 
-/** Forks made at once of one sandbox. */
+/** Number of forks that are made at once of one sandbox. */
 const MANY = 20
 
-/** Everything that a file system can hold of a file, told in lines. */
+/** A script that makes every kind of file, with every attribute that a file system can keep of one. */
 const MAKE_TREE = `
 mkdir -p tree/deep && cd tree
 echo text > deep/file && ln deep/file hard && ln -s deep/file soft && ln -s /nowhere dangling
@@ -23,7 +23,7 @@ stat -c %y deep/file && du --block-size=1M sparse | cut -f 1 && od -An -c -j 209
 python3 -c 'import os; print(os.getxattr("deep/file", "user.color"))' && ls /etc/profile 2>&1
 `
 
-/** A sandbox with the files that another one had at a moment. */
+/** Tests of forks: a fork has the files that its parent had at one moment. */
 export function describeForks(get: GetHarness): void {
   const fork: Fork = async (parent, spec = {}, sandboxId = randomUUID()) =>
     get().startSandbox({ ...spec, forkOf: parent }, { sandboxId })
@@ -119,7 +119,7 @@ function describeForkCalls(get: GetHarness, fork: Fork): void {
 function describeMoment(get: GetHarness, fork: Fork): void {
   it('holds the files of one moment, of a parent that writes as fast as it can', async () => {
     const parent = await get().startSandbox()
-    // Each round writes the same number to many files, one after the other, and a lot between them.
+    // Each round writes the same number to many files, one after the other, and much other data between them.
     await parent.exec(
       `cat > writer.js <<'END'
       const { writeFileSync, renameSync } = require('fs')

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import type { GetHarness } from './testing/conformance-terms.ts'
 import { ENDS_WITHIN_MS, expectTraces, folders, GRACE_MS, START } from './testing/conformance-terms.ts'
 
-/** A driver that ended, in whatever way, is followed by one that knows its sandboxes. */
+/** Tests that a new driver knows the sandboxes of a driver that ended, in whatever way. */
 export function describeRestart(get: GetHarness): void {
   it('finds running and stopped sandboxes again after a kill -9, and the running ones never noticed', async () => {
     const running = await get().startSandbox({ network: 'nat' })
@@ -31,7 +31,7 @@ export function describeRestart(get: GetHarness): void {
       await sandbox.ended
     })
     const { sandboxId } = sandbox
-    // It may also have seen the last of it alive, and then tells.
+    // The driver may also have found the sandbox alive before it ended, and then reports its end.
     const told = get().nextStatus(sandboxId)
     told.catch(() => undefined)
     const status = await get().driver.get(sandboxId)
@@ -69,7 +69,7 @@ export function describeRestart(get: GetHarness): void {
     await get().crash()
     await settled
     for (const { sandboxId, state } of await get().driver.list()) {
-      // An agent that was adopted does not dial home again.
+      // The agent of an adopted sandbox does not dial home again.
       if (state === 'running') await get().driver.stop(sandboxId, 0)
       const sandbox = await get().startSandbox({}, { sandboxId })
       expect((await sandbox.exec('echo works')).stdout).toBe('works\n')
@@ -95,7 +95,7 @@ function describeLaunchRestart(get: GetHarness): void {
     void settled.then(() => {
       over = true
     })
-    // All of them may be over before one is seen under way.
+    // All launches may be over before the test sees one in this stage.
     while (!over && !stage.test((await get().traces()).join('\n')));
     await get().crash()
     await settled
@@ -112,7 +112,7 @@ function describeLaunchRestart(get: GetHarness): void {
   })
 }
 
-/** Nothing of a sandbox or a driver outlives it on the host, except files. */
+/** Tests that nothing of a sandbox or a driver outlives it on the host, except files. */
 export function describeTraces(get: GetHarness): void {
   it('leaves nothing on the host of a sandbox that was removed', async () => {
     const sandboxes = await Promise.all([get().startSandbox({ network: 'nat' }), get().startSandbox({ user: 'root' })])

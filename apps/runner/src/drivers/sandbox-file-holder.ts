@@ -4,38 +4,38 @@ import type { ArrivedArchive, SandboxStatus, StagedArchive, UnpackArchive } from
 /** One archive of one sandbox's files. */
 export interface ArchiveName {
   sandboxId: string
-  /** As of `ARCHIVE_ID`. */
+  /** Matches `ARCHIVE_ID`. */
   archiveId: string
 }
 
 /**
- * Archives of the files that a driver's sandboxes changed over their snapshots, on their way out and in: see
- * docs/spec/archives.md. A malformed id throws BAD_REQUEST, an unknown one SANDBOX_NOT_FOUND.
+ * Outgoing and incoming archives of the files that a driver's sandboxes changed over their snapshots: see
+ * docs/spec/archives.md. A malformed id throws BAD_REQUEST, an unknown sandbox SANDBOX_NOT_FOUND.
  */
 export interface SandboxFileHolder {
   /**
-   * Packs them as of one moment and keeps the archive to be read; a running sandbox stands still until it is packed. There
-   * already: as it is. One by another name goes. Waits for the calls before it that concern the same sandbox; ends with
-   * `signal`. Throws SERVICE_UNAVAILABLE where the disk has no room.
+   * Packs the sandbox's files as of one moment and keeps the archive to be read; a running sandbox is frozen until it is
+   * packed. If this archive is already staged, returns it unchanged; deletes an archive with another id. Waits for earlier calls
+   * for the same sandbox; ends with `signal`. Throws SERVICE_UNAVAILABLE where the disk has no room.
    */
   stage(name: ArchiveName, signal: AbortSignal): Promise<StagedArchive>
-  /** Some bytes of a staged archive; fewer only at its end. Throws NOT_FOUND when it does not lie ready. */
+  /** Returns some bytes of a staged archive; fewer than `bytes` only at its end. Throws NOT_FOUND when it is not staged. */
   read(name: ArchiveName, span: { from: number; bytes: number }): Promise<Readable>
-  /** Does nothing when there is none. */
+  /** Deletes an archive. Does nothing when there is none. */
   discard(name: ArchiveName): Promise<void>
-  /** What has come of an archive. */
+  /** Returns how many bytes of an archive have arrived, and whether it was unpacked. */
   arrived(name: ArchiveName): Promise<ArrivedArchive>
   /**
-   * Takes the bytes of an archive from `from` on, in place of what came of them before; what comes before `content` breaks
-   * off stays. Another archive that came for this sandbox goes. Throws CONFLICT when fewer have come, PAYLOAD_TOO_LARGE for
-   * more than its disk could fill, SERVICE_UNAVAILABLE where this host's disk has no room.
+   * Writes the bytes of an archive from `from` on, replacing any that arrived before; bytes that arrive before `content`
+   * breaks off stay. Deletes another incoming archive of this sandbox. Throws CONFLICT when fewer than `from` bytes have
+   * arrived, PAYLOAD_TOO_LARGE for more than the sandbox's disk could fill, SERVICE_UNAVAILABLE where this host's disk is full.
    */
   receive(name: ArchiveName, part: { from: number; content: Readable }): Promise<ArrivedArchive>
   /**
-   * Puts the files of an archive that has come whole in place of a stopped sandbox's own; those of one that ever ran stay
-   * unless all goes well. Done already: nothing. Goes on for a caller that is gone, and
-   * ends when the sandbox is removed: SERVICE_UNAVAILABLE. Throws SANDBOX_STATE_CONFLICT while it runs, BAD_REQUEST for what is no
-   * such archive, DISK_FULL, and SERVICE_UNAVAILABLE when it is not what was announced: then nothing of it has come.
+   * Replaces the files of a stopped sandbox by those of an archive that has arrived whole; a sandbox that ever ran keeps its
+   * files unless all goes well. Does nothing if the archive was unpacked before. Goes on when the caller is gone; throws
+   * SERVICE_UNAVAILABLE when the sandbox is removed. Throws SANDBOX_STATE_CONFLICT while it runs, BAD_REQUEST for a file that is
+   * no such archive, DISK_FULL, and SERVICE_UNAVAILABLE when size or hash differ from `whole`: then the archive is deleted.
    */
   unpack(name: ArchiveName, whole: UnpackArchive): Promise<SandboxStatus>
 }

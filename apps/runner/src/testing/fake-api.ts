@@ -7,7 +7,7 @@ import { closeServer, listenOnLoopback } from './listen.ts'
 /** The part of the API that a runner sees. */
 export interface FakeApi extends AsyncDisposable {
   readonly url: string
-  /** Runners that dialled with the right token, in the order they came. */
+  /** Resolves with the next runner that dials with the right token, in the order they come. */
   nextRunner(): Promise<TunnelPeer>
 }
 
@@ -49,7 +49,7 @@ export async function startFakeApi(token: string): Promise<FakeApi> {
   }
 }
 
-/** A link that ends first, as tests make it end, was not to be welcomed. */
+/** Calls `/ready` of the runner. Ignores the failure of a link that a test ends before. */
 async function welcome(peer: TunnelPeer): Promise<void> {
   const limits = { timeoutMs: 60_000, maxResponseBytes: 1_000 }
   await requestBuffered(peer, { method: 'POST', path: '/ready' }, limits).catch(() => undefined)

@@ -12,7 +12,7 @@ const ABILITIES = { images: NO, builds: NO, directories: NO, zstd: NO, quotas: N
 /** A driver whose sandboxes are entries of a map. */
 export interface FakeDriver extends SandboxDriver {
   readonly snapshots: FakeSnapshots
-  /** What it was called with, as `start a`. */
+  /** The calls that were made, such as `stop a 0`. */
   readonly calls: string[]
   readonly listeners: ReadonlySet<StatusListener>
   tell(status: SandboxStatus): void

@@ -4,7 +4,7 @@ import type { SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { SandboxFileHolder } from '../drivers/sandbox-file-holder.ts'
 
-/** Archives of one piece: what goes out is what was unpacked last, and a part that breaks off leaves what came of it. */
+/** Keeps archives in memory: it stages the archive that was unpacked last, and keeps the bytes of a part that breaks off. */
 export function createFakeFiles(find: (sandboxId: string, state: 'stopped') => SandboxStatus): SandboxFileHolder {
   const files = new Map<string, Buffer>()
   const incoming = new Map<string, Buffer>()

@@ -4,9 +4,9 @@ import type { SnapshotHolder, SnapshotListener } from '../drivers/snapshot-holde
 
 const IMAGE = { entrypoint: [], cmd: [], env: {}, workDir: '', user: '' }
 
-/** Snapshots that are entries of a map; each is active as soon as its content came. */
+/** Snapshots that are entries of a map; each is active as soon as its content has come. */
 export interface FakeSnapshots extends SnapshotHolder {
-  /** What came as content, by ref. */
+  /** The content that came, by ref. */
   readonly contents: ReadonlyMap<string, string>
 }
 

@@ -9,7 +9,7 @@ export interface RunnerLink extends Disposable {
   readonly api: TunnelPeer
 }
 
-/** Without any network. The caller disposes it. */
+/** Links two peers in memory, without any network. The caller disposes it. */
 export async function createRunnerLink(driver: SandboxDriver): Promise<RunnerLink> {
   const [apiLink, runnerLink] = createMemoryLinkPair()
   const options = { driver, readInfo: () => Promise.reject(new Error('nobody asks')), onReady: () => undefined }

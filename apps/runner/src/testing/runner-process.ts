@@ -15,9 +15,9 @@ export interface RunnerFolder extends AsyncDisposable {
 
 export interface RunnerProcess {
   readonly child: ChildProcess
-  /** The first thing it tells its supervisor. */
+  /** The first message it sends its supervisor. */
   readonly message: Promise<SupervisorMessage>
-  /** Code and signal of its end. */
+  /** Exit code and signal of its end. */
   readonly exit: Promise<unknown[]>
 }
 

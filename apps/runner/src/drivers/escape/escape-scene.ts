@@ -5,22 +5,22 @@ import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
 import type { DriverHarness, ExecResult, ProbedSandbox } from '../testing/driver-harness.ts'
 
-/** Who attacks: the account sandboxes run as, and root in a sandbox made for it. */
+/** Accounts that attack: the one sandboxes run as, and root in a sandbox made for it. */
 export const ATTACKERS = ['daytona', 'root'] as const
 export type Attacker = (typeof ATTACKERS)[number]
 
-/** The harness all groups of tests share, once it is made. */
+/** Returns the harness that all groups of tests share, once it is made. */
 export type GetHarness = () => DriverHarness
 
 /** Host folders that each get a file no sandbox may find. */
 const PRIVATE_FOLDERS = [...new Set([homedir(), tmpdir(), '/home', '/var/lib', '/run'])]
 
-/** A driver with one sandbox of each attacker, and things on the host that they must not get at. */
+/** A driver with one sandbox of each attacker, and files on the host that they must not reach. */
 export interface EscapeScene {
   readonly harness: DriverHarness
   /** Name of a file that lies in several folders of the host and in no sandbox. */
   readonly secretName: string
-  /** What those files hold. */
+  /** The content of those files. */
   readonly secret: string
   /** The host's paths of those files. */
   readonly secretPaths: readonly string[]
@@ -29,7 +29,7 @@ export interface EscapeScene {
   attack(attacker: Attacker, script: string): Promise<ExecResult>
 }
 
-/** Sets the scene for the tests of the `describe` it is called in. Sandboxes have the network given. */
+/** Makes the scene for the tests of the `describe` it is called in. Its sandboxes have this network. */
 export function useEscapeScene(getHarness: GetHarness, network: 'nat' | 'none' = 'none'): () => EscapeScene {
   let scene: EscapeScene | undefined
   beforeAll(async () => {
@@ -66,7 +66,7 @@ async function setScene(harness: DriverHarness, network: 'nat' | 'none'): Promis
 export type SystemCall = readonly [x64: number, arm64: number, ...args: (number | string)[]]
 
 /**
- * A line of `sh` that makes system calls by number and prints, a line each, 0 or the errno they failed with.
+ * Returns a line of `sh` that makes system calls by number and prints, a line each, 0 or the errno they failed with.
  * Perl is part of every Debian system and can call the kernel without a compiler.
  */
 export function systemCalls(...calls: readonly SystemCall[]): string {
@@ -75,7 +75,7 @@ export function systemCalls(...calls: readonly SystemCall[]): string {
   return perl(`for (${rows.join(', ')}) { ${call} }`)
 }
 
-/** A line of `sh` that runs a Perl program. */
+/** Returns a line of `sh` that runs a Perl program. */
 export function perl(program: string): string {
   return `perl -e '${program.replaceAll("'", `'\\''`)}'`
 }

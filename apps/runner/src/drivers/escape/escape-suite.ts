@@ -8,8 +8,8 @@ import { describeHostProcessesEscape } from './host-processes-escape.ts'
 import { describeNeighboursEscape } from './neighbours-escape.ts'
 
 /**
- * Tests that what runs in a sandbox gets neither at its host nor at other sandboxes, as its user and as root: each
- * attack is made from inside and its effect looked for on the host. Every driver must pass; see docs/spec/isolation.md.
+ * Tests that processes in a sandbox reach neither its host nor other sandboxes, as its user and as root: each attack is
+ * made from inside and its effect is looked for on the host. Every driver must pass; see docs/spec/isolation.md.
  */
 export function describeEscape(create: CreateDriverHarness): void {
   describe('escape', () => {

@@ -9,16 +9,16 @@ const PIDS = 64
 const DISK_MIB = 64
 const MEMORY_MIB = 128
 const SMALL: SandboxSpec['limits'] = { cpu: 1, memoryGiB: MEMORY_MIB / 1024, diskGiB: DISK_MIB / 1024, pids: PIDS }
-/** Time for a bomb to run into its limit. */
+/** How long a bomb may take to reach its limit, in milliseconds. */
 const BOMB_DEADLINE_MS = 60_000
-/** Number of inotify_init1 here. */
+/** System call number of inotify_init1 on this architecture. */
 const INOTIFY_INIT1 = process.arch === 'arm64' ? 26 : 294
 
-/** Where a bomb goes off, and a sandbox beside it that must not notice. */
+/** The sandbox in which a bomb goes off, and a sandbox beside it that must not notice. */
 interface Blast {
   sandbox: ProbedSandbox
   bystander: ProbedSandbox
-  /** Runs a line of `sh`; resolves with what it printed, or nothing where the sandbox did not survive it. */
+  /** Runs a line of `sh`; resolves with its output, or an empty text where the sandbox did not survive it. */
   bomb(script: string): Promise<string>
 }
 
@@ -59,7 +59,7 @@ function describeProcessBombs(prepare: Prepare): void {
 
   it('leaves processes to others while its own keep forking', async () => {
     const { bomb, bystander } = await prepare()
-    // No process is started to say so once there can be none.
+    // The process that prints `going` is forked first, because no process can be started later.
     const going = `if (fork) { select(undef, undef, undef, 0.05) until -e "/tmp/full"; print "going\\n"; exit }
       setsid; close STDOUT; close STDERR; while (1) { defined(fork) or mkdir "/tmp/full" }`
     expect(await bomb(perl(`use POSIX "setsid"; ${going}`))).toBe('going\n')

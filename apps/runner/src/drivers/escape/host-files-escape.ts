@@ -6,7 +6,7 @@ import { ATTACKERS, perl, systemCalls, useEscapeScene } from './escape-scene.ts'
 const EPERM = 1
 /** Devices through which a host's disk, memory or kernel is reached: kind, major and minor number. */
 const DEVICES = ['c 1 1', 'c 1 11', 'c 10 237', 'b 7 0', 'c 10 229', 'c 10 232', 'c 10 200', 'c 4 1']
-/** Where a sandbox may write, and might make a device. */
+/** Folders in which a sandbox may write, and might make a device. */
 const DEVICE_FOLDERS = ['/tmp', '/dev', '/dev/shm', '/home/daytona', '/root']
 /** Files that act on the host when written. */
 const HOST_SWITCHES = [
@@ -22,7 +22,7 @@ const HOST_SWITCHES = [
   '/sys/power/state',
 ]
 
-/** Tests that a sandbox gets at no file, device or switch of its host. */
+/** Tests that a sandbox reaches no file, device or switch of its host. */
 export function describeHostFilesEscape(getHarness: GetHarness): void {
   describe('host files', () => {
     const scene = useEscapeScene(getHarness)
@@ -38,7 +38,7 @@ export function describeHostFilesEscape(getHarness: GetHarness): void {
   })
 }
 
-/** Ways to a file of the host; each prints whatever it gets. */
+/** Ways to read a file of the host; each prints the content it gets. */
 const WAYS_TO_READ: [title: string, script: (scene: EscapeScene) => string][] = [
   ["the host's folders are not there to read from", ({ secretPaths }) => `cat ${secretPaths.join(' ')}`],
   [

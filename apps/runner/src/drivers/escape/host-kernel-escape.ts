@@ -5,7 +5,7 @@ import type { EscapeScene, GetHarness, SystemCall } from './escape-scene.ts'
 import { ATTACKERS, perl, systemCalls, useEscapeScene } from './escape-scene.ts'
 
 const EPERM = 1
-/** Capabilities by number that Docker leaves root in a container; root in a sandbox has no other. */
+/** Numbers of the capabilities that Docker leaves root in a container; root in a sandbox has no others. */
 const DOCKER_CAPABILITIES = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31]
 
 /** Commands that change mounts or namespaces; each must fail. */
@@ -33,7 +33,7 @@ const MOUNT_COMMANDS = [
   'pivot_root / /mnt',
 ]
 
-/** Calls that act on the kernel all sandboxes share, with arguments that would do no harm if one got through. */
+/** Calls that act on the kernel that all sandboxes share, with arguments that do no harm if a call succeeds. */
 const KERNEL_CALLS: [title: string, call: SystemCall][] = [
   ['loading a module', [175, 105, 0, 0, '""']],
   ['loading a module from a file', [313, 273, 0, '""', 0]],
@@ -90,7 +90,7 @@ export function describeHostKernelEscape(getHarness: GetHarness): void {
         attacker,
         '( : >> /proc/sys/kernel/core_pattern ) && echo opened; ulimit -Hc',
       )
-      // A limit of 1 byte is no dump, and one that a pattern which starts a program heeds.
+      // With a limit of 1 byte there is no dump, also where the core pattern starts a program.
       expect(['0\n', '1\n']).toContain(stdout)
     })
 

@@ -14,9 +14,9 @@ import { ATTACKERS, perl, useEscapeScene } from './escape-scene.ts'
 
 const execute = promisify(execFile)
 
-/** What does not take a connection within this many seconds counts as out of reach. */
+/** An address that takes no connection within this many seconds counts as out of reach. */
 const SILENCE_S = 1
-/** For what shall take one, in seconds: a busy machine may need long. Less than a call of a sandbox may take. */
+/** Patience for addresses that are expected to connect, in seconds: less than a call of a sandbox may take. */
 export const ANSWER_DEADLINE_S = 30
 
 /** Tests that a sandbox reaches no service of its host, with a network or without. */
@@ -90,7 +90,7 @@ function describeHostSockets(scene: () => EscapeScene): void {
   })
 }
 
-/** A network beside the host with an address of the kind that clouds give machines their credentials at. */
+/** Tests with a network beside the host, which has an address like those where clouds give machines credentials. */
 function describeClouds(scene: () => EscapeScene, network: 'nat' | 'none'): void {
   let cloud: Namespace
   let ordinary: string
@@ -126,7 +126,7 @@ function describeClouds(scene: () => EscapeScene, network: 'nat' | 'none'): void
   )
 }
 
-/** Tries `address/port` each and prints those that a connection to was made to within `patienceS` seconds. */
+/** Returns a line of `sh` that tries each `address/port` and prints those that connect within `patienceS` seconds. */
 export function connectAll(targets: readonly string[], patienceS = SILENCE_S): string {
   const tries = targets.map(
     (target) => `{ timeout ${patienceS} bash -c ': < /dev/tcp/${target}' 2>/dev/null && echo ${target}; } &`,
@@ -134,7 +134,7 @@ export function connectAll(targets: readonly string[], patienceS = SILENCE_S): s
   return `${tries.join('\n')}\nwait`
 }
 
-/** Gateways in the kernel's table, whose addresses are little-endian hex. */
+/** Returns the gateways in the kernel's table, whose addresses are little-endian hex. */
 function gatewaysIn(table: string): string[] {
   return table.split('\n').flatMap((row) => {
     const gateway = row.split('\t')[2]

@@ -5,7 +5,7 @@ import type { EscapeScene, GetHarness } from './escape-scene.ts'
 import { ATTACKERS, perl, useEscapeScene } from './escape-scene.ts'
 import { ANSWER_DEADLINE_S, connectAll } from './host-network-escape.ts'
 
-/** Tests that a sandbox gets at nothing of another sandbox. */
+/** Tests that a sandbox reaches nothing of another sandbox. */
 export function describeNeighboursEscape(getHarness: GetHarness): void {
   describe('another sandbox', () => {
     const scene = useEscapeScene(getHarness, 'nat')
@@ -77,7 +77,7 @@ function describeConnections(scene: () => EscapeScene, victim: () => ProbedSandb
   })
 }
 
-/** The local addresses in the kernel's picture of its routes. */
+/** Returns the local addresses in the kernel's trie of routes. */
 function ownAddresses(fibTrie: string): string[] {
   const found = fibTrie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)
   return [...new Set([...found].flatMap(([, address]) => address ?? []))]

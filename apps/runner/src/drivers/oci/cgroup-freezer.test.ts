@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { openFreezer } from './cgroup-freezer.ts'
 
-/** A host has trees of one kind or the other, and some have both. */
+/** The cgroup trees to test: a host has one kind or the other, and some hosts have both. */
 const trees = [
   { layout: 'v2', root: '/sys/fs/cgroup' },
   { layout: 'v2', root: '/sys/fs/cgroup/unified' },
@@ -17,14 +17,14 @@ const present = trees.filter(({ root, layout }) =>
   existsSync(join(root, layout === 'v2' ? 'cgroup.controllers' : 'cgroup.procs')),
 )
 
-/** How long a process that stands still is waited for in vain, in milliseconds. */
+/** How long a test waits to see that a frozen process does not answer, in milliseconds. */
 const SILENCE_MS = 100
 
 describe.each(present)('the freezer of $layout at $root', ({ layout, root }) => {
   it('stops every process, of which none runs until it is thawed', async () => {
     const directory = join(root, `atoll-test-${randomUUID()}`)
     await mkdir(directory)
-    // It writes what it is told, and nothing that it was not told yet can be on its way.
+    // `cat` writes back each line it reads, so no other output can be on its way.
     const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] })
     const answer = async (question: string) => {
       child.stdin.write(question)

@@ -3,24 +3,24 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CgroupLayout } from './sandbox-cgroups.ts'
 
-/** How long processes may take to stand still, in milliseconds; one that waits for a device takes its time. */
+/** How long processes may take to freeze, in milliseconds; a process that waits for a device takes longer. */
 const FREEZE_DEADLINE_MS = 30_000
 const FREEZE_POLL_MS = 5
 
 /** Stops and continues all processes of a cgroup, given its directory. */
 export interface CgroupFreezer {
-  /** Throws when they do not all stand still in time; then they run on. */
+  /** Stops all processes. Throws when not all are frozen in time; then they run on. */
   freeze(directory: string): Promise<void>
   thaw(directory: string): Promise<void>
 }
 
-/** The freezer of the unified tree, or the controller of that name where each has a tree of its own. */
+/** Opens the freezer of the unified tree, or the `freezer` controller where each controller has a tree of its own. */
 export function openFreezer(layout: CgroupLayout): CgroupFreezer {
   const isUnified = layout === 'v2'
   const [file, frozen, thawed] = isUnified ? ['cgroup.freeze', '1', '0'] : ['freezer.state', 'FROZEN', 'THAWED']
   const thaw = async (directory: string) => {
     await writeFile(join(directory, file), thawed).catch((error: unknown) => {
-      // Nothing is left to run on.
+      // The cgroup is gone: no process is left to continue.
       if (!isGone(error)) throw error
     })
   }

@@ -8,10 +8,10 @@ import { filterAnnotations } from './seccomp/seccomp-filter.ts'
 import type { SandboxUser } from './snapshot.ts'
 
 const GIB = 1024 ** 3
-/** Open files a process may have, where the runner itself may have as many. */
+/** Most open files of a process, where the runner itself may have as many. */
 const MAX_OPEN_FILES = 1_048_576
 
-/** What root keeps inside a sandbox: Docker's default set without CAP_MKNOD, which nothing needs where no device may be opened. */
+/** Capabilities of root in a sandbox: Docker's default set without CAP_MKNOD, which is useless where no device may be opened. */
 const ROOT_CAPABILITIES = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -28,7 +28,7 @@ const ROOT_CAPABILITIES = [
   'CAP_SYS_CHROOT',
 ]
 
-/** Files of /proc and /sys that tell of the host or act on it. */
+/** Files of /proc and /sys that give facts about the host or act on it. */
 const MASKED_PATHS = [
   '/proc/acpi',
   '/proc/asound',
@@ -51,7 +51,7 @@ export interface ContainerOptions {
   spec: SandboxSpec
   user: SandboxUser
   command: readonly string[]
-  /** Complete; see sandbox-environment.ts. */
+  /** The complete environment; see sandbox-environment.ts. */
   environment: Readonly<Record<string, string>>
   snapshotMounts: readonly OciMount[]
   /** On the host. */
@@ -61,7 +61,7 @@ export interface ContainerOptions {
   dialHomeDir: string
   cgroupsPath: string
   limitsSwap: boolean
-  /** Hard limit of open files of the runner, which no sandbox can be given more than. */
+  /** Hard limit of open files of the runner; no sandbox can be given more. */
   openFilesLimit: number
   seccomp: OciLinuxSeccomp
   seccompFilter: SeccompFilter | undefined
@@ -69,7 +69,7 @@ export interface ContainerOptions {
   ownNetworkGiven: boolean
 }
 
-/** The OCI runtime's configuration of one sandbox; the bundle's root is `rootfs`. */
+/** Returns the OCI runtime's configuration of one sandbox; the bundle's root is `rootfs`. */
 export function containerConfig(options: ContainerOptions): OciSpec {
   const { spec, user } = options
   return {
@@ -112,7 +112,7 @@ export function containerConfig(options: ContainerOptions): OciSpec {
   }
 }
 
-/** A host name has at most 63 characters and no underscore. */
+/** Returns a host name for a sandbox: at most 63 characters and no underscore. */
 export function hostnameOf(sandboxId: string): string {
   return sandboxId.replaceAll('_', '-').slice(0, 63).replace(/-+$/, '').toLowerCase()
 }

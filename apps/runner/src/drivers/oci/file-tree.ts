@@ -10,8 +10,8 @@ export type TreeEntry =
   | { kind: 'link'; path: string; target: string; owner?: number }
 
 /**
- * Writes a tree into `<folder>/<name>-<hash of all of it>` and returns that path. A tree that is there already
- * is left as it is, so what runs on it is never changed under it; the rename at the end makes it whole or absent.
+ * Writes a tree into `<folder>/<name>-<hash of the tree>` and returns that path. An existing tree is left as it is, so that
+ * sandboxes that use it see no change; the rename at the end makes it whole or absent.
  */
 export async function writeTree(folder: string, name: string, entries: readonly TreeEntry[]): Promise<string> {
   const target = join(folder, `${name}-${hashTree(entries)}`)
@@ -45,7 +45,7 @@ function hashTree(entries: readonly TreeEntry[]): string {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** Writes a tree into a folder, over what is there. */
+/** Writes a tree into a folder, over the files there. */
 export async function writeEntries(root: string, entries: readonly TreeEntry[]): Promise<void> {
   await mkdir(root, { recursive: true })
   await chmod(root, 0o755)
@@ -64,6 +64,6 @@ async function writeEntry(root: string, entry: TreeEntry): Promise<void> {
   if (entry.kind === 'folder') await mkdir(path, { recursive: true })
   else await writeFile(path, entry.content)
   await chown(path, owner, owner)
-  // The process's umask has a say in the modes that mkdir and writeFile are given.
+  // The process's umask changes the modes that mkdir and writeFile are given.
   await chmod(path, entry.mode)
 }

@@ -12,7 +12,7 @@ export interface AbilityFacts {
   diskFailure: string | undefined
 }
 
-/** What not every host can, found out by looking; what it lacks is said in words to act on. */
+/** Finds out which optional abilities this host has; the reason of a missing ability says what to do. */
 export async function findAbilities(facts: AbilityFacts): Promise<RunnerAbilities> {
   const [images, zstd] = await Promise.all([needs('skopeo'), needs('zstd')])
   const { snapshotDirectories, network, disk, diskFailure = 'no disk images' } = facts
@@ -27,7 +27,7 @@ export async function findAbilities(facts: AbilityFacts): Promise<RunnerAbilitie
   }
 }
 
-/** A build runs as the root of a user namespace, on a disk image of its own. */
+/** Finds out whether this host can build: a build runs as the root of a user namespace, on a disk image of its own. */
 async function findBuilds(disk: 'image' | 'folder'): Promise<Ability> {
   const buildah = await needs('buildah')
   if (!buildah.available) return buildah

@@ -2,14 +2,14 @@ import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TreeEntry } from './file-tree.ts'
 
-/** Bounds on what is taken from the host's /etc. */
+/** Bounds on the files that are copied from the host's /etc. */
 const MAX_FILE_BYTES = 2 * 1024 * 1024
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 const MAX_DEPTH = 5
 
 /**
- * What programs need of /etc to find libraries, certificates, time zones, fonts, host names and file types,
- * and nothing that is about this host, its accounts or its way into other systems.
+ * Names in /etc that programs need to find libraries, certificates, time zones, fonts, host names and file types,
+ * and no file about this host, its accounts or its access to other systems.
  */
 const ALLOWED = [
   /^(alternatives|bash_completion\.d|ca-certificates|fonts|glvnd|ld\.so\.conf\.d|perl|skel|terminfo|OpenCL)$/,
@@ -20,10 +20,10 @@ const ALLOWED = [
   /^(os-release|lsb-release|debian_version|alpine-release|arch-release|redhat-release)$/,
 ]
 
-/** Allowed parts of folders that also hold what is private. */
+/** Allowed parts of folders that also hold private files. */
 const ALLOWED_BELOW = ['ssl/certs', 'ssl/openssl.cnf', 'pki/tls/certs', 'pki/ca-trust/extracted', 'crypto-policies']
 
-/** Reads the allowed part of the host's /etc. Files that not everybody may read are left out, whatever their name. */
+/** Reads the allowed part of the host's /etc. Leaves out files that are not readable by every user, whatever their name. */
 export async function readHostEtc(etc: string): Promise<TreeEntry[]> {
   const names = (await readdir(etc)).filter((name) => ALLOWED.some((pattern) => pattern.test(name)))
   const entries: TreeEntry[] = []

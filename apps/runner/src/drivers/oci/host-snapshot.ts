@@ -11,23 +11,23 @@ import type { SandboxUser, Snapshot } from './snapshot.ts'
 
 export const HOST_SNAPSHOT = 'host'
 
-/** The account that sandboxes run as unless told otherwise. */
+/** The account that sandboxes run as by default. */
 const DAYTONA: SandboxUser = { name: 'daytona', uid: 1000, gid: 1000, additionalGids: [], home: '/home/daytona' }
 const ROOT: SandboxUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], home: '/root' }
 
-/** Links to /usr on a host with one tree of programs; folders of their own on an older one. */
+/** Links to /usr on a host with one tree of programs; folders of their own on an older host. */
 const SYSTEM_FOLDERS = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 export interface HostSnapshotOptions {
-  /** Where the tree is written. */
+  /** Folder in which the tree is written. */
   folder: string
   /** Paths of the host that a sandbox never sees, even when they lie below /usr: the data folder among them. */
   hiddenPaths: readonly string[]
 }
 
 /**
- * The snapshot that needs no image: this host's programs, read-only, over an /etc made for the purpose, and
- * nothing else of the host. Root in a sandbox may write anywhere except below /usr.
+ * Makes the snapshot that needs no image: this host's programs, read-only, with an /etc made for sandboxes, and nothing else
+ * of the host. Root in a sandbox may write anywhere except below /usr.
  */
 export async function prepareHostSnapshot(options: HostSnapshotOptions): Promise<Snapshot> {
   const system = await readSystemFolders()
@@ -85,7 +85,7 @@ function accounts(shell: string): TreeEntry[] {
   ]
 }
 
-/** The start files of the host's /etc/skel, in the home folders of both accounts. */
+/** Returns the shell start files of the host's /etc/skel, for the home folders of both accounts. */
 async function homeFiles(entries: readonly TreeEntry[]): Promise<TreeEntry[]> {
   return entries.flatMap((entry) => {
     const name = /^etc\/skel\/(\.(?:bashrc|profile|bash_logout))$/.exec(entry.path)?.[1]
@@ -108,7 +108,7 @@ async function readSystemFolders(): Promise<{ entries: TreeEntry[]; folders: str
   return { entries, folders }
 }
 
-/** Not recursive: what is mounted below the folder on the host does not show. */
+/** Binds a folder, not recursively: file systems that are mounted below it on the host do not show. */
 function readOnlyBind(path: string): OciMount {
   return { destination: path, type: 'bind', source: path, options: ['bind', 'ro', 'nosuid', 'nodev'] }
 }

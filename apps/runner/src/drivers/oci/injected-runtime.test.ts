@@ -16,11 +16,11 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-// A small program in Node's place, so that nothing large is copied.
+// Takes a small program in Node's place, so that nothing large is copied.
 const prepare = (run: RunCommand = runCommand) =>
   prepareInjectedRuntime({ folder, nodePath: '/bin/cat', toolboxDir, run })
 
-/** Says of every program what `text` says. */
+/** Returns a `run` whose `ldd` prints `text` for every program. */
 const lddSays =
   (text: string): RunCommand =>
   async () => ({ code: 0, stdout: text, stderr: '' })
@@ -47,7 +47,7 @@ it('holds a program, its loader and libraries, an init and the toolbox, for ever
 })
 
 it('holds the libraries of the addons of the toolbox', async () => {
-  // An addon that needs more than the program: any of the machine's libraries does.
+  // The addon needs more libraries than the program: any library of the machine will do.
   const { stdout } = await runCommand(['ldd', process.execPath])
   const library = /=> (\S*libstdc\S*)/.exec(stdout)?.[1] ?? 'Node has no C++ library'
   await copyFile(library, join(toolboxDir, 'pty.node'))

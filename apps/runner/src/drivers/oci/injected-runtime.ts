@@ -11,25 +11,25 @@ import { writeOnce } from './file-tree.ts'
 
 const TINI_PATHS = ['/usr/bin/tini-static', '/usr/local/bin/tini-static', '/sbin/tini-static']
 const TOOLBOX_ENTRY = 'main.js'
-/** Changes with what is written beside the sources, so that an older folder is not taken for a new one. */
+/** Changes when other files are written beside the sources, so that an older folder is not taken for a new one. */
 const LAYOUT_VERSION = 2
 const NODE_FLAGS_FILE = 'node-flags.json'
 /** Native parts of the toolbox, which Node loads into itself. */
 const ADDON_SUFFIX = '.node'
 const NodeFlags = Type.Array(Type.String({ pattern: '^--[a-z0-9-]+(=.*)?$', maxLength: 256 }), { maxItems: 32 })
 
-/** The folder that appears as /opt/atoll in every sandbox, and how what is in it is started there. */
+/** The folder that appears as /opt/atoll in every sandbox, and the commands that start its programs there. */
 export interface InjectedRuntime {
   /** On the host. */
   folder: string
-  /** Starts Node, inside a sandbox, under an init that collects orphans; Node's own arguments follow. */
+  /** Starts Node in a sandbox, under an init that collects orphans; Node's own arguments follow. */
   nodeCommand: readonly string[]
-  /** The same with the toolbox. */
+  /** Starts the toolbox in the same way. */
   toolboxCommand: readonly string[]
 }
 
 export interface InjectedRuntimeOptions {
-  /** Where it is written. */
+  /** Folder in which the runtime's folder is made. */
   folder: string
   nodePath: string
   /** Folder with the toolbox's bundle, `main.js` its entry. */
@@ -40,7 +40,7 @@ export interface InjectedRuntimeOptions {
 /**
  * Copies Node with the loader and libraries that it and the toolbox's addons need, an init and the toolbox into one
  * folder named by its content. Node is started through that loader, so the image of a sandbox needs neither. Throws an
- * Error that names what is missing on this host.
+ * Error that names the program that is missing on this host.
  */
 export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): Promise<InjectedRuntime> {
   const { toolboxDir, run } = options
@@ -66,11 +66,11 @@ export async function prepareInjectedRuntime(options: InjectedRuntimeOptions): P
     for (const file of [...(loader === undefined ? [] : [loader]), ...libraries]) {
       await copyProgram(await realpath(file), join(draft, 'lib', basename(file)))
     }
-    // The bundle is made of ES modules, whatever files lie beside it.
+    // Marks the bundle as ES modules, whatever files lie beside it.
     await writeFile(join(draft, 'package.json'), '{ "type": "module" }\n')
     await copyReadable(toolboxDir, join(draft, 'toolbox'))
     await writeNodeProgram(join(draft, 'bin'), plainNode)
-    // Where the tools are mounted.
+    // The mount point of the tools.
     await mkdir(join(draft, relative(SANDBOX_RUNTIME_DIR, SANDBOX_TOOLS_DIR)), { mode: 0o755 })
   })
   const nodeCommand = [inside('tini'), '--', ...plainNode]
@@ -83,8 +83,8 @@ function inside(...parts: string[]): string {
 }
 
 /**
- * A program `node` for the tools, and for users whose image has none. Node takes the loader that it runs through for
- * itself; what it starts anew with process.execPath, as fork does, must be this program.
+ * Writes a program `node` for the tools, and for users whose image has none. Node takes the loader that it runs through for
+ * itself, so process.execPath is set to this program: fork, for one, starts it anew.
  */
 async function writeNodeProgram(folder: string, command: readonly string[]): Promise<void> {
   await mkdir(folder, { mode: 0o755 })
@@ -105,7 +105,7 @@ async function findStaticTini(run: RunCommand): Promise<string> {
   throw new Error('tini-static is not installed; install the package tini')
 }
 
-/** The loader of the first of them, and the libraries of all: of two of one name the first, which serves them all. */
+/** Returns the loader of the first program, and the libraries of all: the first of each name, which serves all programs. */
 async function linkedByAll(programs: readonly string[], run: RunCommand): ReturnType<typeof linkedFiles> {
   const linked = await Promise.all(programs.map((program) => linkedFiles(program, run)))
   const byName = new Map<string, string>()
@@ -115,7 +115,7 @@ async function linkedByAll(programs: readonly string[], run: RunCommand): Return
   return { loader: linked[0]?.loader, libraries: [...byName.values()] }
 }
 
-/** The loader and shared libraries of a program, as its own loader resolves them; none for a static one. */
+/** Returns the loader and shared libraries of a program, as its own loader resolves them; none for a static program. */
 async function linkedFiles(
   program: string,
   run: RunCommand,
@@ -152,14 +152,14 @@ async function hashFiles(paths: readonly string[]): Promise<string> {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** Whoever built the bundle, every user of a sandbox may read it. */
+/** Copies a folder so that every user of a sandbox may read it, whichever account built it. */
 async function copyReadable(source: string, target: string): Promise<void> {
   await cp(source, target, { recursive: true, dereference: true })
   const entries = await readdir(target, { withFileTypes: true, recursive: true })
   for (const path of [target, ...entries.map((entry) => join(entry.parentPath, entry.name))]) await chmod(path, 0o755)
 }
 
-/** A file system that can share blocks between files does. */
+/** Copies a program; the copy shares blocks with it where the file system can. */
 async function copyProgram(source: string, target: string): Promise<void> {
   await copyFile(source, target, constants.COPYFILE_FICLONE)
   await chmod(target, 0o755)

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import type { RunCommand } from '../../run-command.ts'
 import { writeOnce } from './file-tree.ts'
 
-/** Names all that is in the folder: apps/sandbox-tools/build.mjs writes it. */
+/** File with a hash over the folder's content: apps/sandbox-tools/build.mjs writes it. */
 const HASH_FILE = 'hash'
-/** A slow disk takes a while for thousands of small files, once for each version of the tools, in milliseconds. */
+/** How long copying thousands of small files may take, once for each version of the tools, in milliseconds. */
 const COPY_DEADLINE_MS = 120_000
 
 export interface InjectedToolsOptions {
-  /** Where it is written. */
+  /** Folder in which the copy is made. */
   folder: string
   /** Folder with the built tools. */
   toolsDir: string
@@ -17,9 +17,9 @@ export interface InjectedToolsOptions {
 }
 
 /**
- * Copies the tools into a folder named by their content, which is returned, unless it is there: a rebuild must not
- * change what sandboxes are running. A file system that can share blocks between files does. Throws an Error when
- * they are not built.
+ * Copies the tools into a folder named by their content, unless it is there, and returns its path: a rebuild must not
+ * change files that sandboxes are running. The copy shares blocks where the file system can. Throws an Error when the
+ * tools are not built.
  */
 export async function prepareInjectedTools({ folder, toolsDir, run }: InjectedToolsOptions): Promise<string> {
   const hash = await readFile(join(toolsDir, HASH_FILE), 'utf8').catch((cause: unknown) => {
@@ -31,7 +31,7 @@ export async function prepareInjectedTools({ folder, toolsDir, run }: InjectedTo
     await run(['cp', '-R', '--preserve=mode', '--reflink=auto', '--', toolsDir, draft], {
       deadlineMs: COPY_DEADLINE_MS,
     })
-    // Whoever built them, every user of a sandbox may use them.
+    // Every user of a sandbox may use the tools, whichever account built them.
     await run(['chmod', '-R', 'a+rX,go-w', '--', draft])
   })
   return target

@@ -13,21 +13,21 @@ import { FILES_FOLDER, MOUNT_DISK } from './sandbox-disk.ts'
 import type { SandboxFolder } from './sandbox-folder.ts'
 import { describeWaitStatus } from './wait-status.ts'
 
-/** How long a sandbox may take from nothing to its first process, in milliseconds. */
+/** How long a launch may take until the sandbox's first process runs, in milliseconds. */
 const LAUNCH_DEADLINE_MS = 30_000
 /** How often the first process is looked for, in milliseconds. */
 const INIT_POLL_MS = 3
-/** Most characters of what the runtime said that an error repeats, and that are kept of one launch. */
+/** Most characters of the runtime's messages that are kept of one launch, and that an error repeats. */
 const MAX_COMPLAINT_CHARACTERS = 2_000
 
 /**
- * Runs in a mount namespace of its own, so that no mount shows on the host and all of them end with the
- * last process in it, however that ends. It connects the network, if it has one of its own, and meanwhile waits for lines
- * that say how the sandbox's disk is attached and where its folder is, says `ready` when the root file system stands and the
- * network too, waits for another line, and runs the OCI runtime, which waits for the sandbox's end. Without one of the lines
- * (this process died) it ends, and so do the mounts.
+ * The script of the monitor process. It runs in a mount namespace of its own, so that no mount shows on the host and all of
+ * them end with the last process in it, however that ends. It connects the network, if the sandbox has one, and meanwhile
+ * waits for lines that say how the disk is attached and where the folder is. It says `ready` when the root file system is
+ * mounted and the network connected, waits for another line, and runs the OCI runtime, which waits for the sandbox's end.
+ * If one of the lines does not come (the runner died), the script ends, and so do the mounts.
  *
- * It starts all programs itself: a shell does that in a fraction of the time that this process needs.
+ * The script starts all programs itself: a shell does that in a fraction of the time that this process needs.
  */
 const SCRIPT = `${MOUNT_DISK}${ATTACH_DISK}${CONNECT_NETWORK}
 set -eu
@@ -75,13 +75,13 @@ export interface OciRuntime {
   path: string
   /** Its name and version, such as `crun 1.8.1`. */
   label: string
-  /** True for a runtime that refuses a host with both cgroup versions unless the newer is out of its sight. */
+  /** True for a runtime that refuses a host with both cgroup versions unless version 2 is hidden from it. */
   hidesUnifiedCgroup: boolean
   /**
-   * How a sandbox's exit status and counters outlive its first process, so that they can be read whenever that is
-   * convenient, also by a runner started later. `kept`: the runtime can be told to leave an ended sandbox's cgroup
-   * alone (--keep), and its exit code is written to a file. `held`: it removes all at once, and is stopped while
-   * it waits; its child then stays a zombie when it ends, with its status.
+   * How a sandbox's exit status and counters outlive its first process, so that they can be read later, also by a runner
+   * started later. `kept`: the runtime is told to leave an ended sandbox's cgroup alone (--keep), and the exit code is
+   * written to a file. `held`: the runtime would remove everything at once, so it is stopped (SIGSTOP) while it waits; its
+   * child then stays a zombie when it ends, with its status.
    */
   ending: 'kept' | 'held'
 }
@@ -91,26 +91,26 @@ export interface LaunchOptions {
   /** The runtime's own state. */
   stateFolder: string
   sandboxId: string
-  /** Where its files are by the time the runtime runs. */
+  /** Folder of the sandbox by the time the runtime runs. */
   folder: SandboxFolder
   disk: 'image' | 'folder'
-  /** Resolves when the disk can be attached; it means nothing for a folder. */
+  /** Resolves when the disk can be attached; its value is unused for a `folder` disk. */
   attachable: Promise<AttachableDisk>
-  /** Resolves when the bundle is written, to where the files are while they are mounted. */
+  /** Resolves when the bundle is written, with the path of the sandbox's files while they are mounted. */
   written: Promise<string>
-  /** Relative to the sandbox's folder, topmost first, without the characters that mount options are made of. */
+  /** Paths relative to the sandbox's folder, topmost first, without the characters that separate mount options. */
   layers: readonly string[]
-  /** Where the first process's output goes, on the host. */
+  /** File of the host that gets the first process's output. */
   output: string
-  /** Runs among the sandbox's mounts, in its folder, before it starts. */
+  /** Runs in the sandbox's mount namespace, in its folder, before it starts. */
   setup?: SetupScript | undefined
   /** Absent: the runtime makes a network namespace with loopback only. */
   network: NetworkConnection | undefined
-  /** Called when all is mounted and connected, before the runtime runs. */
+  /** Called when everything is mounted and connected, before the runtime runs. */
   settle: () => Promise<void>
 }
 
-/** A program for `sh`, with arguments that contain no end of line in its variable SETUP_ARGUMENTS, one in each line. */
+/** A program for `sh`. It gets its arguments in the variable SETUP_ARGUMENTS, one a line; none contains a line end. */
 export interface SetupScript {
   script: string
   arguments: readonly string[]
@@ -118,16 +118,16 @@ export interface SetupScript {
 
 export interface LaunchedSandbox {
   init: ProcessIdentity
-  /** The process that waits for the end of `init`: the runtime or, where that keeps what has ended, its shell. */
+  /** The process that waits for the end of `init`: the runtime or, where it is run with --keep, its shell. */
   monitor: ProcessIdentity
 }
 
-/** Thrown when no process could be started; the message has the runtime's words. */
+/** Thrown when no process could be started; the message quotes the runtime. */
 export class LaunchError extends Error {
   override readonly name = 'LaunchError'
 }
 
-/** Starts a sandbox from its bundle and answers when its first process runs its own program. Throws LaunchError. */
+/** Starts a sandbox from its bundle and returns when its first process runs its own program. Throws LaunchError. */
 export async function launchSandbox(options: LaunchOptions): Promise<LaunchedSandbox> {
   const monitor = watchMonitor(spawnMonitor(options))
   try {
@@ -163,7 +163,7 @@ function spawnMonitor(options: LaunchOptions): ChildProcessWithoutNullStreams {
   return spawn(
     'unshare',
     [...namespaces, '--', 'sh', '-c', SCRIPT, 'sandbox', ...place, ...rest, ...call],
-    // A session of its own: a Ctrl-C in the runner's terminal is not for sandboxes.
+    // Starts a session of its own: a Ctrl-C in the runner's terminal must not reach sandboxes.
     { cwd: '/', env: { ...commandEnvironment(), ...variablesOf(options) }, stdio: 'pipe', detached: true },
   )
 }
@@ -178,20 +178,20 @@ function variablesOf({ setup, network }: LaunchOptions): Record<string, string> 
 
 interface Monitor {
   readonly pid: number
-  /** Resolves once it has said so. */
+  /** Resolves when the process has said `ready`. */
   readonly ready: Promise<void>
-  /** Aborted when the process has ended or the deadline has passed. */
+  /** Aborts when the process has ended or the deadline has passed. */
   readonly over: AbortSignal
-  /** Gives it what it waits for next. */
+  /** Writes the lines that the process waits for next. */
   tell(lines: string): void
   /** Settles as `work` does, or rejects when the process ends or the deadline passes first. */
   whileAlive<Result>(work: Promise<Result>): Promise<Result>
   kill(): void
-  /** Lets go of the process, which lives on. */
+  /** Closes the streams to the process, which lives on. */
   letGo(): void
 }
 
-/** The process on its way from `unshare` over the script to the OCI runtime. */
+/** Watches the process that runs `unshare`, then the script, then the OCI runtime. */
 function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   const over = new AbortController()
   const failure = new Promise<never>((_, reject) =>
@@ -204,12 +204,12 @@ function watchMonitor(child: ChildProcessWithoutNullStreams): Monitor {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(0, MAX_COMPLAINT_CHARACTERS)
   })
-  // It says nothing else.
+  // `ready` is all the process ever says.
   const ready = new Promise<void>((resolve) => child.stdout.once('data', () => resolve()))
   child.once('error', (error) => fail(error.message))
   child.once('close', (code, signal) => fail(complaint.trim() || `ended at once: ${endOf(code, signal)}`))
   child.stdin.on('error', () => {
-    // It ended before it was told to go on; 'close' says why.
+    // The process ended before it was told to go on; 'close' says why.
   })
   return {
     pid: child.pid ?? -1,
@@ -243,13 +243,13 @@ async function findLaunched({ folder, runtime }: LaunchOptions, monitor: Monitor
   throw new Error('ended before its first process ran', { cause: monitor.over.reason })
 }
 
-/** The first argument of a process; undefined when it is gone. Until it runs its own, it has the runtime's. */
+/** Returns the first argument of a process; undefined when it is gone. The runtime's path until it runs its own program. */
 async function readProgram(pid: number): Promise<string | undefined> {
   const commandLine = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => undefined)
   return commandLine?.split('\0', 1)[0]
 }
 
-/** What went wrong, with what the runtime wrote about it. */
+/** Returns the message of an error, with the messages that the runtime logged. */
 async function complaint(error: unknown, folder: SandboxFolder): Promise<string> {
   const log = await readFile(folder.runtimeLog, 'utf8').catch(() => '')
   const said = log.split('\n').flatMap((line) => /"msg" ?: ?"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? [])

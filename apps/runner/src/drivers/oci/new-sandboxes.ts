@@ -10,24 +10,24 @@ import { startToolbox } from './start-toolbox.ts'
 
 export interface NewSandboxesOptions {
   host: OciHost
-  /** Bounds what is made and started at once. */
+  /** Bounds how many sandboxes are made and started at once. */
   limit: <Result>(work: () => Promise<Result>) => Promise<Result>
-  /** Throws what `create` throws for a spec that cannot be. */
+  /** Throws what `create` throws for an invalid spec. */
   check: (spec: SandboxSpec) => void
   originOf: (spec: SandboxSpec) => ToolboxOrigin
-  /** The sandbox that a fork is made of. Throws SANDBOX_NOT_FOUND. */
+  /** Returns the sandbox that a fork is made from. Throws SANDBOX_NOT_FOUND. */
   parentOf: (sandboxId: string) => ForkContext['parent']
-  /** Called when its files are there, before it starts. */
+  /** Called when the sandbox's files are there, before it starts. */
   onMade: (sandbox: KnownSandbox) => void
 }
 
-/** Makes sandboxes that are not there yet. */
+/** Makes sandboxes that do not exist yet. */
 export interface NewSandboxes {
-  /** What is being made, by its id: what it needs must not go meanwhile. */
+  /** Specs of the sandboxes that are being made, by id: their snapshots and volumes must not be removed meanwhile. */
   readonly underWay: ReadonlyMap<string, SandboxSpec>
-  /** Makes its files. Throws what a driver's `create` throws. */
+  /** Makes the sandbox's files. Throws what a driver's `create` throws. */
   create(sandboxId: string, spec: SandboxSpec): Promise<KnownSandbox>
-  /** Makes its files and starts it, much of both at once; for no fork. Throws what a driver's `create` and `start` throw. */
+  /** Makes the files and starts the sandbox, partly at the same time; not for a fork. Throws what `create` and `start` throw. */
   launch(sandboxId: string, spec: SandboxSpec, start: StartSandbox): Promise<KnownSandbox>
 }
 

@@ -42,13 +42,13 @@ import { checkVolumeMounts } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
 import { openOciVolumes } from './volumes/oci-volumes.ts'
 
-/** How often the first processes of running sandboxes are looked at, in milliseconds. */
+/** How often the first processes of running sandboxes are checked, in milliseconds. */
 const WATCH_INTERVAL_MS = 500
 /** Sandboxes that are made, started or ended at the same time; each takes several short-lived processes. */
 const MAX_CONCURRENT_CHANGES = 8
-/** The same for sandboxes that end because the runner does: these only wait for the kernel. */
+/** Sandboxes that end at the same time because the runner ends: they only wait for the kernel. */
 const MAX_CONCURRENT_ENDS = 32
-/** How long the last of them may take before what they share is removed, in milliseconds. */
+/** How long the last sandboxes may take to end before the host's shared parts are removed, in milliseconds. */
 const LAST_END_DEADLINE_MS = 1_000
 
 /**
@@ -111,7 +111,7 @@ class OciDriver implements SandboxDriver {
     })
   }
 
-  /** Opens its snapshots and volumes and begins to look after its sandboxes; to be called once, before everything else. */
+  /** Opens its snapshots and volumes and begins to watch its sandboxes; to be called once, before everything else. */
   async open(directories: readonly string[]): Promise<void> {
     this.#snapshots = await openOciSnapshots({
       host: this.#host,
@@ -164,7 +164,7 @@ class OciDriver implements SandboxDriver {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
       await this.#halt(sandbox, graceMs)
-      // Whoever asked need not wait until its disk is unmounted; whatever is done with the sandbox next does.
+      // The caller need not wait until the disk is unmounted; the next call for this sandbox waits for it.
       this.#lookAt(sandbox)
       return statusOf(sandbox)
     })
@@ -223,7 +223,7 @@ class OciDriver implements SandboxDriver {
   }
 
   async #launch(sandboxId: string, { spec, start }: LaunchSandbox): Promise<SandboxStatus> {
-    // A fork waits for its parent, which may itself wait for one of the places of changes.
+    // A fork waits for its parent, whose call may itself wait for a place of `#limit`.
     if (!this.#sandboxes.has(sandboxId) && spec.forkOf === undefined) {
       return statusOf(await this.#new.launch(sandboxId, spec, start))
     }
@@ -248,7 +248,7 @@ class OciDriver implements SandboxDriver {
 
   async stopAll(graceMs: number): Promise<void> {
     this.#closing = true
-    // What is copied of a sandbox keeps it from being stopped.
+    // A copy of a sandbox's files that is under way would keep it from being stopped.
     this.files.close()
     await this.#snapshots?.close()
     const stops = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()].map((sandboxId) =>
@@ -278,7 +278,7 @@ class OciDriver implements SandboxDriver {
     }
   }
 
-  /** One change of one sandbox, after those before it. */
+  /** Runs one change of one sandbox, after the earlier changes of it. */
   async #change<Result>(sandboxId: string, work: () => Promise<Result>): Promise<Result> {
     assertSandboxId(sandboxId)
     return this.#queue.run(sandboxId, () => {
@@ -323,7 +323,7 @@ class OciDriver implements SandboxDriver {
     })
   }
 
-  /** Throws what `create` throws for a spec that cannot be. */
+  /** Throws what `create` throws for an invalid spec. */
   #check(spec: SandboxSpec): void {
     const { snapshot } = this.#resolve(spec)
     restrictionOf(spec.networkRules)
@@ -336,17 +336,17 @@ class OciDriver implements SandboxDriver {
     await this.#endRun(sandbox)
   }
 
-  /** Ends the processes of a sandbox, and leaves the rest of its run. */
+  /** Ends the processes of a sandbox; its mounts, network and cgroups stay until `#endRun`. */
   async #halt(sandbox: KnownSandbox, graceMs: number): Promise<void> {
     if (sandbox.running === undefined) return
-    // Not when its turn comes: of hundreds that are stopped together none runs on meanwhile.
+    // Kills without waiting for a place of `#limit`, so that none of hundreds keeps running while it waits.
     await haltRun(sandbox.running, graceMs)
     sandbox.isHalted = true
   }
 
   async #endRun(sandbox: KnownSandbox): Promise<EndReason> {
     const end = (host: OciHost) => endRun(host, sandbox, sandbox.running)
-    // The network goes as a whole when the runner ends.
+    // When the runner ends, the network is removed as a whole.
     const reason = this.#closing
       ? await this.#limitAtEnd(() => end({ ...this.#host, network: undefined }))
       : await this.#limit(() => end(this.#host))
@@ -358,12 +358,12 @@ class OciDriver implements SandboxDriver {
   #lookAtAll(): void {
     for (const sandbox of this.#sandboxes.values()) {
       const { running } = sandbox
-      // With hundreds that live, to queue for each would cost more than the look.
+      // With hundreds of live sandboxes, queueing for each would cost more than this check.
       if (running && !sandbox.isLookedAt && !isAlive(running.init)) this.#lookAt(sandbox)
     }
   }
 
-  /** Looks at a sandbox after whatever is being done with it, and before whatever is asked next. */
+  /** Queues a check of a sandbox: after the calls for it that are under way, and before the next one. */
   #lookAt(sandbox: KnownSandbox): void {
     sandbox.isLookedAt = true
     void this.#queue
@@ -376,7 +376,7 @@ class OciDriver implements SandboxDriver {
       })
   }
 
-  /** Cleans up after a sandbox whose first process has ended and, when that was without a call, tells why. */
+  /** Cleans up after a sandbox whose first process has ended; unless a call ended it, reports why. */
   async #noticeEnd(sandbox: KnownSandbox): Promise<void> {
     const { running, isHalted } = sandbox
     if (running === undefined || isAlive(running.init)) return
@@ -386,7 +386,7 @@ class OciDriver implements SandboxDriver {
     await this.#reportEnd(sandbox, reason)
   }
 
-  /** The API hears why a sandbox ended even where the disk is too full to write it down. */
+  /** Reports why a sandbox ended, even where the disk is too full to write the reason down. */
   async #reportEnd(sandbox: KnownSandbox, reason: EndReason): Promise<void> {
     const { sandboxId } = sandbox
     try {

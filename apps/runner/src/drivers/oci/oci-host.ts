@@ -9,23 +9,23 @@ import type { SandboxCgroups } from './sandbox-cgroups.ts'
 import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
 import type { Snapshot } from './snapshot.ts'
 
-/** What every sandbox of this runner is made with, found out once when the driver opens. */
+/** The parts of the host that every sandbox of this runner is made with, found out once when the driver opens. */
 export interface OciHost {
   folders: HostFolders
   runtime: OciRuntime
   injected: InjectedRuntime
   /** On the host; appears as /opt/atoll/tools. */
   toolsFolder: string
-  /** Those that are built in: `host`. */
+  /** The built-in snapshots: `host`. */
   snapshots: ReadonlyMap<string, Snapshot>
-  /** Where new sandboxes keep their files. */
+  /** Kind of disk that new sandboxes keep their files on. */
   disk: 'image' | 'folder'
   disks: DiskStore
   cgroups: SandboxCgroups
   /** Undefined where sandboxes have loopback only. */
   network: SandboxNetwork | undefined
   seccomp: OciLinuxSeccomp
-  /** What the runtime makes of it, where the runtime takes that instead. */
+  /** The profile as the runtime compiles it, where the runtime takes that instead. */
   seccompFilter: SeccompFilter | undefined
   /** On the host; appears as /run/atoll. */
   dialHomeDir: string
@@ -42,7 +42,7 @@ export interface HostFolders {
   layers: string
   /** Records and logs of the snapshots that were made. */
   refs: string
-  /** Sockets of sandboxes that try a snapshot. */
+  /** Sockets of trial sandboxes, which try a snapshot. */
   sockets: string
   /** Folders injected into sandboxes. */
   runtimes: string

@@ -43,7 +43,7 @@ export interface OciLinux {
   readonlyPaths: string[]
 }
 
-/** Numbers of accounts in a user namespace, and what they are outside. */
+/** A range of account numbers in a user namespace, and their numbers outside of it. */
 export interface OciIdMapping {
   containerID: number
   hostID: number
@@ -64,7 +64,7 @@ export interface OciSyscallRule {
   names: string[]
   action: SeccompAction
   errnoRet?: number
-  /** All must hold. */
+  /** Conditions on arguments, all of which must hold. */
   args?: {
     index: number
     value: number

@@ -6,11 +6,11 @@ import { commandEnvironment } from '../../run-command.ts'
 import type { OciRuntime } from './launch-sandbox.ts'
 import type { CgroupLayout } from './sandbox-cgroups.ts'
 
-/** Lightest first: crun starts a sandbox in about a third of runc's time and waits for it in a fifth of its memory. */
+/** Known runtimes, lightest first: crun starts a sandbox in about a third of runc's time and waits in a fifth of its memory. */
 const KNOWN_RUNTIMES = ['crun', 'runc']
 
 export interface PickRuntimeOptions {
-  /** A name or an absolute path; undefined: the known ones, best first. */
+  /** A name or an absolute path; undefined: the known runtimes, best first. */
   wanted: string | undefined
   layout: CgroupLayout
   log: Logger
@@ -19,7 +19,7 @@ export interface PickRuntimeOptions {
   tryRuntime: (runtime: OciRuntime) => Promise<void>
 }
 
-/** The first runtime that really runs a container here. Throws an Error that says, for each, why not. */
+/** Returns the first runtime that really runs a container here. Throws an Error that says for each why it does not. */
 export async function pickRuntime(options: PickRuntimeOptions): Promise<OciRuntime> {
   const { wanted, log } = options
   const reasons: string[] = []
@@ -39,7 +39,7 @@ export async function pickRuntime(options: PickRuntimeOptions): Promise<OciRunti
   throw new Error(`no OCI runtime works on this host (${reasons.join(' | ')})${advice}`)
 }
 
-/** The ways to use a runtime, simplest first. */
+/** Returns the ways to use a runtime, simplest first. */
 async function findCandidates(name: string, { layout, run }: PickRuntimeOptions): Promise<OciRuntime[]> {
   const path = await findProgram(name)
   if (path === undefined) return []
@@ -58,7 +58,7 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Where a program of this host is; undefined without one. */
+/** Returns the path of a program on this host; undefined when there is none. */
 export async function findProgram(name: string): Promise<string | undefined> {
   if (isAbsolute(name)) return (await isThere(name)) ? name : undefined
   for (const folder of (commandEnvironment()['PATH'] ?? '').split(':')) {
@@ -67,7 +67,7 @@ export async function findProgram(name: string): Promise<string | undefined> {
   return undefined
 }
 
-/** `crun version 1.8.1` and `runc version 1.1.5` in the first line of what they say of themselves. */
+/** Returns name and version, from a first line such as `crun version 1.8.1` or `runc version 1.1.5`. */
 async function readLabel(path: string, run: RunCommand): Promise<string> {
   const { stdout } = await run([path, '--version'])
   const [, name, version] = /^(\S+) version (\S+)/.exec(stdout) ?? []

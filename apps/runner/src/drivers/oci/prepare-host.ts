@@ -24,7 +24,7 @@ import { tryDiskImage, tryRuntime, trySeccompFilter } from './try-host.ts'
 import { liftWatchLimits } from './watch-limits.ts'
 
 export interface OciDriverOptions {
-  /** Absolute, links resolved; everything is kept below it. No other process may use it at the same time. */
+  /** Absolute, links resolved; the driver keeps everything below it. No other process may use it at the same time. */
   dataDir: string
   /** Folder of the toolbox's bundle. */
   toolboxDir: string
@@ -51,7 +51,7 @@ export interface PreparedHost {
 }
 
 /**
- * Finds out what works on this host and makes what all sandboxes share. Throws an Error, in one line, when no
+ * Finds out what works on this host and makes the parts that all sandboxes share. Throws an Error, in one line, when no
  * sandbox could ever start here; then nothing is left on the host.
  */
 export async function prepareHost(options: OciDriverOptions): Promise<PreparedHost> {
@@ -110,7 +110,7 @@ async function prepareWithDisks(options: OciDriverOptions, found: HostDisks): Pr
   }
   const picking = pickRuntime({ wanted: options.runtime, layout: cgroups.layout, log, run, tryRuntime: tryCandidate })
   const runtime = await picking.catch(async (error) => {
-    // What tries leave; sandboxes of an earlier process that still run keep theirs.
+    // Removes the cgroups that the tries left; sandboxes of an earlier process that still run keep theirs.
     await cgroups.removeParent().catch(() => undefined)
     throw error
   })
@@ -141,7 +141,7 @@ function supportedArchitecture(): 'x64' | 'arm64' {
   throw new Error(`sandboxes run on x64 and arm64, and this is ${process.arch}`)
 }
 
-/** Removes layers and injected folders of earlier versions; only when no sandbox runs that may be using them. */
+/** Removes layers and injected folders of earlier versions; only to be called while no sandbox runs that may use them. */
 export async function removeUnused({ folders, injected, toolsFolder, snapshots }: OciHost): Promise<void> {
   const used = new Set([
     injected.folder,
@@ -171,7 +171,7 @@ async function makeFolders(dataDir: string): Promise<HostFolders> {
   return folders
 }
 
-/** The rules of the sandboxes of an earlier run; one whose record cannot be read reaches nothing. */
+/** Returns the network rules of the sandboxes of an earlier run; a sandbox whose record cannot be read reaches nothing. */
 async function readNetworkRules(folders: HostFolders): Promise<(sandboxId: string) => NetworkRules | undefined> {
   const rules = new Map<string, NetworkRules | undefined>()
   for (const sandboxId of await readdir(folders.sandboxes)) {
@@ -181,7 +181,7 @@ async function readNetworkRules(folders: HostFolders): Promise<(sandboxId: strin
   return (sandboxId) => (rules.has(sandboxId) ? rules.get(sandboxId) : { blockAll: true })
 }
 
-/** Names what this runner puts on the host, so that several can share one. */
+/** Returns the id in the names of this runner's cgroups and devices, so that several runners can share a host. */
 async function readInstanceId(path: string): Promise<string> {
   const known = await readFile(path, 'utf8').catch(() => '')
   if (/^[0-9a-f]{8}$/.test(known)) return known

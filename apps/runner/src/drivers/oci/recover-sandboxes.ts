@@ -15,12 +15,12 @@ import {
 } from './sandbox-folder.ts'
 import { endRun, holdMonitor } from './sandbox-run.ts'
 
-/** Sandboxes that are cleaned up after at the same time: after a crash with hundreds one by one would take minutes. */
+/** Sandboxes that are recovered at the same time: after a crash with hundreds, one by one would take minutes. */
 const MAX_CONCURRENT_RECOVERIES = 16
 
 /**
- * Finds the sandboxes of the data folder. Those whose first process is alive are adopted; after the others,
- * and after sandboxes that have no files any more, it cleans up.
+ * Finds the sandboxes of the data folder. Adopts the sandboxes whose first process is alive; cleans up after the others,
+ * and after sandboxes that have no files any more.
  */
 export async function recoverSandboxes(host: OciHost): Promise<Map<string, KnownSandbox>> {
   const known = new Map<string, KnownSandbox>()
@@ -36,7 +36,7 @@ export async function recoverSandboxes(host: OciHost): Promise<Map<string, Known
   return known
 }
 
-/** What was started on trial may run, or be held, still: nobody knows of it once its folder is gone. */
+/** Ends the run in a draft folder: it may still run, or be held, and no record of it is left once its folder is gone. */
 async function endDraft(host: OciHost, sandboxId: string): Promise<void> {
   const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
   if (await isThere(folder.bundle)) await endRun(host, { sandboxId, folder }, await readRunRecord(folder))
@@ -61,14 +61,14 @@ async function recoverSandbox(host: OciHost, sandboxId: string): Promise<KnownSa
     running = undefined
   }
   if (running) {
-    // A runner that was killed while it copied the sandbox's files has left it standing still.
+    // A runner that was killed while it copied the sandbox's files left it frozen.
     await host.cgroups.thaw(sandboxId)
     holdMonitor(host, running)
   }
   return { sandboxId, folder, record, running, isHalted: false, isLookedAt: false }
 }
 
-/** What the OCI runtime and the kernel still know of sandboxes that are not running or not there. */
+/** Removes the runtime state and cgroups of sandboxes that are not running or do not exist. */
 async function removeStrays(host: OciHost, known: ReadonlyMap<string, KnownSandbox>): Promise<void> {
   const left = new Set([...(await host.cgroups.list()), ...(await readdir(host.folders.state))])
   const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)

@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => harness?.[Symbol.asyncDispose]())
 
-/** The limits the kernel has for a sandbox now: microseconds of 100,000, and bytes. */
+/** Returns the limits that the kernel has for a sandbox now: cpu microseconds of 100,000, and bytes of memory. */
 async function limitsInForce(sandboxId: string) {
   const instance = await readFile(join(harness.dataDir, 'instance-id'), 'utf8')
   const unified = join('/sys/fs/cgroup', `atoll-${instance}`, sandboxId)
@@ -33,7 +33,7 @@ async function limitsInForce(sandboxId: string) {
 it('a running sandbox gets more memory and another share of the cpu at once, for good', async () => {
   const sandbox = await harness.startSandbox('running')
   expect(await limitsInForce('running')).toEqual([100_000, 0.25 * GIB])
-  // More than it has: the process dies.
+  // The process needs more memory than the sandbox has, and dies.
   const hungry = "node -e 'Buffer.alloc(400 * 1024 * 1024, 1); console.log(1)'"
   expect((await sandbox.exec(hungry)).stdout).toBe('')
   expect(await harness.driver.resize('running', { cpu: 0.5, memoryGiB: 1 })).toMatchObject({ state: 'running' })

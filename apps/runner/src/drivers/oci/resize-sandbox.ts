@@ -6,8 +6,8 @@ import { growDiskImage } from './sandbox-disk.ts'
 import { currentSpec } from './sandbox-folder.ts'
 
 /**
- * Gives a sandbox other limits, at once where it runs, and returns them. Throws SANDBOX_STATE_CONFLICT for what is only
- * possible while it is stopped, and BAD_REQUEST for a smaller disk. /dev/shm has its new size from the next start on.
+ * Gives a sandbox other limits, at once where it runs, and returns them. Throws SANDBOX_STATE_CONFLICT for a change that is
+ * only possible while it is stopped, and BAD_REQUEST for a smaller disk. /dev/shm has its new size from the next start on.
  */
 export async function resizeSandbox(
   host: OciHost,

@@ -6,13 +6,13 @@ import { restrictionOf } from './network/restrictions.ts'
 import type { OciHost } from './oci-host.ts'
 import { currentSpec } from './sandbox-folder.ts'
 
-/** The rules of a sandbox that was never given any. */
+/** The rules of a sandbox that never got any. */
 const UNRESTRICTED: NetworkRules = { blockAll: false }
 
-/** Gives a sandbox its rules, which last, at once where it runs. Throws BAD_REQUEST for a block that is none. */
+/** Records a sandbox's rules, and applies them at once where it runs. Throws BAD_REQUEST for a malformed block. */
 export async function restrictSandbox({ network }: OciHost, sandbox: KnownSandbox, rules: NetworkRules): Promise<void> {
   restrictionOf(rules)
-  // Written down first: after a crash a sandbox must not be less restricted than it was asked to be.
+  // The rules are recorded first: after a crash a sandbox must not be less restricted than the caller asked for.
   const { networkRules = UNRESTRICTED } = currentSpec(sandbox.record)
   if (!isDeepStrictEqual(networkRules, rules)) await keepRecord(sandbox, { ...sandbox.record, networkRules: rules })
   if (sandbox.running) await network?.restrict(sandbox.sandboxId, rules)

@@ -11,40 +11,40 @@ const CGROUP_ROOT = '/sys/fs/cgroup'
 /** How long processes of a cgroup may take to end after SIGKILL, in milliseconds. */
 const KILL_DEADLINE_MS = 5_000
 const KILL_POLL_MS = 10
-/** How often this process is moved while others are to be, in milliseconds: moves stay quick for some 15 after each. */
+/** How often this process is moved while moves are expected, in milliseconds: moves stay quick for some 15 ms after each. */
 const MOVE_INTERVAL_MS = 8
 
-/** How this host lays out cgroups: one tree, one tree a controller, or the latter with a unified one beside. */
+/** How this host lays out cgroups: one tree, one tree a controller, or one a controller and a unified tree beside them. */
 export type CgroupLayout = 'v2' | 'v1' | 'hybrid'
 
 /**
  * The cgroups of one runner's sandboxes: `/atoll-<instance>/<sandbox>` in every tree. The OCI runtime makes
- * and removes a sandbox's; this looks at them, empties them, and takes away what a killed process left.
+ * and removes a sandbox's; this reads and empties them, and removes cgroups that a killed process left.
  */
 export interface SandboxCgroups {
   readonly layout: CgroupLayout
   /** False where a memory limit cannot also forbid swap. */
   readonly limitsSwap: boolean
-  /** As config.json names it. */
+  /** Returns the path of the sandbox's cgroup as config.json names it. */
   path(sandboxId: string): string
   /**
-   * Makes it quick to put processes into cgroups, until disposed. The kernel has the first that is moved wait for a grace period, and
-   * those that are moved just after it not at all: meanwhile this process is moved, to where it is, again and again.
+   * Keeps moves of processes into cgroups quick, until disposed. The kernel makes the first move wait for a grace period, and
+   * moves shortly after it not at all: so this process is moved again and again, into the cgroup it is already in.
    */
   expectMoves(): Disposable
-  /** Processes of the sandbox that the kernel killed because its memory limit was reached. */
+  /** Returns how many processes of the sandbox the kernel killed because its memory limit was reached. */
   outOfMemoryKills(sandboxId: string): Promise<number>
   /** Changes the limits of a running sandbox. Throws where the kernel refuses. */
   limit(sandboxId: string, limits: SandboxLimits): Promise<void>
   /** Keeps every process of the sandbox from running until `thaw`. Throws when one cannot be stopped in time. */
   freeze(sandboxId: string): Promise<void>
-  /** Lets the processes of the sandbox run on; does nothing where they do. */
+  /** Lets the processes of the sandbox run on; does nothing where they are not frozen. */
   thaw(sandboxId: string): Promise<void>
-  /** Kills whatever runs in the sandbox's cgroup and removes it. Throws when a process does not end. */
+  /** Kills all processes in the sandbox's cgroup and removes it. Throws when a process does not end. */
   remove(sandboxId: string): Promise<void>
-  /** Ids that have a cgroup now. */
+  /** Returns the ids of the sandboxes that have a cgroup now. */
   list(): Promise<string[]>
-  /** Removes what this runner's sandboxes share, as far as none of them is there any more. */
+  /** Removes the parent cgroups of this runner's sandboxes where no sandbox's cgroup is left in them. */
   removeParent(): Promise<void>
 }
 
@@ -71,9 +71,9 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
     freeze: (sandboxId) => freezer.freeze(freezerOf(sandboxId)),
     thaw: (sandboxId) => freezer.thaw(freezerOf(sandboxId)),
     remove: async (sandboxId) => {
-      // As it mostly is: nothing is in them, or they are gone.
+      // The usual case: the cgroups are empty or gone.
       if (await removeAllEmpty(directories(sandboxId))) return
-      // A frozen process does not even end.
+      // A frozen process does not end, even when it is killed.
       await freezer.thaw(freezerOf(sandboxId))
       await killMembers(directories(sandboxId))
       for (const directory of directories(sandboxId)) await removeTree(directory)
@@ -85,7 +85,7 @@ export async function openSandboxCgroups(instanceId: string): Promise<SandboxCgr
   }
 }
 
-/** The file by which a process is moved to the cgroup that this one is in; undefined where that is not to be found. */
+/** Returns the file that moves a process to the cgroup of this process; undefined where that is not found. */
 async function findOwnProcs(layout: CgroupLayout): Promise<string | undefined> {
   const tree = layout === 'v2' ? '' : 'freezer'
   const lines = (await readFile('/proc/self/cgroup', 'utf8')).split('\n').map((line) => line.split(':'))
@@ -107,7 +107,7 @@ function createMoveExpecter(procs: string | undefined): () => Disposable {
     expecting += 1
     if (!isMoving) {
       isMoving = true
-      // Where this process may not be moved, moves just take their time.
+      // Where this process may not be moved, moves into cgroups are only slower.
       keepMoving().catch(() => undefined)
     }
     return {
@@ -127,7 +127,7 @@ async function readTrees(): Promise<{ layout: CgroupLayout; trees: string[] }> {
   return { layout: hybrid ? 'hybrid' : 'v1', trees: [...trees] }
 }
 
-/** The root of the unified tree has no memory files of its own; a child of it with the controller has. */
+/** Looks in a child with the memory controller, because the root of the unified tree has no memory files of its own. */
 async function hasSwapControl(): Promise<boolean> {
   for (const child of await listDirectories(CGROUP_ROOT)) {
     if (await isThere(join(CGROUP_ROOT, child, 'memory.max'))) {
@@ -157,18 +157,18 @@ async function listMembers(directory: string): Promise<number[]> {
   const own = await readFile(join(directory, 'cgroup.procs'), 'latin1').catch(() => '')
   const children = await listDirectories(directory)
   const below = await Promise.all(children.map((child) => listMembers(join(directory, child))))
-  // A process of another process namespace reads as 0 and cannot be signalled from here.
+  // A process outside this process namespace reads as 0 and cannot be signalled from here.
   const pids = own.split('\n').map(Number)
   return [...pids.filter((pid) => pid > 0), ...below.flat()]
 }
 
-/** True when none of them is there any more. */
+/** Returns true when none of the directories is left. */
 async function removeAllEmpty(directories: string[]): Promise<boolean> {
   const removed = await Promise.all(directories.map(removeEmpty))
   return removed.every((isGone) => isGone)
 }
 
-/** False when something is in it, which it then keeps. */
+/** Removes a directory, or returns false and leaves it when it is not empty. */
 async function removeEmpty(directory: string): Promise<boolean> {
   try {
     await rmdir(directory)

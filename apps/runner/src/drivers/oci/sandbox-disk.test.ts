@@ -32,7 +32,7 @@ it('an image has the size of its quota and takes little until it is used', async
 
 it('what a program was told is on disk survives the loss of power', async () => {
   await createDiskImage(image, 0.1, runCommand)
-  // A copy taken while the file system is in use is what a disk holds when the power goes.
+  // A copy taken while the file system is in use equals the disk after a loss of power.
   await whileMounted('disk.img', 'echo kept > mount/file && sync mount/file && cp --sparse=always disk.img lost.img')
   await repairDiskImage(join(folder, 'lost.img'), runCommand)
   expect(await whileMounted('lost.img', 'cat mount/file')).toBe('kept\n')

@@ -4,10 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { RunCommand } from '../../run-command.ts'
 
 const GIB = 1024 ** 3
-/** What holds a sandbox's files, in its folder: one or the other. */
+/** An image or a folder holds a sandbox's files, in the sandbox's folder. */
 export const IMAGE_FILE = 'disk.img'
 export const FILES_FOLDER = 'files'
-/** Smallest image: below it ext4's own tables leave nothing to use. */
+/** Smallest image: in a smaller one, ext4's own tables leave no room for files. */
 const MIN_IMAGE_BYTES = 32 * 1024 * 1024
 /** Images below this get the smaller of the two journals, in bytes. */
 const SMALL_IMAGE_BYTES = GIB
@@ -16,7 +16,7 @@ const DETACH_DEADLINE_MS = 5_000
 const DETACH_POLL_MS = 10
 const CHECK_DEADLINE_MS = 10 * 60_000
 
-/** For scripts: `mount_disk SOURCE FOLDER OPTIONS`, where the source is what attaching a disk answered. */
+/** Shell function for scripts: `mount_disk SOURCE FOLDER OPTIONS`, where the source is the result of attaching a disk. */
 export const MOUNT_DISK = `
 mount_disk() {
   if [ -b "$1" ]; then mount -t ext4 -o "$3" "$1" "$2"; else mount -t ext4 -o "loop,$3" "$1" "$2"; fi
@@ -28,8 +28,8 @@ mount_disk() {
  * on any host file system. The tables of a new sparse file read as zeros, so none are written.
  *
  * It has a journal. Without one a host that loses power leaves a file system that only a full check makes
- * usable again; with one, mounting replays it, and what a program was told is on disk (fsync) is. Measured,
- * the journal costs nothing that can be told from noise: not when made, not on small files, not in bulk.
+ * usable again; with one, mounting replays it, and data that a program has synced (fsync) is on disk. Measured,
+ * the cost of the journal cannot be told from noise: neither when made, nor on small files, nor in bulk.
  */
 export async function createDiskImage(path: string, diskGiB: number, run: RunCommand): Promise<void> {
   const bytes = Math.max(MIN_IMAGE_BYTES, Math.ceil(diskGiB * GIB))
@@ -44,39 +44,39 @@ export async function createDiskImage(path: string, diskGiB: number, run: RunCom
   await run(['mkfs.ext4', '-q', '-F', '-b', '4096', '-m', '0', '-e', 'remount-ro', ...features, path])
 }
 
-/** Makes the disk of a stopped sandbox larger; a repeated call finishes what an interrupted one began. Throws CommandError. */
+/** Makes the disk of a stopped sandbox larger; a repeated call finishes an interrupted one. Throws CommandError. */
 export async function growDiskImage(path: string, diskGiB: number, run: RunCommand): Promise<void> {
   const bytes = Math.max(MIN_IMAGE_BYTES, Math.ceil(diskGiB * GIB))
   await using file = await open(path, 'r+')
   if ((await file.stat()).size < bytes) await file.truncate(bytes)
   await forgetCached(path, run)
-  // What is not checked is not resized. 1: errors were there and are corrected.
+  // resize2fs refuses a file system that was not checked. 1: errors were there and are corrected.
   await run(['e2fsck', '-f', '-p', path], { accept: [0, 1], deadlineMs: CHECK_DEADLINE_MS })
   await run(['resize2fs', path], { deadlineMs: CHECK_DEADLINE_MS })
 }
 
 /**
  * Checks the file system when its own record says that errors were met, as it does after the host's disk was full, and
- * repairs it. An unclean one needs nothing: mounting replays the journal. Throws CommandError when it is beyond repair.
+ * repairs it. An unclean file system needs no repair: mounting replays the journal. Throws CommandError when it is beyond repair.
  */
 export async function repairDiskImage(path: string, run: RunCommand): Promise<void> {
   if (!(await hasRecordedErrors(path))) return
   await forgetCached(path, run)
   // 1 and 2: errors were there and are corrected. 4: some were left, since correcting them may cost files.
   const check = await run(['e2fsck', '-p', path], { accept: [0, 1, 2, 4], deadlineMs: CHECK_DEADLINE_MS })
-  // What was never written whole is no loss against a sandbox that never starts again.
+  // Losing files that were never written whole is better than a sandbox that never starts again.
   if (check.code === 4) await run(['e2fsck', '-y', path], { accept: [0, 1, 2], deadlineMs: CHECK_DEADLINE_MS })
 }
 
 /**
- * Has the kernel read an image anew. What could not be written while the host's disk was full it may still remember as
- * written; a check would go by that, whereas the loop device of a pool's disk reads past it and finds what is really there.
+ * Drops an image from the kernel's cache. The cache may still hold, as written, data that could not be written while the
+ * host's disk was full; a check would read that, whereas the loop device of a pool's disk reads past the cache.
  */
 async function forgetCached(path: string, run: RunCommand): Promise<void> {
   await run(['dd', `if=${path}`, 'iflag=nocache', 'count=0', 'status=none'])
 }
 
-/** The loop device under the mount at `mountPoint`, as the process `pid` sees it; undefined without one. */
+/** Returns the loop device under the mount at `mountPoint`, as the process `pid` sees it; undefined without one. */
 export async function findLoopDevice(pid: number, mountPoint: string): Promise<string | undefined> {
   const table = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '')
   for (const line of table.split('\n')) {
@@ -88,7 +88,7 @@ export async function findLoopDevice(pid: number, mountPoint: string): Promise<s
   return undefined
 }
 
-/** Waits until no loop device has this image any more, after it was mounted for a moment; false when it stays. */
+/** Waits until no loop device has this image, after it was mounted for a moment; returns false when one keeps it. */
 export async function waitForRelease(imagePath: string): Promise<boolean> {
   const devices = await loopDevices()
   const released = await Promise.all(devices.map((device) => waitForDetach(device, imagePath)))
@@ -96,14 +96,14 @@ export async function waitForRelease(imagePath: string): Promise<boolean> {
 }
 
 /**
- * Gives back loop devices that nobody else would: whoever attached them was killed meanwhile. `name` is a part of
- * the path of what they have; of a pool, where names are given once.
+ * Detaches loop devices whose process was killed after it attached them. `name` is a part of the path of their backing file:
+ * of an image in a pool, where each name is given only once.
  */
 export async function detachLeftDevices(name: string, run: RunCommand): Promise<void> {
   for (const device of await loopDevices()) {
     const read = (file: string) => readFile(`/sys/block/${device}/loop/${file}`, 'utf8').catch(() => '')
     if (!(await read('backing_file')).includes(name) || (await read('autoclear')).trim() !== '0') continue
-    // One in use goes with its last user. 1: it is gone.
+    // A device in use goes with its last user. 1: it is gone.
     await run(['losetup', '--detach', `/dev/${device}`], { accept: [0, 1] })
   }
 }
@@ -112,10 +112,10 @@ async function loopDevices(): Promise<string[]> {
   return (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name))
 }
 
-/** Waits until the kernel has written a disk back and let go of it; false when it has not in time. */
+/** Waits until the kernel has written a disk back and released it; returns false when it has not in time. */
 export async function waitForDetach(loopDevice: string, imagePath: string): Promise<boolean> {
   const giveUpAt = performance.now() + DETACH_DEADLINE_MS
-  // Of the pool nobody knows the path once the mount namespace is gone, but no name is given twice there.
+  // The kernel does not know a path in the pool once the mount namespace is gone, but no name is given twice there.
   const target = await readlink(imagePath).catch(() => undefined)
   const isOfImage = (backing: string) =>
     target === undefined ? backing === imagePath : basename(backing) === basename(target)
@@ -128,7 +128,7 @@ export async function waitForDetach(loopDevice: string, imagePath: string): Prom
   }
 }
 
-/** Reads s_state of the superblock (byte 58 of 1,024 onwards): bit 1 means errors were met. */
+/** Reads s_state of the superblock, which is at byte 58 after byte 1,024: bit 1 means that errors were met. */
 async function hasRecordedErrors(path: string): Promise<boolean> {
   const file = await open(path, 'r')
   try {

@@ -19,9 +19,9 @@ export interface EnvironmentOptions {
   sandboxId: string
   user: SandboxUser
   toolboxToken: string
-  /** The sandbox's own, for what the toolbox starts; names that start with ATOLL_ are not passed on. */
+  /** The sandbox's own variables, for processes that the toolbox starts; names that start with ATOLL_ are not passed on. */
   env: Readonly<Record<string, string>>
-  /** What the image sets where the sandbox does not. */
+  /** The image's settings, which hold where the sandbox has none. */
   image?: Pick<ImageConfig, 'env' | 'workDir'>
   /** Program and arguments that the toolbox starts by itself; empty: none. */
   entrypoint?: readonly string[]
@@ -29,7 +29,7 @@ export interface EnvironmentOptions {
   awaitsClaim?: boolean
 }
 
-/** The environment that the toolbox is started with. Throws BAD_REQUEST for what no process can be given. */
+/** Returns the environment that the toolbox is started with. Throws BAD_REQUEST for variables that no process can be given. */
 export function sandboxEnvironment(options: EnvironmentOptions): Record<string, string> {
   const { image = { env: {}, workDir: '' }, entrypoint = [] } = options
   const all = { ...withoutAccount(image.env), ...options.env }
@@ -65,15 +65,15 @@ export function sandboxEnvironment(options: EnvironmentOptions): Record<string, 
   }
 }
 
-/** An image says where the home of its own user is; a sandbox may run as another. */
+/** Leaves out the variables of the image's own user: a sandbox may run as another user. */
 function withoutAccount(env: Readonly<Record<string, string>>): Record<string, string> {
   const { HOME: _, USER: __, LOGNAME: ___, ...rest } = env
   return rest
 }
 
 /**
- * A PATH with the injected programs. What the image has comes before all of them but npx, which would look for ours in
- * a registry.
+ * Returns a PATH with the injected programs. The image's programs come before all of them but npx: the image's npx would look
+ * for the injected tools in a registry.
  */
 export function withTools(path: string): string {
   const last = [`${SANDBOX_TOOLS_DIR}/bin`, `${SANDBOX_RUNTIME_DIR}/bin`]

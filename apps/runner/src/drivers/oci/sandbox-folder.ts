@@ -10,22 +10,22 @@ import { writeFileWhole } from '../../files.ts'
 import type { DiskStore } from './disks/disk-store.ts'
 import { FILES_FOLDER, IMAGE_FILE } from './sandbox-disk.ts'
 
-/** What is written down of a sandbox: never its environment or token. */
+/** The record of a sandbox on disk; it never holds the environment or the token. */
 export const SandboxRecord = Type.Object({
-  /** As it was made. */
+  /** The spec that the sandbox was made with. */
   spec: SandboxSpec,
-  /** Since it was resized. */
+  /** Its limits since it was resized. */
   limits: Type.Optional(SandboxLimits),
-  /** Since they were changed. */
+  /** Its network rules since they were changed. */
   networkRules: Type.Optional(NetworkRules),
   /** How its files are kept: in an image with a quota, or in a plain folder on a host without loop devices. */
   disk: Type.Union([Type.Literal('image'), Type.Literal('folder')]),
-  /** Why it stopped last, when nobody had asked for it. */
+  /** Why it stopped last, when no call had stopped it. */
   reason: Type.Optional(Type.String()),
 })
 export type SandboxRecord = Static<typeof SandboxRecord>
 
-/** What a sandbox has now. */
+/** Returns the spec with the limits and network rules that the sandbox has now. */
 export function currentSpec({ spec, limits, networkRules }: SandboxRecord): SandboxSpec {
   return {
     ...spec,
@@ -40,15 +40,15 @@ const RecordedProcess = Type.Object({ pid: Type.Integer(), start: Type.String() 
 export const RunRecord = Type.Object({ init: RecordedProcess, monitor: RecordedProcess })
 export type RunRecord = Static<typeof RunRecord>
 
-/** Where the files of one sandbox are. */
+/** Paths of the files of one sandbox. */
 export interface SandboxFolder {
   path: string
   image: string
-  /** Instead of the image, on a host without loop devices. */
+  /** Holds the files instead of the image, on a host without loop devices. */
   files: string
-  /** Archives of its files on their way out and in, and what making them takes; absent where there are none. */
+  /** Outgoing and incoming archives of its files, and scratch folders; absent where there are none. */
   archives: string
-  /** Lowest of the folders written for this sandbox alone: its own name and nameservers. */
+  /** Layer with the files written for this sandbox alone: its host name and nameservers. */
   ownLayer: string
   /** The OCI bundle; gone while the sandbox is stopped. */
   bundle: string
@@ -86,27 +86,27 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
 
 const RECORD_FILE = 'sandbox.json'
 
-/** What a sandbox's folder does not hold itself goes with it. */
+/** Removes an image that lies outside the sandbox's folder. */
 type ImageRemover = Pick<DiskStore, 'removeImage'>
 
 export interface NewSandboxFolder {
   record: SandboxRecord
   disks: ImageRemover
-  /** Given the draft's path. */
+  /** Fills the draft, whose path it is given. */
   fill: (draft: string) => Promise<void>
   /** Called when the folder is there. */
   onKept?: () => void
 }
 
-/** The folder of a new sandbox that is being made, under a name by which the next start of a runner knows it for one. */
+/** The folder of a new sandbox that is being made, under a name that the next start of a runner recognizes as a draft. */
 export interface DraftFolder {
-  /** Where its files are until it is kept. */
+  /** Paths of the sandbox's files until `keep` has renamed the folder. */
   readonly at: SandboxFolder
   /** Resolves when the files of the sandbox are there, though perhaps not its record. */
   readonly filled: Promise<void>
   /**
-   * Waits until all of it is there and gives it its own name, from when on the sandbox exists. Removes it where that fails.
-   * Once kept it stays kept.
+   * Waits until all files are there and gives the folder its final name: from then on the sandbox exists. Removes the draft
+   * where that fails. A further call returns the first call's result.
    */
   keep(): Promise<void>
 }
@@ -118,7 +118,7 @@ export function draftSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder
   const filled = empty.then(() => made.fill(at.path))
   const recorded = empty.then(() => writeFileWhole(join(at.path, RECORD_FILE), JSON.stringify(made.record)))
   const whole = allOver(filled, recorded)
-  // Whoever waits for them hears of a failure.
+  // The callers that wait for these promises get their failures.
   for (const part of [filled, whole]) part.catch(() => undefined)
   const keep = async () => {
     try {
@@ -150,7 +150,7 @@ export async function writeSandboxRecord(folder: SandboxFolder, record: SandboxR
   await writeFileWhole(join(folder.path, RECORD_FILE), JSON.stringify(record))
 }
 
-/** The record, or undefined for a folder that has none that can be read. */
+/** Returns the record, or undefined for a folder without a readable record. */
 export async function readSandboxRecord(folder: SandboxFolder): Promise<SandboxRecord | undefined> {
   const value = await readJson(join(folder.path, RECORD_FILE))
   return Value.Check(SandboxRecord, value) ? value : undefined
@@ -161,7 +161,7 @@ export async function readRunRecord(folder: SandboxFolder): Promise<RunRecord | 
   return Value.Check(RunRecord, value) ? value : undefined
 }
 
-/** Removes a sandbox's files; from the rename on it does not exist, whatever happens to this process. */
+/** Removes a sandbox's files; from the rename on the sandbox does not exist, even if this process is killed. */
 export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRemover): Promise<void> {
   const doomed = `${folder.path}.draft-${randomUUID()}`
   try {
@@ -174,8 +174,8 @@ export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRem
 }
 
 /**
- * Ids of the sandboxes there are; removes what an interrupted creation, removal or trial left, once `end` has ended what
- * runs there.
+ * Returns the ids of the sandboxes that exist; removes the drafts that an interrupted creation, removal or trial left, once
+ * `end` has ended their processes.
  */
 export async function sweepSandboxFolders(
   sandboxes: string,
@@ -191,7 +191,7 @@ export async function sweepSandboxFolders(
   return names.filter((name) => !drafts.includes(name))
 }
 
-/** The image first: without the folder nobody would know of it. */
+/** Removes the image first: only the folder says where it is. */
 async function discard(folder: string, disks: ImageRemover): Promise<void> {
   await disks.removeImage(folder)
   await rm(folder, { recursive: true, force: true })
@@ -201,7 +201,7 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'))
   } catch {
-    // Absent, or not whole: the caller decides what that means.
+    // The file is absent or not whole: the caller decides what that means.
     return undefined
   }
 }

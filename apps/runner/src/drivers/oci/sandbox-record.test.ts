@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => harness?.[Symbol.asyncDispose]())
 
-/** Puts a folder where its record is, which no file can replace. */
+/** Puts a folder in place of the sandbox's record, which no file can replace. */
 async function makeUnwritable(sandboxId: string): Promise<void> {
   const record = join(harness.folderOf(sandboxId).path, 'sandbox.json')
   await rename(record, `${record}.before`)

@@ -15,10 +15,10 @@ import { currentSpec } from './sandbox-folder.ts'
 import type { SandboxUser, Snapshot } from './snapshot.ts'
 import { describeWaitStatus } from './wait-status.ts'
 
-/** How long a process may take to end after SIGKILL, and the runtime after the last of its sandbox, in milliseconds. */
+/** How long a process may take to end after SIGKILL, and the runtime after the last process of its sandbox, in milliseconds. */
 const END_DEADLINE_MS = 5_000
 
-/** A sandbox as a start sees it. */
+/** The facts of a sandbox that a start needs. */
 export interface RunnableSandbox {
   sandboxId: string
   folder: SandboxFolder
@@ -30,18 +30,18 @@ export interface RunnableSandbox {
 export interface RunOptions {
   command: readonly string[]
   environment: Readonly<Record<string, string>>
-  /** Where the first process's output goes, on the host. */
+  /** File of the host that gets the first process's output. */
   output: string
-  /** The last word on its configuration. */
+  /** Changes the configuration last. */
   configure?: Configure
-  /** Of a new sandbox: its folder, which is still being made, and is kept before its first process runs. */
+  /** Folder of a new sandbox, which is still being made, and is kept before the first process runs. */
   draft?: DraftFolder | undefined
 }
 
-/** Changes a sandbox's configuration, and says what has to be there among its mounts before it starts. */
+/** Changes a sandbox's configuration, and returns a script that has to run among its mounts before it starts. */
 export type Configure = (config: OciSpec, folder: SandboxFolder) => { config: OciSpec; setup?: SetupScript }
 
-/** Why a run ended: `exit 0`, `killed: out of memory`; undefined where nobody can tell any more. */
+/** Why a run ended: `exit 0`, `killed: out of memory`; undefined where that is not known any more. */
 export type EndReason = string | undefined
 
 /** Starts a stopped sandbox. Throws LaunchError; `endRun` must follow in that case too. */
@@ -57,12 +57,12 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   const at = draft?.at ?? folder
   const connection = connected ? await network.attach(sandboxId) : undefined
   const restricted = connected ? network.restrict(sandboxId, rules) : Promise.resolve()
-  // Processes of an earlier run that was cut short by the end of its runner must neither meet the new ones nor keep its disk.
+  // Processes of an earlier run, left when its runner was killed, must neither meet the new processes nor keep the disk.
   const filled = allOver(host.cgroups.remove(sandboxId), draft?.filled ?? Promise.resolve())
   const attachable = filled.then(() => host.disks.attachable(at.image))
   const resolvConf = connected ? network.resolvConf() : ''
   const written = filled.then(() => allOver(writeBundle(at, config), writeOwnLayer(at, sandboxId, resolvConf)))
-  // Whoever waits for them hears of a failure, and nobody else.
+  // Only the code that waits for these promises gets their failures.
   for (const part of [restricted, attachable, written]) part.catch(() => undefined)
   let launched: LaunchedSandbox
   try {
@@ -86,20 +86,20 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
     throw error
   }
   await writeFile(folder.runRecord, JSON.stringify(launched satisfies RunRecord), { mode: 0o600 })
-  // The runtime has its own copy, below its state, until the end of the run.
+  // The runtime keeps a copy of its own, below its state, until the end of the run.
   await rm(folder.config)
   holdMonitor(host, launched)
   return launched
 }
 
-/** Stops a runtime that would remove a sandbox's traces at its end; it has nothing to do but wait. */
+/** Sends SIGSTOP to a runtime that would remove a sandbox's exit status at its end; its only work is to wait. */
 export function holdMonitor({ runtime }: OciHost, { monitor }: LaunchedSandbox): void {
   if (runtime.ending === 'held') signalProcess(monitor, 'SIGSTOP')
 }
 
 /**
- * Ends what still runs of a sandbox and takes back all a run made, whether `launched` is known, half there or
- * long gone. Files of the sandbox stay.
+ * Ends the processes of a sandbox that still run and removes all that the run made, whether its processes are known, partly
+ * gone or long gone. The sandbox's files stay.
  */
 export async function endRun(
   host: OciHost,
@@ -119,7 +119,7 @@ export async function endRun(
   return reason
 }
 
-/** Ends the processes of a sandbox: politely within `graceMs`, by force after it. Throws when they do not end. */
+/** Ends the processes of a sandbox: SIGTERM first, SIGKILL after `graceMs`. Throws when they do not end. */
 export async function haltRun(launched: LaunchedSandbox, graceMs: number): Promise<void> {
   if (graceMs > 0) {
     signalProcess(launched.init, 'SIGTERM')
@@ -128,15 +128,15 @@ export async function haltRun(launched: LaunchedSandbox, graceMs: number): Promi
   await killFirstProcess(launched)
 }
 
-/** All other processes of the sandbox end with it. */
+/** Kills the first process of a sandbox, with which all others end. */
 async function killFirstProcess({ init }: LaunchedSandbox): Promise<void> {
   signalProcess(init, 'SIGKILL')
   if (!(await waitForEnd(init, END_DEADLINE_MS))) throw new Error(`process ${init.pid} of a sandbox does not end`)
 }
 
 /**
- * For a runner that has no more time: ends what runs and what waits for it, with which the mounts go. A few empty folders
- * are left to the next start.
+ * For a runner that has no more time: kills the first processes and their monitors, with which the mounts end. A few empty
+ * folders are left to the next start.
  */
 export function killSandboxes(sandboxes: Iterable<{ running: LaunchedSandbox | undefined }>): void {
   for (const { running } of sandboxes) {
@@ -161,13 +161,13 @@ async function endProcesses(
   return outOfMemory && ended === 'killed by SIGKILL' ? 'killed: out of memory' : ended
 }
 
-/** As a wait status; undefined where the monitor writes none, or was killed before it could. */
+/** Returns the exit code as a wait status; undefined where the monitor writes none, or was killed before it could. */
 async function readExitCode(path: string): Promise<number | undefined> {
   const text = await readFile(path, 'latin1').catch(() => '')
   return /^\d+\n$/.test(text) ? Number(text) << 8 : undefined
 }
 
-/** A runtime that was killed has not removed its record of the sandbox. */
+/** Removes the record of the sandbox that a killed runtime has left in its state. */
 async function forgetContainer(host: OciHost, sandboxId: string): Promise<void> {
   const state = join(host.folders.state, sandboxId)
   if (!(await isThere(state))) return
@@ -175,7 +175,7 @@ async function forgetContainer(host: OciHost, sandboxId: string): Promise<void> 
   await rm(state, { recursive: true, force: true })
 }
 
-/** Files that differ from sandbox to sandbox lie below its own disk: it may change them, and then keeps its own. */
+/** Writes the files that differ from sandbox to sandbox, as a layer below its disk: its own changes to them are kept. */
 async function writeOwnLayer(at: SandboxFolder, sandboxId: string, resolvConf: string): Promise<void> {
   const hostname = hostnameOf(sandboxId)
   const hosts = `127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t${hostname}\n`

@@ -1,11 +1,11 @@
 import type { OciMount } from './oci-spec.ts'
 
-/** What sandboxes are made from: read-only layers and the accounts that may run in them. */
+/** A snapshot that sandboxes are made from: read-only layers and the accounts that may run in them. */
 export interface Snapshot {
   name: string
   /** Folders of the host, topmost first; read-only below the sandbox's own disk. */
   layers: string[]
-  /** Put on top of the layers, read-only. */
+  /** Mounts on top of the layers, read-only. */
   mounts: OciMount[]
   users: ReadonlyMap<string, SandboxUser>
 }

@@ -12,7 +12,7 @@ import type { UsableSnapshot } from './snapshots/oci-snapshots.ts'
 import { configureVolumes } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
 
-/** What a sandbox is started from. */
+/** The snapshot, user and volumes that a sandbox is started with. */
 export interface ToolboxOrigin extends UsableSnapshot {
   user: SandboxUser
   volumes: OciVolumes
@@ -21,13 +21,13 @@ export interface ToolboxOrigin extends UsableSnapshot {
 export interface ToolboxStart {
   origin: ToolboxOrigin
   start: StartSandbox
-  /** Of a new sandbox: its folder, which is kept whether it starts or not. */
+  /** Folder of a new sandbox, which is kept whether the sandbox starts or not. */
   draft?: DraftFolder
 }
 
 /**
  * Starts a sandbox with the toolbox as its first program. Throws SANDBOX_START_FAILED, with nothing of the start left, and
- * what making its folder throws.
+ * the errors of making its folder.
  */
 export async function startToolbox(
   host: OciHost,
@@ -49,7 +49,7 @@ export async function startToolbox(
   }
 }
 
-/** Keeps the files of a sandbox that did not start, and nothing else of it. Throws when its files could not be made. */
+/** Keeps the files of a sandbox that did not start, and removes the rest. Throws when its files could not be made. */
 async function leaveStopped(host: OciHost, sandbox: KnownSandbox, draft: DraftFolder | undefined): Promise<void> {
   try {
     await draft?.keep()

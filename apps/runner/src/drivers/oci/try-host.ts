@@ -12,13 +12,13 @@ import { endRun, startRun } from './sandbox-run.ts'
 import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
 import { readSeccompFilter } from './seccomp/seccomp-filter.ts'
 
-/** What the container of a try prints, and how long it may take, in milliseconds. */
+/** The word that the container of a try prints, and how long it may take, in milliseconds. */
 const WORD = 'atoll'
 const WORD_DEADLINE_MS = 10_000
 const WORD_POLL_MS = 5
 const TRY_DISK_GIB = 1 / 32
 
-/** Mounts an image in a mount namespace that ends at once; what went wrong, or undefined when it worked. */
+/** Mounts an image in a mount namespace that ends at once; returns the error in words, or undefined when it worked. */
 export async function tryDiskImage(folder: string, run: RunCommand): Promise<string | undefined> {
   try {
     await mkdir(join(folder, 'mount'), { recursive: true })
@@ -33,8 +33,8 @@ export async function tryDiskImage(folder: string, run: RunCommand): Promise<str
 }
 
 /**
- * Runs a whole sandbox in which the injected Node prints a word, and answers with the system call filter it had, where that can be
- * told. Throws with the reason when that does not work.
+ * Runs a whole sandbox in which the injected Node prints a word, and returns the sandbox's system call filter where the
+ * runtime keeps it. Throws with the reason when that does not work.
  */
 export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefined> {
   const snapshot = host.snapshots.get(HOST_SNAPSHOT)
@@ -48,7 +48,7 @@ export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefin
     disk: host.disk,
   }
   const sandbox = { sandboxId, folder, record, snapshot, user }
-  // It goes on until it is killed, so that its end cannot be mistaken for a failure to start.
+  // The program runs until it is killed, so that its end cannot be mistaken for a failure to start.
   const program = `process.stdout.write('${WORD}'); setInterval(() => {}, 60_000)`
   await makeSandboxFolder(folder, { record, disks: host.disks, fill: (draft) => host.disks.create(draft, record) })
   try {
@@ -65,7 +65,7 @@ export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefin
   }
 }
 
-/** What the runtime made of the profile, when a sandbox that is given it runs and has the same; undefined otherwise. */
+/** Returns the compiled filter when a sandbox that is given it runs and has the same filter; undefined otherwise. */
 export async function trySeccompFilter(
   host: OciHost,
   filter: SeccompFilter | undefined,

@@ -2,16 +2,16 @@ import { readFile, writeFile } from 'node:fs/promises'
 import type { Logger } from '@atoll/service'
 
 /**
- * What one user may hold of inotify, which the kernel counts over all sandboxes and the host together: left at
- * its default (128 instances), one sandbox takes them all, root's of the host among them.
+ * Limits of inotify for one user, which the kernel counts over all sandboxes and the host together: with the default (128
+ * instances), one sandbox could use them all up, also for root on the host.
  */
 const LIMITS = ['/proc/sys/fs/inotify/max_user_instances', '/proc/sys/fs/inotify/max_user_watches']
-/** The most the kernel takes; each instance and watch counts against the memory limit of its sandbox instead. */
+/** Highest value the kernel takes; each instance and watch counts against the memory limit of its sandbox instead. */
 const NO_LIMIT = 2 ** 31 - 1
 
 /**
- * Leaves the bounding of file watches to the memory limits of sandboxes. Higher limits hurt nobody and others may
- * have come to need them, so they stay. Returns why it could not, in words.
+ * Raises the inotify limits, so that only memory limits of sandboxes bound file watches. The limits stay raised, because that
+ * harms no process and others may have come to need them. Returns the reason of a failure, in words.
  */
 export async function liftWatchLimits(log: Logger): Promise<string | undefined> {
   try {

@@ -2,14 +2,14 @@ import type { SandboxSpec, SandboxStatus, StartSandbox } from '@atoll/protocol'
 import type { SandboxDriver } from '../driver.ts'
 
 export interface ExecResult {
-  /** -1 when a signal ended it. */
+  /** Exit code; -1 when a signal ended the program. */
   code: number
   signal: string | null
   stdout: string
   stderr: string
 }
 
-/** A started sandbox, seen from inside through the probe agent that takes the toolbox's place. */
+/** A started sandbox, observed from inside by the probe agent that takes the toolbox's place. */
 export interface ProbedSandbox {
   readonly sandboxId: string
   /**
@@ -17,7 +17,7 @@ export interface ProbedSandbox {
    * goes away first, or after `deadlineMs` (60 s).
    */
   exec(command: string | readonly string[], options?: { deadlineMs?: number }): Promise<ExecResult>
-  /** Makes the agent, and with it the sandbox, end with this code. */
+  /** Ends the agent, and with it the sandbox, with this code. */
   exit(code: number): void
   /** The agent's environment as it was started. */
   readonly environment: Record<string, string>
@@ -25,9 +25,9 @@ export interface ProbedSandbox {
   readonly ended: Promise<void>
 }
 
-/** A driver under test, with sandboxes that do as they are told. Ends everything when disposed. */
+/** A driver under test, with sandboxes that run tests' commands. Ends everything when disposed. */
 export interface DriverHarness extends AsyncDisposable {
-  /** Another one after `crash`. */
+  /** The driver; `crash` replaces it. */
   readonly driver: SandboxDriver
   /** A small spec: user daytona, network none, 1 core, 0.25 GiB of memory, 0.25 GiB of disk, 128 pids. */
   readonly defaultSpec: SandboxSpec
@@ -36,22 +36,22 @@ export interface DriverHarness extends AsyncDisposable {
     spec?: Partial<SandboxSpec>,
     options?: { sandboxId?: string; env?: StartSandbox['env'] },
   ): Promise<ProbedSandbox>
-  /** The next status of this sandbox that nobody asked for. Ask before causing it. */
+  /** Resolves with the next status of this sandbox that the driver reports by itself. Call before causing it. */
   nextStatus(sandboxId: string): Promise<SandboxStatus>
   /** Kills the first process of a sandbox from outside, as an administrator could. */
   killFirstProcess(sandboxId: string): Promise<void>
-  /** Kills every process there is for a sandbox on the host, as kill -9 of everything does. */
+  /** Kills every process of a sandbox on the host, with kill -9. */
   killEverything(sandboxId: string): Promise<void>
   /** Kills the driver's process and opens a driver anew on the same data folder; `meanwhile` runs in between. */
   crash(meanwhile?: () => Promise<void>): Promise<void>
   /**
-   * What this driver's sandboxes have on the host now, one line each: processes, mounts, loop devices, cgroups,
+   * Returns the traces of this driver's sandboxes on the host now, one line each: processes, mounts, loop devices, cgroups,
    * network devices, folders.
    */
   traces(): Promise<string[]>
-  /** What the driver itself has on the host: what its sandboxes share. */
+  /** Returns the traces of the driver itself on the host, which its sandboxes share. */
   sharedTraces(): Promise<string[]>
 }
 
-/** Makes a driver on a new data folder, recovered and ready. */
+/** Makes a driver on a new data folder, ready for calls. */
 export type CreateDriverHarness = () => Promise<DriverHarness>

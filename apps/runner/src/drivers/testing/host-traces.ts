@@ -4,10 +4,10 @@ import { POOL_FILE } from '../oci/disks/disk-pool.ts'
 import { networkNames } from '../oci/network/address-plan.ts'
 import { openSandboxCgroups } from '../oci/sandbox-cgroups.ts'
 
-/** Folders of the oci driver that hold something for each sandbox. */
+/** Folders of the oci driver that have an entry for each sandbox. */
 const SANDBOX_FOLDERS = ['sandboxes', 'state']
 
-/** What sandboxes of the oci driver of a data folder have on the host, one line each; `driverPid` is not counted. */
+/** Returns the traces on the host of a data folder's sandboxes, one line each; `driverPid` is not counted. */
 export async function findSandboxTraces(dataDir: string, driverPid: number): Promise<string[]> {
   const instanceId = await readFile(join(dataDir, 'instance-id'), 'utf8')
   const parts = [
@@ -21,7 +21,7 @@ export async function findSandboxTraces(dataDir: string, driverPid: number): Pro
   return (await Promise.all(parts)).flat()
 }
 
-/** What the driver has on the host for all sandboxes together. */
+/** Returns the traces on the host that all sandboxes of the driver share. */
 export async function findSharedTraces(dataDir: string): Promise<string[]> {
   const instanceId = await readFile(join(dataDir, 'instance-id'), 'utf8')
   const { bridge } = networkNames(instanceId)
@@ -54,7 +54,7 @@ async function findMounts(dataDir: string): Promise<string[]> {
   return table.split('\n').flatMap((line) => (line.includes(dataDir) ? [`mount ${line}`] : []))
 }
 
-/** The path of a disk in a pool is shortened once its runner has ended; its name tells whose it is. */
+/** Returns the loop devices of disks. The kernel shortens the path of a disk in a pool once its runner ended; the name stays. */
 async function findSandboxDevices(dataDir: string, instanceId: string): Promise<string[]> {
   const isPool = (backing: string) => backing.startsWith(join(dataDir, POOL_FILE))
   const isOfSandbox = (backing: string) => backing.startsWith(dataDir) || backing.includes(`/${instanceId}-`)

@@ -22,13 +22,13 @@ const SPEC: SandboxSpec = {
 }
 
 export interface OciHarnessOptions {
-  /** Name or path of the OCI runtime; absent: what the driver picks. */
+  /** Name or path of the OCI runtime; absent: the driver picks it. */
   runtime?: string
   network?: 'auto' | 'none'
 }
 
 export interface OciHarness extends DriverHarness {
-  /** Where the files of a sandbox are. */
+  /** Returns the paths of a sandbox's files. */
   folderOf(sandboxId: string): SandboxFolder
 }
 

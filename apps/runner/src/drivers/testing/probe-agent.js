@@ -1,5 +1,5 @@
-// Takes the toolbox's place in tests: connects to the dial-home socket and runs what it is told, one JSON line
-// for each request and each answer.
+// Takes the toolbox's place in tests: connects to the dial-home socket and runs the commands it gets, one JSON line
+// for each request and each reply.
 import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'

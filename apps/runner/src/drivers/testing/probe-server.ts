@@ -9,15 +9,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { DIAL_HOME_SOCKET_NAME } from '@atoll/protocol'
 import type { ExecResult, ProbedSandbox } from './driver-harness.ts'
 
-/** Far above what either takes: twenty sandboxes may start at once, beside other tests. */
+/** Deadlines far above the usual time: twenty sandboxes may start at once, beside other tests. */
 const EXEC_DEADLINE_MS = 60_000
 const HELLO_DEADLINE_MS = 60_000
 
-/** Where the agents in sandboxes dial home to. */
+/** The server that the agents in sandboxes dial home to. */
 export interface ProbeServer extends AsyncDisposable {
-  /** Appears as /run/atoll. */
+  /** Folder that appears as /run/atoll. */
   readonly folder: string
-  /** The next agent that comes from a sandbox. Ask before starting it. */
+  /** Resolves with the next agent that dials home from a sandbox. Call before starting the sandbox. */
   expect(sandboxId: string): Promise<ProbedSandbox>
 }
 
@@ -94,7 +94,7 @@ function probe({ line, socket, replies, ended }: Connection): ProbedSandbox {
   }
 }
 
-/** A promise that `start` may resolve until the deadline passes. */
+/** Waits until `start` resolves its promise; throws when the deadline passes first. */
 export async function withDeadline<Result>(
   deadlineMs: number,
   complaint: string,

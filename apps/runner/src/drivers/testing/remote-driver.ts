@@ -25,7 +25,7 @@ type Callable = Pick<
   removeSnapshot: SnapshotHolder['remove']
 }
 
-/** A method of the driver and what it is called with. */
+/** A method of the driver and its arguments. */
 export type DriverCall = {
   [Method in keyof Callable]: { id: number; method: Method; args: Parameters<Callable[Method]> }
 }[keyof Callable]
@@ -42,7 +42,7 @@ export interface RemoteDriver extends SandboxDriver {
   readonly pid: number
   /** False once it was killed or disposed. */
   readonly isAlive: boolean
-  /** Ends its process as kill -9 does. */
+  /** Ends its process with kill -9. */
   kill(): Promise<void>
 }
 
@@ -51,7 +51,7 @@ interface PendingCall {
   reject: (error: Error) => void
 }
 
-/** Starts `program` (a bundle of driver-process.ts) and opens a driver in it. Throws what opening it threw. */
+/** Starts `program` (a bundle of driver-process.ts) and opens a driver in it. Throws what opening the driver throws. */
 export async function openRemoteDriver(program: string, options: DriverProcessOptions): Promise<RemoteDriver> {
   const child = fork(program, [JSON.stringify(options)], {
     execArgv: [],
@@ -130,7 +130,7 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
   }
 }
 
-/** Streams do not travel between the two processes: tests of them have the driver in their own. */
+/** Rejects: streams do not pass between the two processes, so tests of them have the driver in their own process. */
 function notFromHere(): Promise<never> {
   return Promise.reject(new Error('not possible in a driver in another process'))
 }

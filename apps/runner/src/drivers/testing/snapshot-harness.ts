@@ -18,15 +18,15 @@ const SPEC: SandboxSpec = {
   network: 'none',
 }
 
-/** An oci driver in the test's own process, so that streams go in and out of it. */
+/** An oci driver in the test's own process, so that streams can be passed to and from it. */
 export interface SnapshotHarness extends AsyncDisposable {
   readonly driver: SandboxDriver
   readonly dataDir: string
   /** A folder that snapshots may be made from. */
   readonly directory: string
-  /** Makes one and waits for `active` or `error`. */
+  /** Makes a snapshot and waits for `active` or `error`. */
   settled(ref: string, wanted?: MakeSnapshot): Promise<RunnerSnapshot>
-  /** Waits until a snapshot is as `condition` wants it. */
+  /** Waits until `condition` holds for a snapshot. */
   until(ref: string, condition: (snapshot: RunnerSnapshot) => boolean): Promise<RunnerSnapshot>
   log(ref: string): Promise<string>
   startSandbox(sandboxId: string, spec?: Partial<SandboxSpec>): Promise<ProbedSandbox>
@@ -36,7 +36,7 @@ export interface SnapshotHarness extends AsyncDisposable {
 
 export interface SnapshotHarnessOptions {
   network?: 'auto' | 'none'
-  /** Absent: as the runner runs commands. */
+  /** Runs commands; absent: the runner's own function. */
   run?: RunCommand
 }
 

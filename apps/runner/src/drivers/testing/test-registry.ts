@@ -12,13 +12,13 @@ import { withDeadline } from './probe-server.ts'
 
 const run = promisify(execFile)
 const START_DEADLINE_MS = 60_000
-/** What it says until it listens, at most. */
+/** Most characters of its output until it listens. */
 const MAX_START_CHARACTERS = 100_000
 
 export interface TestImage {
   /** Tar archives, lowest first. */
   layers: Buffer[]
-  /** As an image's configuration has it: Env, Entrypoint, … */
+  /** Configuration of the image: Env, Entrypoint, … */
   config?: object
 }
 
@@ -26,11 +26,11 @@ export interface TestImage {
 export interface TestRegistry extends AsyncDisposable {
   /** `127.0.0.1:5000`. */
   readonly host: string
-  /** Puts an image there; its reference without the registry: `tiny:1`. */
+  /** Puts an image into the registry; `name` is its reference without the registry: `tiny:1`. */
   push(name: string, image: TestImage): Promise<void>
 }
 
-/** Starts Debian's docker-registry, which asks for credentials where some are given. */
+/** Starts Debian's docker-registry, which requires credentials where some are given. */
 export async function startTestRegistry(credentials?: { username: string; password: string }): Promise<TestRegistry> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-registry-'))
   const auth = credentials === undefined ? '' : await htpasswd(folder, credentials)
@@ -65,12 +65,12 @@ async function htpasswd(folder: string, { username, password }: { username: stri
   return `auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }\n`
 }
 
-/** Where it listens: at a port that the kernel picked, as it says itself. */
+/** Returns the address from the registry's output: it listens on a port that the kernel picked. */
 async function listening(child: ChildProcessByStdio<null, null, Readable>): Promise<string> {
   return withDeadline(START_DEADLINE_MS, 'the registry does not listen', (resolve) => {
     let said = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      // Only its start is of interest; the rest is read so that it may be written.
+      // Only the start of the output is kept; the rest is read so that the registry can go on writing.
       if (said.length < MAX_START_CHARACTERS) said += text
       const host = /listening on (127\.0\.0\.1:\d+)\W/.exec(said)?.[1]
       if (host !== undefined) resolve(host)

@@ -5,9 +5,9 @@ const run = promisify(execFile)
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024
 
 /**
- * For `python3 -c`, with a folder: all there is to each file below it and to itself, one line each. Texts are hexadecimal,
- * content is the digest of each piece of data with its place, so that a hole is told from zeros. Of a deletion, as overlayfs
- * keeps it, there is nothing but its name.
+ * A program for `python3 -c`, with a folder as its argument: prints all attributes of the folder and of each file below it,
+ * one line each. Texts are hexadecimal; content is the digest of each piece of data with its offset, so that a hole differs
+ * from zeros. For a deletion, as overlayfs keeps it, prints only its name.
  */
 export const WALK_TREE = `
 import os, sys, stat, hashlib
@@ -54,7 +54,7 @@ sys.setrecursionlimit(10000)
 walk(os.fsencode(sys.argv[1]), set(map(os.fsencode, sys.argv[2:])))
 `
 
-/** What `WALK_TREE` says of a folder of this host. */
+/** Returns the output of `WALK_TREE` for a folder of this host. */
 export async function walkTree(folder: string): Promise<string> {
   const { stdout } = await run('python3', ['-c', WALK_TREE, folder], { maxBuffer: MAX_OUTPUT_BYTES })
   return stdout

@@ -1,4 +1,4 @@
-/** An archive that is not taken; the message says why, for whoever sent it. */
+/** Thrown when an archive is refused; the message says why, for its sender. */
 export class ArchiveError extends Error {
   override readonly name = 'ArchiveError'
 }

@@ -1,8 +1,8 @@
 /** Reads a stream of chunks in pieces of the reader's size. */
 export interface ByteSource {
-  /** Exactly `length` bytes, which must be few; fewer only where the stream ends. */
+  /** Returns the next `length` bytes in one buffer, so `length` must be small; fewer only where the stream ends. */
   take(length: number): Promise<Buffer>
-  /** The next `length` bytes as they come. Fewer only where the stream ends. */
+  /** Yields the next `length` bytes as they arrive; fewer only where the stream ends. */
   pass(length: number): AsyncGenerator<Buffer>
 }
 

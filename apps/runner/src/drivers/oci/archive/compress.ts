@@ -3,13 +3,13 @@ import type { ArchiveFormat } from '@atoll/protocol'
 import { nodeZstd } from './node-zstd.ts'
 import { throughProgram, throughTransform } from './through-stream.ts'
 
-/** The quickest: what limits a copy is mostly the network or the disk, and others want the processor too. */
+/** The quickest level: mostly the network or the disk limits a copy, and other processes need the processor too. */
 const GZIP_LEVEL = 1
-/** Behind whatever else the host does. */
+/** Niceness of zstd: a lower priority than the host's other processes have. */
 const NICENESS = '10'
 
 export interface CompressOptions {
-  /** Two empty folders, used where a program of the host's has to help. */
+  /** Two empty folders, used where a program of the host does the work. */
   jail: string
   scratch: string
   /** False where the host has no zstd; Node may have its own. */
@@ -23,7 +23,7 @@ export interface Compressed {
   content: AsyncIterable<Buffer>
 }
 
-/** Packs a tar archive with zstd where that is to be had, else with gzip, which `decompress` reads everywhere. */
+/** Compresses a tar archive with zstd where that is available, else with gzip, which `decompress` reads everywhere. */
 export function compress(stream: AsyncIterable<Buffer>, options: CompressOptions): Compressed {
   const { jail: root, scratch: target, hasZstd, signal } = options
   if (nodeZstd !== undefined) {

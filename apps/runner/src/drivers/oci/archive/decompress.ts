@@ -3,7 +3,7 @@ import { ArchiveError } from './archive-error.ts'
 import { nodeZstd } from './node-zstd.ts'
 import { throughProgram, throughTransform } from './through-stream.ts'
 
-/** How a stream may be packed, by its first bytes. */
+/** First bytes of the compression formats of a stream. */
 const MAGIC = {
   gzip: Buffer.from([0x1f, 0x8b]),
   zstd: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]),
@@ -11,21 +11,21 @@ const MAGIC = {
   bzip2: Buffer.from('BZh'),
 } as const
 const LONGEST_MAGIC = 5
-/** Most memory that unpacking zstd may take, in MiB. */
+/** Most memory that decompressing zstd may take, in MiB. */
 const ZSTD_MEMORY_MIB = 128
 
 export interface DecompressOptions {
-  /** Two empty folders, used where a program of the host's has to help. */
+  /** Two empty folders, used where a program of the host does the work. */
   jail: string
   scratch: string
   /** False where the host has no zstd. */
   hasZstd: boolean
-  /** The stream is known to be whole: Node's own zstd, which does not notice where one was cut off, may read it. */
+  /** The stream is known to be whole, so Node's own zstd may read it, which does not notice a stream that was cut off. */
   isWhole?: boolean
   signal: AbortSignal
 }
 
-/** What a stream holds, be it plain or packed with gzip or zstd. Reading throws ArchiveError for other packings and damage. */
+/** Yields the content of a stream that is plain, gzip or zstd. Reading throws ArchiveError for other formats and damage. */
 export async function* decompress(stream: AsyncIterable<Buffer>, options: DecompressOptions): AsyncGenerator<Buffer> {
   const chunks = stream[Symbol.asyncIterator]()
   let start: Buffer = Buffer.alloc(0)

@@ -3,15 +3,15 @@ import { spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { boundToRunner, CommandError, commandEnvironment } from '../../../run-command.ts'
 
-/** Most characters of what a program says about a failure. */
+/** Most characters of a program's error output that an error repeats. */
 const MAX_COMPLAINT_CHARACTERS = 2_000
 
-/** What unpacking files of any owner and mode takes; devices cannot be made. */
+/** Capabilities that unpacking files of any owner and mode needs; devices cannot be made. */
 export const UNPACK_CAPABILITIES = ['chown', 'dac_override', 'fowner', 'fsetid', 'setfcap'] as const
 
 /**
- * Runs a program of the host's with nothing to see but the host's programs, read-only, and one folder as /layer: in
- * namespaces of its own, so that what an archive holds cannot lead it astray. Mounts end with it.
+ * Runs a program of the host, which sees only the host's programs, read-only, and one folder as /layer. It has namespaces of
+ * its own, so that paths in an archive cannot lead it to other files. Its mounts end with it.
  */
 const SCRIPT = `
 set -eu
@@ -42,16 +42,16 @@ exec setpriv --no-new-privs --inh-caps=-all --bounding-set="-all$capabilities" -
 export interface JailOptions {
   /** An empty folder for the jail's root. */
   root: string
-  /** Appears as /layer, writable. */
+  /** Folder that appears as /layer, writable. */
   target: string
   capabilities: readonly string[]
-  /** Before all else: a program that runs the rest of its arguments where `target` is there to be seen. */
+  /** Program that runs first, and runs the rest of its arguments where `target` is visible. */
   through?: readonly string[] | undefined
   argv: readonly [string, ...string[]]
   signal: AbortSignal
 }
 
-/** Starts a jailed program. It ends with `signal`. */
+/** Starts a program in a jail. It ends with `signal`. */
 export function spawnJailed(options: JailOptions): ChildProcessWithoutNullStreams {
   const { root, target, capabilities, through = [], argv, signal } = options
   const allowed = capabilities.map((name) => `,+${name}`).join('')
@@ -66,12 +66,12 @@ export function spawnJailed(options: JailOptions): ChildProcessWithoutNullStream
     killSignal: 'SIGKILL',
   })
   child.stdin.on('error', () => {
-    // It ended without reading all; its exit code says why.
+    // The program ended without reading all input; its exit code says why.
   })
   return child
 }
 
-/** Settles with the end of a child: rejects with CommandError, in the child's words, unless its exit code is 0. */
+/** Settles when a child ends: rejects with CommandError, with the child's error output, unless its exit code is 0. */
 export function endOfChild(child: ChildProcess & { stderr: Readable }, name: string): Promise<void> {
   let complaint = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

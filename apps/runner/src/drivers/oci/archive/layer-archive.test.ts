@@ -6,7 +6,7 @@ import { BLOCK_BYTES } from './read-tar.ts'
 import { TAR_END, tarHeader } from './write-tar.ts'
 
 const GIB = 1024 ** 3
-/** Far more than may be held; an archive that is packed holds so much in a few kilobytes. */
+/** Far more headers than may be held; a compressed archive holds this many in a few kilobytes. */
 const ENDLESS = 1_000_000
 
 type Given = Partial<Omit<TarEntry, 'extended'>> & { path: string; extended?: Record<string, string> }
@@ -19,7 +19,7 @@ function headerOf({ extended = {}, ...entry }: Given): Buffer {
   })
 }
 
-/** Reads all of it; answers how many headers were read, and why no more. */
+/** Reads the whole archive; returns how many headers were read, and the error that stopped it. */
 async function read(headers: (number: number) => Buffer, kind: ArchiveKind) {
   let count = 0
   async function* archive(): AsyncGenerator<Buffer> {
@@ -41,7 +41,7 @@ test.each([
 ])('extended headers %s are bounded together, however many there are', async (_whose, type, mostKib) => {
   const value = 'a'.repeat(1024)
   const { count, error } = await read((number) => {
-    // All but the entry that they are of.
+    // Cuts off the header of the entry itself.
     const bytes = headerOf({ path: 'a', extended: { [`SCHILY.xattr.user.${number}`]: value } }).subarray(
       0,
       -BLOCK_BYTES,

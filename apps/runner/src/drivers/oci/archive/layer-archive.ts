@@ -2,16 +2,16 @@ import { ArchiveError } from './archive-error.ts'
 import { readTar, type TarEntry } from './read-tar.ts'
 import { padding, TAR_END, tarHeader } from './write-tar.ts'
 
-/** Entries a layer may have: each takes an inode of the host's. */
+/** Most entries of a layer: each takes an inode of the host. */
 export const MAX_LAYER_ENTRIES = 2_000_000
-/** What an entry takes on disk beside its content, in bytes; and the unit its content is counted in. */
+/** Bytes that an entry takes on disk beside its content, and the unit in which its content is counted. */
 const ENTRY_BYTES = 512
 const DISK_BLOCK_BYTES = 4096
 const MAX_PATH_BYTES = 4095
 const MAX_OWNER = 0xff_ff_ff_fe
-/** Below what ext4 gives one inode. */
+/** Most links to one deletion: below ext4's limit for one inode. */
 const MAX_WHITEOUT_LINKS = 60_000
-/** What the deletions that an image's layer tells of may take in memory, and each beside its path; in bytes. */
+/** Most memory for the deletions in an image's layer, and memory of each beside its path; in bytes. */
 const MAX_MARKS_BYTES = 64 * 1024 * 1024
 const MARK_BYTES = 512
 const NO_LINKS = { whiteoutLinks: 0, linkedWhiteout: '' }
@@ -19,20 +19,20 @@ const WHITEOUT_PREFIX = '.wh.'
 const OPAQUE_MARK = '.wh..wh..opq'
 
 /**
- * What an archive is: `files` as any tar program makes it; `image` a layer of an OCI image, which tells of deleted
- * files by marks among its names; `layer` one that Atoll wrote, in which deletions are as overlayfs has them.
+ * Kinds of archives: `files` as any tar program makes it; `image` a layer of an OCI image, which marks deleted files by
+ * special names; `layer` an archive that Atoll wrote, in which deletions are as overlayfs keeps them.
  */
 export type ArchiveKind = 'files' | 'image' | 'layer'
 
 export interface LayerArchiveOptions {
   kind: ArchiveKind
-  /** What its files may take on disk. */
+  /** Most bytes that its files may take on disk. */
   maxBytes: number
   /** Most entries; MAX_LAYER_ENTRIES when absent. */
   maxEntries?: number
 }
 
-/** What was found on the way; complete once the last byte has been read. */
+/** Facts of the entries read so far; complete once the last byte has been read. */
 export interface LayerArchiveFacts {
   entries: number
   bytes: number
@@ -41,17 +41,17 @@ export interface LayerArchiveFacts {
   /** Paths to be deleted in layers below, and folders that hide those below. */
   whiteouts: string[]
   opaqueFolders: string[]
-  /** What these two take, in bytes. */
+  /** Memory of these two lists, in bytes. */
   markBytes: number
-  /** Deletions of a layer so far, and the path of the one that those after it are links to. */
+  /** Number of deletions in a layer so far, and the path of the deletion that the next ones are links to. */
   whiteoutLinks: number
   linkedWhiteout: string
 }
 
 /**
- * Rewrites an archive that nobody trusts into one that is safe to unpack: every entry has a path within, a known type and
- * a header written here, so that whoever unpacks it sees what was checked. Reading throws ArchiveError for a path that
- * leads outside, more than `maxBytes` or `maxEntries`, and what is no archive.
+ * Rewrites an untrusted archive into one that is safe to unpack: every entry has a path inside the folder, a known type and
+ * a header written here, so that tar unpacks exactly what was checked. Reading throws ArchiveError for a path that
+ * leads outside, more than `maxBytes` or `maxEntries`, and content that is no archive.
  */
 export function rewriteLayerArchive(
   stream: AsyncIterable<Buffer>,
@@ -102,7 +102,7 @@ function count(
   if (facts.bytes > maxBytes) throw new ArchiveError(`it takes more than ${(maxBytes / 1024 ** 3).toFixed(2)} GiB`)
 }
 
-/** The entry as it is unpacked; undefined for one that is left out. */
+/** Returns the entry as it is unpacked; undefined for an entry that is left out. */
 function keepEntry(entry: TarEntry, kind: ArchiveKind, facts: LayerArchiveFacts): TarEntry | undefined {
   const { extended, name } = keepExtended(entry, kind)
   const path = insidePath(name ?? entry.path)
@@ -140,13 +140,13 @@ function keepEntry(entry: TarEntry, kind: ArchiveKind, facts: LayerArchiveFacts)
   }
 }
 
-/** The folder itself: what a layer says of it is that of the sandbox's root. */
+/** Keeps the entry of the root folder in a `layer` only: there its owner, mode and time are those of the sandbox's root. */
 function keepRoot(entry: TarEntry, kind: ArchiveKind): TarEntry | undefined {
   if (kind !== 'layer' || entry.type !== '5') return undefined
   return { ...entry, path: './', linkPath: '', device: [0, 0] }
 }
 
-/** A deletion as overlayfs has it: thousands of them take one inode, as its own do, else they might not fit on the disk again. */
+/** Returns a deletion as overlayfs keeps it: thousands are links to one inode, else they might not fit on the disk again. */
 function whiteoutOf(entry: TarEntry, facts: LayerArchiveFacts): TarEntry {
   facts.whiteoutLinks += 1
   if (facts.whiteoutLinks % MAX_WHITEOUT_LINKS !== 1) {
@@ -156,7 +156,7 @@ function whiteoutOf(entry: TarEntry, facts: LayerArchiveFacts): TarEntry {
   return entry
 }
 
-/** Notes a mark of a deletion; false for an ordinary name. Throws for more than can be held. */
+/** Notes a mark of a deletion; returns false for an ordinary name. Throws when there are too many marks. */
 function noteMark(path: string, facts: LayerArchiveFacts): boolean {
   const slash = path.lastIndexOf('/') + 1
   const name = path.slice(slash)
@@ -165,18 +165,18 @@ function noteMark(path: string, facts: LayerArchiveFacts): boolean {
   if (facts.markBytes > MAX_MARKS_BYTES) throw new ArchiveError('it deletes too much of the layers below')
   if (name === OPAQUE_MARK) facts.opaqueFolders.push(path.slice(0, slash))
   const hidden = name.slice(WHITEOUT_PREFIX.length)
-  // Other names that start so are what older file systems kept for themselves.
+  // Other names with this prefix are files that older file systems kept for their own use.
   if (!hidden.startsWith(WHITEOUT_PREFIX) && !['', '.', '..'].includes(hidden))
     facts.whiteouts.push(path.slice(0, slash) + hidden)
   return true
 }
 
-/** Of a sparse file the header's own name has no meaning; the one in the extended header counts. */
+/** Returns a fixed name for the header of a sparse file: only the name in its extended header counts. */
 function sparsePath(): string {
   return 'GNUSparseFile.0/file'
 }
 
-/** The extended attributes that are kept, and the real name of a sparse file. */
+/** Returns the extended attributes that are kept, and the real name of a sparse file. */
 function keepExtended(
   { extended, type }: TarEntry,
   kind: ArchiveKind,
@@ -197,14 +197,14 @@ function keepExtended(
 
 function isKept(name: string, kind: ArchiveKind): boolean {
   if (name === 'SCHILY.xattr.security.capability') return true
-  // Of a layer they are the sandbox's own: no overlay of ours heeds them.
+  // In a layer these attributes are the sandbox's own: none of our overlays reads them.
   if (name.startsWith('SCHILY.xattr.user.overlay.')) return kind === 'layer'
   if (name.startsWith('SCHILY.xattr.user.')) return true
   if (kind === 'layer' && name === 'SCHILY.xattr.trusted.overlay.opaque') return true
   return kind !== 'image' && (name === 'SCHILY.acl.access' || name === 'SCHILY.acl.default')
 }
 
-/** A path without what leads nowhere; throws for one that leads outside. */
+/** Returns a path without empty parts and `.`; throws for a path that leads outside. */
 export function insidePath(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   const inside = parts.join('/')
@@ -217,7 +217,7 @@ function sparseHint(type: string): string {
   return type === 'S' ? '; make it with tar --format=pax' : ''
 }
 
-/** For a message. */
+/** Returns a path in the form that messages show. */
 function show(path: string): string {
   return JSON.stringify(Buffer.from(path.slice(0, 200), 'latin1').toString('utf8'))
 }

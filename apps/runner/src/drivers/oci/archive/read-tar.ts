@@ -3,16 +3,16 @@ import type { ByteSource } from './byte-source.ts'
 import { createByteSource } from './byte-source.ts'
 
 export const BLOCK_BYTES = 512
-/** All extended headers and long names of one entry, in bytes. */
+/** Most bytes of all extended headers and long names of one entry. */
 const MAX_EXTENSION_BYTES = 1024 * 1024
-/** The same of those that count for every entry that follows; whoever makes them says very little there. */
+/** Most bytes of all global headers, which hold for every later entry; programs that write them keep them short. */
 const MAX_GLOBAL_BYTES = 64 * 1024
 /** Types that have no content, whatever size their header gives: as Go and GNU tar read them. */
 const WITHOUT_CONTENT = '123456'
 
 /**
  * One entry of a tar archive. Texts hold a byte in each character (latin1), so that names and attributes that are not
- * UTF-8 stay what they are.
+ * UTF-8 stay unchanged.
  */
 export interface TarEntry {
   path: string
@@ -28,19 +28,19 @@ export interface TarEntry {
   modified: string
   linkPath: string
   device: readonly [major: number, minor: number]
-  /** Extended attributes of the entry, and of all entries, as the archive has them. */
+  /** The entry's extended and global headers, as in the archive. */
   extended: ReadonlyMap<string, string>
 }
 
 export interface TarMember {
   entry: TarEntry
-  /** To be read before the next member is asked for; what is left of it is skipped. */
+  /** To be read before the caller takes the next member; the unread rest is skipped. */
   content: AsyncIterable<Buffer>
 }
 
 /**
- * The entries of a tar archive (ustar, pax, GNU), or of several one after another, in order.
- * Throws ArchiveError for what is none or ends too early.
+ * Yields the entries of a tar archive (ustar, pax, GNU), or of several one after another, in order.
+ * Throws ArchiveError for content that is no tar archive or ends too early.
  */
 export async function* readTar(stream: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
   const source = createByteSource(stream)
@@ -51,7 +51,7 @@ export async function* readTar(stream: AsyncIterable<Buffer>): AsyncGenerator<Ta
   for (;;) {
     const block = await source.take(BLOCK_BYTES)
     if (block.length === 0) return
-    // The end of an archive: blocks of zeros, after which another may follow.
+    // An archive ends with blocks of zeros, after which another may follow.
     if (block.every((byte) => byte === 0)) continue
     const header = parseHeader(block)
     if (header.type === 'x') readRecords(await readExtension(source, room(header.size)), extended)
@@ -69,7 +69,7 @@ export async function* readTar(stream: AsyncIterable<Buffer>): AsyncGenerator<Ta
   }
 }
 
-/** Takes sizes, and answers each, until they are more than `maxBytes` together. What is kept of headers is bounded so. */
+/** Returns a function that returns each size it is given, and throws when their sum exceeds `maxBytes`: it bounds headers. */
 function createRoom(maxBytes: number): (bytes: number) => number {
   let left = maxBytes
   return (bytes) => {
@@ -136,7 +136,7 @@ async function readExtension(source: ByteSource, size: number): Promise<Buffer> 
   return bytes.subarray(0, size)
 }
 
-/** Records of the form `length name=value\n`, where the length counts the whole record. */
+/** Reads records of the form `length name=value\n`, where the length counts the whole record. */
 function readRecords(bytes: Buffer, records: Map<string, string>): void {
   for (let start = 0; start < bytes.length; ) {
     const blank = bytes.indexOf(0x20, start)
@@ -153,7 +153,7 @@ function readRecords(bytes: Buffer, records: Map<string, string>): void {
   }
 }
 
-/** Octal digits, or a binary number marked by its first bit. */
+/** Reads a number: octal digits, or a binary number marked by its first bit. */
 function readNumber(block: Buffer, offset: number, length: number): number {
   const field = block.subarray(offset, offset + length)
   if (((field[0] ?? 0) & 0x80) === 0) {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { JailOptions } from './jail.ts'
 import { endOfChild, spawnJailed } from './jail.ts'
 
-/** What a transform makes of a stream. Reading throws what `stream` throws, else what `failure` makes of the transform's error. */
+/** Yields a stream's content through a transform. Reading throws the error of `stream`, else `failure` of the transform's. */
 export async function* throughTransform(
   stream: AsyncIterable<Buffer>,
   transform: Duplex,
@@ -26,7 +26,7 @@ export async function* throughTransform(
   }
 }
 
-/** What a jailed program makes of a stream. Reading throws as `throughTransform`, and the signal's reason. */
+/** Yields a stream's content through a jailed program. Reading throws as `throughTransform` does, and the signal's reason. */
 export async function* throughProgram(
   stream: AsyncIterable<Buffer>,
   jail: JailOptions,

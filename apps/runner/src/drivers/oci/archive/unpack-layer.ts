@@ -24,22 +24,22 @@ export interface UnpackOptions extends LayerArchiveOptions {
   target: string
   /** An empty folder for the time of unpacking. */
   jail: string
-  /** As of the jail: what makes `target` appear, for a moment. Not with an archive of kind `image`. */
+  /** As in JailOptions: a program that makes `target` visible while it runs. Not for an archive of kind `image`. */
   through?: readonly string[] | undefined
   signal: AbortSignal
 }
 
 /**
- * Unpacks an archive that nobody trusts into a folder that overlayfs can take as a layer. Throws ArchiveError for an
- * archive that is refused, CommandError when writing fails, and what reading `stream` throws.
+ * Unpacks an untrusted archive into a folder that overlayfs can take as a layer. Throws ArchiveError for an archive that is
+ * refused, CommandError when writing fails, and the errors of reading `stream`.
  */
 export async function unpackLayer(stream: AsyncIterable<Buffer>, options: UnpackOptions): Promise<LayerArchiveFacts> {
   const { facts, archive } = rewriteLayerArchive(stream, options)
-  // The attribute by which one layer's folder hides those below takes more than an ordinary file's.
+  // The attribute by which a folder hides those of layers below needs more privilege than an ordinary attribute.
   const more = options.kind === 'layer' ? ['sys_admin'] : []
   await untar(archive, { options, arguments: [], capabilities: [...UNPACK_CAPABILITIES, ...more] })
   if (facts.whiteouts.length > 0) {
-    // What the layer itself brings is not deleted by it.
+    // A layer's deletions do not apply to files of the same layer.
     await untar(deletions(facts.whiteouts), {
       options,
       arguments: ['--skip-old-files'],
@@ -68,7 +68,7 @@ async function untar(
   try {
     await pipeline(Readable.from(archive, { objectMode: false }), child.stdin, { signal })
   } catch (error) {
-    // What tar says explains a broken pipe; what reading the archive says explains the end of tar.
+    // For a broken pipe, tar's error says why; otherwise the error of reading the archive does.
     if (isBrokenPipe(error)) await ended
     child.kill('SIGKILL')
     await ended.catch(() => undefined)
@@ -81,7 +81,7 @@ function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }
 
-/** Sets the mark on folders of the layer, which keep their owner, mode and time. */
+/** Marks folders of the layer as opaque; they keep their owner, mode and time. */
 async function markOpaque(paths: readonly string[], options: UnpackOptions): Promise<void> {
   const entries: Buffer[] = []
   for (const path of new Set(paths)) {
@@ -95,7 +95,7 @@ async function markOpaque(paths: readonly string[], options: UnpackOptions): Pro
   await untar([...entries, TAR_END], { options, arguments: [], capabilities: [...UNPACK_CAPABILITIES, 'sys_admin'] })
 }
 
-/** A folder of the layer that no link leads to; a marked one that is not there yet is made. */
+/** Finds a folder of the layer, making it where it is missing; returns undefined where a link or file is in its path. */
 async function statFolder(target: string, path: string) {
   let place = Buffer.from(target)
   for (const part of path.split('/').filter((name) => name !== '')) {

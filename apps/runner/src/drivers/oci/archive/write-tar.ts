@@ -5,10 +5,10 @@ const MAX_ID = 0o7777777
 const MAX_SIZE = 0o77777777777
 const MAX_NAME_BYTES = 100
 
-/** Two blocks of zeros. */
+/** End of an archive: two blocks of zeros. */
 export const TAR_END = Buffer.alloc(2 * BLOCK_BYTES)
 
-/** The headers of an entry in pax format; what is long, large or fractional is in an extended header before. */
+/** Returns an entry's headers in pax format; long names, large numbers and fractions are in an extended header before. */
 export function tarHeader(entry: TarEntry): Buffer {
   const records = new Map(entry.extended)
   for (const name of ['path', 'linkpath', 'size', 'uid', 'gid', 'mtime']) records.delete(name)
@@ -26,7 +26,7 @@ export function tarHeader(entry: TarEntry): Buffer {
   return Buffer.concat([before, extension, padding(extension.length), header])
 }
 
-/** What fills the last block of a content. */
+/** Returns the zeros that fill the last block of a content. */
 export function padding(size: number): Buffer {
   return Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES)
 }
@@ -53,7 +53,7 @@ function headerBlock(entry: TarEntry): Buffer {
   return block
 }
 
-/** `length name=value\n`; the length counts its own digits. */
+/** Returns the record `length name=value\n`; the length counts its own digits. */
 function recordOf([name, value]: readonly [string, string]): string {
   const rest = ` ${name}=${value}\n`
   let length = rest.length

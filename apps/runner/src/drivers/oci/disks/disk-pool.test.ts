@@ -17,12 +17,12 @@ import { openDiskStore } from './open-disk-store.ts'
 
 const run = promisify(execFile)
 const MIB = 1024 ** 2
-/** Mounted on the host, where sandboxes of others that are started meanwhile keep it for as long as they run. */
+/** Image that is mounted on the host: sandboxes of other tests that start meanwhile keep it mounted while they run. */
 const HOST_FILE = 'host.img'
-/** Its own: another run beside this one has its devices on the same host. */
+/** An instance id of its own: another run beside this one has its devices on the same host. */
 const INSTANCE = randomBytes(4).toString('hex')
 const UNTIL_DEADLINE_MS = 60_000
-/** For what is written back, on a disk that others write to. */
+/** How long writing back may take, on a disk that others write to, in milliseconds. */
 const WRITE_DEADLINE_MS = 120_000
 const RECORD: SandboxRecord = {
   spec: {
@@ -54,7 +54,7 @@ async function close(): Promise<void> {
   await opened.pop()?.disks[Symbol.asyncDispose]()
 }
 
-/** What loop devices have below the data folder. */
+/** Returns the backing files of loop devices below the data folder and in its pool. */
 async function devices(): Promise<string[]> {
   const { stdout } = await run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'])
   const isOurs = (line: string) => line.includes(dataDir) || line.includes(`/${INSTANCE}-`)
@@ -67,7 +67,7 @@ async function folder(name: string): Promise<string> {
   return path
 }
 
-/** Runs a script in a sandbox's disk. */
+/** Runs a script in the root folder of a sandbox's mounted disk. */
 async function inDisk(disks: DiskStore, path: string, script: string): Promise<string> {
   await using disk = await disks.attach(join(path, IMAGE_FILE))
   const whole = `${MOUNT_DISK} set -eu; mount_disk "$1" "$2" discard; cd "$2"; ${script}`
@@ -83,7 +83,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   }
 }
 
-/** Once what was written has its place, and what is free in the pool is given back: every 30 s, or when it is asked for. */
+/** Returns the bytes of the pool's file once written blocks are allocated and free ones discarded: every 30 s, or on sync. */
 const usedBytes = async (disks: DiskStore) => {
   await runCommand(['sync', '-f', disks.templates], { deadlineMs: WRITE_DEADLINE_MS })
   return (await stat(join(dataDir, POOL_FILE))).blocks * 512
@@ -125,7 +125,7 @@ it('is found again with its disks, also where the last process left it mounted, 
   const path = await folder('first')
   await disks.create(path, RECORD)
   await inDisk(disks, path, 'echo kept > file')
-  // As after a kill -9 of a runner whose sandboxes run on: the first is still open.
+  // The first store is still open, as after a kill -9 of a runner whose sandboxes run on.
   const again = await open()
   expect(await inDisk(again, path, 'cat file')).toBe('kept\n')
   await expect.poll(devices).toEqual([join(dataDir, POOL_FILE)])
@@ -217,7 +217,7 @@ it('makes nothing new on a host whose disk is nearly full, and outlives one that
   for (const path of paths) expect(await inDisk(disks, path, write)).toMatch(/No space left(.*\n)*kept\n$/)
   await host.free()
   for (const path of paths) {
-    // What ext4 met it notes, and the next start looks after it.
+    // ext4 has recorded the errors it met, and the next start repairs them.
     await repairDiskImage(await disks.reach(join(path, IMAGE_FILE)), runCommand)
     expect(
       await inDisk(disks, path, 'dd if=/dev/urandom of=bulk bs=1M count=64 conv=fsync 2>/dev/null; cat file'),
@@ -235,7 +235,7 @@ it('is repaired by what is on it, not by what the kernel remembers of it', async
   const layout = await runCommand(['dumpe2fs', image])
   const block = Number(/Inode bitmap at (\d+)/.exec(layout.stdout)?.[1])
   await runCommand(['dd', `if=${image}`, 'of=/dev/null', 'bs=4096', `skip=${block}`, 'count=1'])
-  // Below what the kernel has of it now, as a write that never reached the host's disk leaves it.
+  // Changes the block on disk, below the kernel's cached copy, as a write that never reached the host's disk leaves it.
   await writeFile(join(dataDir, 'junk'), Buffer.alloc(4096, 0xa5))
   const place = await placeInPool(image, block)
   const write = [`of=${join(dataDir, POOL_FILE)}`, 'bs=4096', `seek=${place}`, 'conv=notrunc', 'oflag=direct']
@@ -256,7 +256,7 @@ it('gets larger with the room there is', async () => {
   expect(Number(stdout.split('\n')[1])).toBeGreaterThan(4096)
 })
 
-/** Where a block of 4 KiB of an image is in the pool's file, in such blocks. */
+/** Returns the place of a block of an image in the pool's file; both in blocks of 4 KiB. */
 async function placeInPool(image: string, block: number): Promise<number> {
   const { stdout } = await runCommand(['filefrag', '-v', '-b4096', image])
   for (const [, first, last, place] of stdout.matchAll(/^ *\d+: +(\d+)\.\. +(\d+): +(\d+)\.\./gm)) {
@@ -265,7 +265,7 @@ async function placeInPool(image: string, block: number): Promise<number> {
   throw new Error(`block ${block} has no place`)
 }
 
-/** A file system of its own below the data folder, of so many MiB; the last store that was opened is to be there. */
+/** Mounts a file system of `mib` MiB below the data folder; the store that is opened next is to lie on it. */
 async function mountHost(make: [string, ...string[]], mib: number) {
   const [image, path] = [join(dataDir, HOST_FILE), join(dataDir, 'host')]
   const ballast = join(path, 'ballast')
@@ -281,7 +281,7 @@ async function mountHost(make: [string, ...string[]], mib: number) {
       await rm(ballast, { force: true })
       const { bavail, bsize } = await stats()
       await runCommand(['fallocate', '--length', String(bavail * bsize - leftBytes), ballast], { accept: [0, 1] })
-      // What it takes to know of the blocks has left some.
+      // fallocate leaves some blocks, because the file's own block map needs some.
       const rest = ['dd', 'if=/dev/zero', `of=${ballast}-rest`, 'bs=4k'] as const
       if (leftBytes === 0) await runCommand(rest, { accept: [1], deadlineMs: WRITE_DEADLINE_MS })
     },

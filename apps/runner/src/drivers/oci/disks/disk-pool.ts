@@ -12,26 +12,26 @@ import { detachLeftDevices, waitForRelease } from '../sandbox-disk.ts'
 
 const GIB = 1024 ** 3
 export const POOL_FILE = 'disk-pool.img'
-/** Empty for everybody but those in the pool's mount namespace. */
+/** Mount point of the pool; outside of the pool's mount namespace the folder is empty. */
 export const POOL_FOLDER = 'disk-pool'
-/** What a pool leaves to the rest of the host when its size is picked: this share of its disk, but no less than so many bytes. */
+/** Share of the host's disk that a pool leaves to the host when its size is picked, and the least it leaves, in bytes. */
 const HOST_SHARE = 0.05
 const MIN_HOST_BYTES = GIB
-/** Below it a pool is not worth its tables. */
+/** Smallest pool: a smaller one is not worth its tables. */
 const MIN_POOL_BYTES = GIB
-/** A pool grows when the host has at least so many bytes more than when it got its size. */
+/** A pool grows when the host has room for at least this many bytes more than the pool's size. */
 const MIN_GROWTH_BYTES = 4 * GIB
-/** Replayed at the first mount after a crash, which takes a second at most. */
+/** Size of the log, which is replayed at the first mount after a crash; that takes a second at most. */
 const LOG_SIZE = '64m'
 const MAKE_DEADLINE_MS = 60_000
 const MOUNT_DEADLINE_MS = 60_000
-/** Most characters of what mounting said that an error repeats. */
+/** Most characters of the mount script's error output that an error repeats. */
 const MAX_COMPLAINT_CHARACTERS = 1_000
 
 /**
- * Mounts the pool and waits, so that its mount namespace can be opened by another process. A device that has the pool
- * already is taken (--nooverlap), never a second one; --detach leaves it to its last user to give it back. Of the host's mounts
- * only those stay that commands need: what is unmounted there later must not live on here.
+ * Mounts the pool and waits, so that its mount namespace can be opened by another process. A device that already has the
+ * pool is used again (--nooverlap), never a second one; with --detach the device goes with its last user. Only the host's
+ * mounts that commands need are kept: a file system that the host unmounts later must not stay mounted here.
  */
 const MOUNT = `
 set -eu
@@ -55,25 +55,25 @@ echo ready
 read -r end || true
 `
 
-/** A file system that can share blocks between files, in a sparse file, mounted where only its users see it. */
+/** A file system that can share blocks between files, in a sparse file, mounted in a mount namespace of its own. */
 export interface DiskPool extends AsyncDisposable {
   /** Path of the mount namespace that sees the pool. */
   readonly namespace: string
-  /** The command as one that sees the pool; its working folder is that of a host without. */
+  /** Returns a command that runs `command` in the pool's mount namespace. */
   seeing(command: readonly [string, ...string[]]): [string, ...string[]]
-  /** The pool's folder, for this process and the commands it runs. */
+  /** Path of the pool's folder for this process and the commands it runs. */
   readonly path: string
 }
 
-/** True when a data folder has a pool, which then holds disks of sandboxes. */
+/** Returns true when a data folder has a pool, which then holds disks of sandboxes. */
 export function hasDiskPool(dataDir: string): Promise<boolean> {
   return isThere(join(dataDir, POOL_FILE))
 }
 
 /**
  * Mounts the pool of a data folder, making it first where there is none. It is mounted in a mount namespace of its own that
- * this process holds by a descriptor: it ends with this process and the last sandbox that has a disk in it, however they end,
- * and the host's mount table never shows it. Throws an Error in one line when there can be no pool here.
+ * this process keeps open by a descriptor: the mount ends with this process and the last sandbox that has a disk in it,
+ * however they end, and the host's mount table never shows it. Throws an Error in one line when no pool is possible here.
  */
 export async function openDiskPool(dataDir: string, instanceId: string, run: RunCommand): Promise<DiskPool> {
   const [file, folder] = [join(dataDir, POOL_FILE), join(dataDir, POOL_FOLDER)]
@@ -119,7 +119,7 @@ async function makeFile(file: string, dataDir: string, run: RunCommand): Promise
   }
 }
 
-/** True when it was made larger, as the host has more room by now. A pool does not get smaller. */
+/** Makes the pool larger if the host has more room by now; returns true if so. A pool does not get smaller. */
 async function growFile(file: string, dataDir: string): Promise<boolean> {
   const { size, blocks } = await stat(file)
   const bytes = (await wantedBytes(dataDir)) + blocks * 512
@@ -128,7 +128,7 @@ async function growFile(file: string, dataDir: string): Promise<boolean> {
   return true
 }
 
-/** What is free of the host's disk, without what is left to the host, in whole MiB. */
+/** Returns the free bytes of the host's disk without the host's share, rounded down to whole MiB. */
 async function wantedBytes(dataDir: string): Promise<number> {
   const { bavail, blocks, bsize } = await statfs(dataDir)
   const kept = Math.max(MIN_HOST_BYTES, blocks * bsize * HOST_SHARE)
@@ -143,7 +143,7 @@ async function mountPool(
   const call = ['--mount', '--', 'sh', '-c', MOUNT, 'pool', file, folder, isGrown ? 'grown' : 'as-it-was']
   const child = spawn('unshare', call, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
   const over = once(child, 'close')
-  // Waited for below; a rejection while something else fails first is no second failure.
+  // `over` is awaited below; a rejection after another failure is no second failure.
   over.catch(() => undefined)
   const timer = setTimeout(() => child.kill('SIGKILL'), MOUNT_DEADLINE_MS)
   try {
@@ -162,7 +162,7 @@ async function mountPool(
   }
 }
 
-/** Resolves when it says so; rejects with its complaint when it ends before. */
+/** Resolves when the script says `ready`; rejects with its error output when it ends before. */
 function untilReady(child: ChildProcessByStdio<Writable, Readable, Readable>): Promise<void> {
   let complaint = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

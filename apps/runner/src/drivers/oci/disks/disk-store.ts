@@ -9,56 +9,55 @@ import type { DiskPool } from './disk-pool.ts'
 import { POOL_FOLDER } from './disk-pool.ts'
 
 const GIB = 1024 ** 3
-/** Sizes of which a formatted image is kept to be cloned; a few MiB each. */
+/** Most sizes of which a formatted image is kept to be cloned; each takes a few MiB. */
 const MAX_TEMPLATES = 64
 const TEMPLATE_PREFIX = 'template-'
-/** Free bytes of the host's disk below which no sandbox is made any more: those there are need room to go on. */
+/** Free bytes of the host's disk below which no sandbox is made any more: the existing ones need room to go on. */
 export const MIN_FREE_BYTES = GIB / 2
 
-/** Where sandboxes' disks are, and how they are made, cloned and reached. */
+/** Keeps sandboxes' disks: makes, clones, attaches and removes them. */
 export interface DiskStore extends AsyncDisposable {
-  /** True where an image can be cloned at once, whatever it holds. */
+  /** True where images share blocks, so that a clone takes no time, however large the image is. */
   readonly canClone: boolean
   /** Folder of formatted images that new disks are clones of. */
   readonly templates: string
-  /** The path under which this process, and a command that it runs, opens an image. */
+  /** Returns the path under which this process, and a command that it runs, opens an image. */
   reach(image: string): Promise<string>
-  /** Makes an image one that can be mounted, until the last of the mounts and this is over. */
+  /** Makes an image mountable, until the result is disposed and the last mount has ended. */
   attach(image: string): Promise<AttachedDisk>
-  /** What a script attaches and mounts by itself, with ATTACH_DISK; `detach` follows where that fails. */
+  /** Returns the arguments with which a script attaches the image itself (ATTACH_DISK); call `detach` where that fails. */
   attachable(image: string): Promise<AttachableDisk>
-  /** Gives back what a script that was cut short has attached. */
+  /** Detaches the device that an interrupted script has attached. */
   detach(image: string): Promise<void>
-  /** Makes what will hold a sandbox's files, in its folder. */
+  /** Makes the disk image or folder of a new sandbox, in its folder. */
   create(folder: string, record: SandboxRecord): Promise<void>
-  /** Makes the disk in `folder` a clone of another; false, and nothing made, where that one shares no blocks. */
+  /** Makes a clone of `image` as the disk in `folder`; makes nothing and returns false where `image` cannot share blocks. */
   clone(image: string, folder: string): Promise<boolean>
   /** Removes the image of a folder that is going to be removed. */
   removeImage(folder: string): Promise<void>
-  /** Throws DISK_FULL where another sandbox would leave too little for those there are. */
+  /** Throws DISK_FULL where another sandbox would leave too little room for the existing ones. */
   assertRoom(): Promise<void>
 }
 
 export interface AttachedDisk extends AsyncDisposable {
-  /** What to mount: a loop device, or an image that mounting brings one for. */
+  /** Source to mount: a loop device, or an image for which mounting makes one. */
   source: string
 }
 
 export interface AttachableDisk {
   image: string
-  /** The mount namespace that it is attached in; empty for an image that mounting brings a loop device for. */
+  /** Path of the mount namespace to attach it in; empty for an image for which mounting makes a loop device. */
   namespace: string
 }
 
 /**
- * As a disk in a pool is attached: read and written past the host's cache, so that nothing is kept in memory twice; shared
- * blocks can be written in whole blocks of the pool only. Detaching leaves the device to what is mounted of it, with which it
- * goes. An image that the kernel has not yet let go of keeps its device (--nooverlap): two would be two disks that know nothing
- * of each other.
+ * Attaches a disk in a pool. It is read and written past the host's cache, so that no data is in memory twice; shared blocks
+ * can be written in whole blocks of the pool only. A detached device stays until its last mount ends. An image that the
+ * kernel has not yet released keeps its device (--nooverlap): two devices would be two disks with caches of their own.
  */
 const ATTACH = ['losetup', '--nooverlap', '--find', '--show', '--direct-io=on', '--sector-size', '4096'] as const
 
-/** For scripts: `attach_disk IMAGE NAMESPACE` says what to mount. */
+/** Shell function for scripts: `attach_disk IMAGE NAMESPACE` prints the source to mount. */
 export const ATTACH_DISK = `
 attach_disk() {
   if [ -n "$2" ]; then nsenter --mount="$2" -- ${ATTACH.join(' ')} "$1"; else printf %s "$1"; fi
@@ -76,8 +75,8 @@ export interface DiskStoreOptions {
 }
 
 /**
- * In a pool an image has a name of its own, and a sandbox's folder a link to it, which is there before the image and goes
- * after it: whoever removes the folder, now or after a crash, finds the image. Without a pool the folder holds the image.
+ * In a pool an image has a name of its own, and a sandbox's folder a link to it. The link is made before the image and removed
+ * after it: code that removes the folder, now or after a crash, finds the image. Without a pool the folder holds the image.
  */
 export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: DiskStoreOptions): DiskStore {
   const templates = new Map<number, Promise<string>>()
@@ -85,11 +84,11 @@ export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: Di
 
   const reach = async (image: string): Promise<string> => {
     if (pool === undefined) return image
-    // An image of an earlier version lies in its folder.
+    // An image that an earlier version made lies in its sandbox's folder.
     const target = await readlink(image).catch(() => undefined)
     return target === undefined ? image : join(pool.path, basename(target))
   }
-  /** The path of an image that is to be made for a folder. */
+  /** Returns the path of an image that is to be made for a folder. */
   const placeFor = async (folder: string): Promise<string> => {
     const image = join(folder, IMAGE_FILE)
     if (pool === undefined) return image
@@ -97,7 +96,7 @@ export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: Di
     await symlink(join(relative(folder, join(dataDir, POOL_FOLDER)), name), image)
     return join(pool.path, name)
   }
-  /** A formatted image of this size to clone; undefined when there are enough of other sizes. */
+  /** Returns a formatted image of this size to clone; undefined when there are MAX_TEMPLATES of other sizes. */
   const template = (diskGiB: number): Promise<string> | undefined => {
     const known = templates.get(diskGiB)
     if (known !== undefined || templates.size >= MAX_TEMPLATES) return known
@@ -135,7 +134,7 @@ export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: Di
       if (!canClone || (pool !== undefined && source === image)) return false
       const target = await placeFor(folder)
       await cloneFile(source, target)
-      // Whoever is told of a clone has it after a power cut, too.
+      // A clone that was reported to the caller must survive a power cut.
       for (const path of [target, dirname(target)]) {
         await using handle = await open(path, 'r')
         await handle.sync()
@@ -174,7 +173,7 @@ async function attachPooled(pool: DiskPool, image: string, run: RunCommand): Pro
   const source = (await run(pool.seeing([...ATTACH, image]))).stdout.trim()
   return {
     source,
-    // 1: another one that had it gave it back.
+    // 1: another user of the device has detached it.
     [Symbol.asyncDispose]: async () => void (await run(['losetup', '--detach', source], { accept: [0, 1] })),
   }
 }
@@ -183,7 +182,7 @@ function cloneFile(source: string, target: string): Promise<void> {
   return copyFile(source, target, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL)
 }
 
-/** Removes those of an earlier process, which may have made them in another way. */
+/** Removes the templates of an earlier process, which may have formatted them differently. */
 export async function removeTemplates(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (name.startsWith(TEMPLATE_PREFIX)) await rm(join(folder, name))

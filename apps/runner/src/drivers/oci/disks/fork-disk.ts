@@ -8,13 +8,13 @@ import type { SandboxRecord } from '../sandbox-folder.ts'
 import { currentSpec, sandboxFolder } from '../sandbox-folder.ts'
 import type { StillSandbox } from '../snapshots/sandbox-files.ts'
 
-/** How long it may take to write back what a running sandbox has written: while it runs, and while it stands still, in milliseconds. */
+/** How long writing back a running sandbox's data may take: while it runs, and while it is frozen, in milliseconds. */
 const FLUSH_DEADLINE_MS = 5 * 60_000
 const STILL_FLUSH_DEADLINE_MS = 30_000
-/** How long a copy of every file may take, for which a running sandbox stands still, in milliseconds. */
+/** How long a copy of every file may take, while a running sandbox is frozen, in milliseconds. */
 const COPY_DEADLINE_MS = 10 * 60_000
 
-/** Copies what a sandbox has changed, `$1 $2`, to another disk, `$3 $4`, with folders to mount images on below `$5`. */
+/** Copies a sandbox's changed files from its disk, `$1 $2`, to another disk, `$3 $4`; images are mounted below `$5`. */
 const COPY = `${MOUNT_DISK}
 set -eu
 from=$2 to=$4
@@ -24,7 +24,7 @@ if [ -d "$from/upper" ]; then cp -a "$from/upper" "$to/upper"; fi
 sync -f "$to"
 `
 
-/** What a fork is made of: the draft of its folder, and what is written down of it. */
+/** The draft of a fork's folder, and the fork's record. */
 interface NewDisk {
   draft: string
   record: SandboxRecord
@@ -32,19 +32,19 @@ interface NewDisk {
 
 export interface ForkContext {
   host: OciHost
-  /** As it is now; `withStill` lends it while it stands still, in its turn and then in a place of its own among changes. */
+  /** The parent as it is now; `withStill` lends it while it is frozen, in its turn and then in one of the places of changes. */
   parent: StillSandbox & { withStill: (use: (still: StillSandbox) => Promise<void>) => Promise<void> }
-  /** Bounds what is done at once. */
+  /** Bounds how many changes are made at once. */
   limit: (work: () => Promise<void>) => Promise<void>
 }
 
 /**
- * Fills the folder of a new sandbox with the files that another one has, as of one moment for which that one stands still.
+ * Fills the folder of a new sandbox with its parent's files, as of one moment for which the parent is frozen.
  * Throws BAD_REQUEST for a parent of another snapshot or with a larger disk.
  */
 export async function forkDisk({ host, parent, limit }: ForkContext, fork: NewDisk): Promise<void> {
   checkFork(parent.record, fork.record)
-  // What is written back now does not have to be while it stands still. 1: it has just ended.
+  // Data that is written back now need not be written while the parent is frozen. 1: the parent has just ended.
   await flushDisk(host, parent, { deadlineMs: FLUSH_DEADLINE_MS, accept: [0, 1] })
   await parent.withStill(async (still) => {
     checkFork(still.record, fork.record)
@@ -53,7 +53,7 @@ export async function forkDisk({ host, parent, limit }: ForkContext, fork: NewDi
   await limit(() => fitDisk(host, parent.record, fork))
 }
 
-/** What a sandbox changed fits only over the same snapshot, on a disk that is no smaller. */
+/** Throws BAD_REQUEST unless the fork has the same snapshot and no smaller disk: only there do the changed files fit. */
 function checkFork(parent: SandboxRecord, { spec }: SandboxRecord): void {
   const { snapshot, limits } = currentSpec(parent)
   if (spec.snapshot !== snapshot) throw new AppError('BAD_REQUEST', 'a fork has the snapshot of its parent')
@@ -66,8 +66,8 @@ async function flushDisk({ run }: OciHost, { folder, running }: StillSandbox, op
 }
 
 /**
- * A clone of the parent's disk where blocks can be shared, else a copy of every file. The clone of a disk in use is what the
- * disk would be after a loss of power, with all that was written on it: mounting it replays the journal.
+ * Clones the parent's disk where blocks can be shared, else copies every file. The clone of a disk in use equals the disk
+ * after a loss of power, with all that was written: mounting it replays the journal.
  */
 async function fillDisk(host: OciHost, parent: StillSandbox, fork: NewDisk): Promise<void> {
   const { draft, record } = fork
@@ -78,7 +78,7 @@ async function fillDisk(host: OciHost, parent: StillSandbox, fork: NewDisk): Pro
   await copyFiles(host, parent, fork)
 }
 
-/** Gives a fork the room it shall have, which may be more than its parent has. */
+/** Grows the fork's disk to its own size, which may be larger than its parent's. */
 async function fitDisk(host: OciHost, parent: SandboxRecord, { draft, record }: NewDisk): Promise<void> {
   const { diskGiB } = record.spec.limits
   if (record.disk === 'folder' || diskGiB <= currentSpec(parent).limits.diskGiB) return

@@ -8,7 +8,7 @@ import { hasDiskPool, openDiskPool, removeDiskPool } from './disk-pool.ts'
 import type { DiskStore, DiskStoreOptions } from './disk-store.ts'
 import { assertCanClone, createDiskStore, removeTemplates } from './disk-store.ts'
 
-/** As a sandbox that is tried has it. */
+/** The record of the disk that is made as a try. */
 const TRIAL_RECORD: SandboxRecord = {
   spec: {
     ...{ snapshot: 'host', user: 'root', network: 'none' },
@@ -33,7 +33,7 @@ export interface OpenedDiskStore {
 
 /**
  * Finds the best place for disks: the data folder where its file system shares blocks between files, else a pool, else
- * the data folder as it is. Throws an Error in one line when there is a pool, with sandboxes' disks, that cannot be used.
+ * the data folder without clones. Throws an Error in one line when a pool with sandboxes' disks exists and cannot be used.
  */
 export async function openDiskStore(options: OpenDiskStoreOptions): Promise<OpenedDiskStore> {
   const { dataDir, instanceId, run } = options
@@ -61,7 +61,7 @@ export async function openDiskStore(options: OpenDiskStoreOptions): Promise<Open
   }
 }
 
-/** Throws where files of the data folder cannot share blocks. */
+/** Opens a store that clones in the data folder. Throws where files there cannot share blocks. */
 async function openSharing(base: Omit<DiskStoreOptions, 'canClone'>): Promise<DiskStore> {
   await assertCanClone(base.dataDir)
   const disks = createDiskStore({ ...base, canClone: true })
@@ -69,7 +69,7 @@ async function openSharing(base: Omit<DiskStoreOptions, 'canClone'>): Promise<Di
   return disks
 }
 
-/** Mounts a clone as a start does: only then is it known that this host can. */
+/** Mounts a clone as a start does: only that shows that this host can do it. */
 async function tryDisks(disks: DiskStore, { dataDir, run }: OpenDiskStoreOptions): Promise<void> {
   const [first, second] = [join(dataDir, 'try-disks', 'first'), join(dataDir, 'try-disks', 'second')]
   try {

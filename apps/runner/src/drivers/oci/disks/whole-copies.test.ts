@@ -13,7 +13,7 @@ const run = promisify(execFile)
 let harness: SnapshotHarness | undefined
 afterEach(() => harness?.[Symbol.asyncDispose]())
 
-/** Runs commands on a host that lacks one. */
+/** Returns a `run` that fails for the commands that the host lacks. */
 function without(isLacking: (argv: readonly string[]) => boolean): RunCommand {
   return (argv, options) =>
     isLacking(argv) ? Promise.reject(new CommandError(`${argv[0]} is not there`)) : runCommand(argv, options)

@@ -15,10 +15,10 @@ const POOLS: readonly Ipv4Block[] = [
 /** First bytes of every MAC address made here; 02 marks it as locally administered. */
 const MAC_PREFIX = '02:a7'
 
-/** What this runner's bridge, ports and firewall tables are called; interface names have at most 15 characters. */
+/** Names of this runner's bridge, ports and firewall tables; interface names have at most 15 characters. */
 export interface NetworkNames {
   bridge: string
-  /** A port is this and the number of its sandbox. */
+  /** A port's name is this prefix and the number of its sandbox. */
   portPrefix: string
   table: string
 }
@@ -26,13 +26,13 @@ export interface NetworkNames {
 /** Start of the name of every Atoll bridge on a host, whichever runner made it. */
 export const BRIDGE_PREFIX = 'atoll'
 
-/** Names that differ between runners on one host and stay the same over restarts of one. */
+/** Returns names that differ between the runners of a host and stay the same when a runner restarts. */
 export function networkNames(instanceId: string): NetworkNames {
   const mark = createHash('sha256').update(instanceId).digest('hex').slice(0, 7)
   return { bridge: `${BRIDGE_PREFIX}${mark}`, portPrefix: `at${mark}p`, table: `${BRIDGE_PREFIX}_${mark}` }
 }
 
-/** A sandbox's place in a subnet: everything follows from its number, so that firewall rules can be made beforehand. */
+/** A sandbox's port and addresses: all follow from its number, so that firewall rules can be made beforehand. */
 export interface SandboxAddress {
   port: string
   address: string
@@ -47,18 +47,18 @@ export interface AddressPlan {
   gatewayMac: string
 }
 
-/** The plan for a subnet: the gateway has its first address. */
+/** Returns the plan for a subnet: the gateway has its first address. */
 export function createAddressPlan(names: NetworkNames, subnet: Ipv4Block): AddressPlan {
   return { names, subnet, gateway: formatIpv4(subnet.base + 1), gatewayMac: macOf(subnet.base + 1) }
 }
 
-/** Where sandbox `number` (0 … MAX_SANDBOXES - 1) is. */
+/** Returns the port and addresses of sandbox `number` (0 … MAX_SANDBOXES - 1). */
 export function sandboxAddress(plan: AddressPlan, number: number): SandboxAddress {
   const address = plan.subnet.base + 2 + number
   return { port: `${plan.names.portPrefix}${number}`, address: formatIpv4(address), mac: macOf(address) }
 }
 
-/** A subnet that overlaps nothing in `taken`, picked at random so that runners that start together differ. */
+/** Returns a subnet that overlaps no block of `taken`, picked at random so that runners that start together differ. */
 export function pickSubnet(taken: readonly Ipv4Block[], random: () => number = Math.random): Ipv4Block | undefined {
   for (const pool of POOLS) {
     const free = subnetsOf(pool).filter((subnet) => !taken.some((block) => blocksOverlap(block, subnet)))
@@ -68,12 +68,12 @@ export function pickSubnet(taken: readonly Ipv4Block[], random: () => number = M
   return undefined
 }
 
-/** True for a subnet that `pickSubnet` could have given. */
+/** Returns true for a subnet that `pickSubnet` could have returned. */
 export function isOwnSubnet(block: Ipv4Block): boolean {
   return block.prefix === SUBNET_PREFIX && POOLS.some((pool) => blocksOverlap(pool, block))
 }
 
-/** The pools in words, for a message. */
+/** The pools as text, for a message. */
 export const POOL_NAMES = POOLS.map(formatIpv4Block).join(', ')
 
 function subnetsOf(pool: Ipv4Block): Ipv4Block[] {

@@ -18,22 +18,22 @@ import { deviceExists, withoutIpv6 } from './network-devices.ts'
 import { findPorts } from './ports.ts'
 import type { Restriction } from './restrictions.ts'
 
-/** Attempts at a subnet that another runner starting at the same moment has not picked too. */
+/** Attempts to pick a subnet that no other runner, starting at the same moment, picks too. */
 const SUBNET_ATTEMPTS = 5
-/** Time in hundredths of a second after which a bridge forgets where a silent address is: a day. */
+/** Time after which a bridge forgets the port of a silent address, in hundredths of a second: a day. */
 const AGEING_CENTISECONDS = 8_640_000
 
 export interface OpenBridge {
   plan: AddressPlan
-  /** Bytes. */
+  /** MTU of sandboxes, in bytes. */
   mtu: number
   nameservers: readonly string[]
-  /** In force for sandboxes that a killed run left, by address. */
+  /** Restrictions in force for sandboxes that a killed run left, by address. */
   restrictions: ReadonlyMap<string, Restriction>
 }
 
 /**
- * Brings up this runner's bridge with its firewall tables, forwarding and way through the host's firewall.
+ * Brings up this runner's bridge with its firewall tables, forwarding and accept rules in the host's firewall.
  * A bridge that a killed run left keeps its subnet. Throws an Error whose message says what the host lacks.
  */
 export async function openBridge(
@@ -48,7 +48,7 @@ export async function openBridge(
   const restrictions = new Map(
     [...held].map(([sandboxId, number]) => [sandboxAddress(plan, number).address, restrictionOf(sandboxId)]),
   )
-  // The rules stand before the bridge lets the first packet through.
+  // The rules are in force before the bridge lets the first packet through.
   await runCommand(['nft', '-f', '-'], {
     input: firewallRules(plan, { uplinks: host.uplinks, nameservers, routesForAtollOnly, restrictions }),
   })
@@ -65,7 +65,7 @@ function takeOver(names: NetworkNames, host: HostNetwork): AddressPlan | undefin
 }
 
 /**
- * Gives the bridge a subnet and looks whether it was alone in that: two runners that start together see each
+ * Gives the bridge a subnet and checks that no other bridge has taken it: two runners that start together see each
  * other's address before either goes on, and choose again.
  */
 async function claimSubnet(

@@ -1,13 +1,13 @@
-/** What connects a sandbox's network namespace: batches for `ip`, for in there and for the runner's namespace after it. */
+/** The `ip` batches that connect a sandbox's network namespace: first for inside of it, then for the runner's namespace. */
 export interface NetworkConnection {
   inside: string
-  /** Empty where there is nothing to do. */
+  /** Batch for the runner's namespace; empty where there is nothing to do. */
   outside: string
 }
 
 /**
- * For scripts: `connect_network`, called in the sandbox's network namespace with the variables below, which it needs no
- * longer afterwards.
+ * Shell function for scripts: `connect_network`, called in the sandbox's network namespace with the variables below, which
+ * may be unset afterwards.
  */
 export const CONNECT_NETWORK = `
 connect_network() {
@@ -17,7 +17,7 @@ connect_network() {
 }
 `
 
-/** The variables of `connect_network`. */
+/** Returns the variables of `connect_network`. */
 export function connectionVariables({ inside, outside }: NetworkConnection): Record<string, string> {
   return {
     NETWORK_INSIDE: inside,

@@ -4,38 +4,38 @@ import { formatIpv4Block } from './ipv4.ts'
 import type { Restriction } from './restrictions.ts'
 import { RESTRICTION_SETS, restrictionElements } from './restrictions.ts'
 
-/** Connections a sandbox may have open through NAT, so that one cannot fill the host's connection table. */
+/** Most connections that a sandbox may have open through NAT, so that none can fill the host's connection table. */
 export const MAX_CONNECTIONS = 4_096
 /** Addresses that clouds answer with a machine's credentials: link-local, Alibaba's, Oracle's. */
 const METADATA = '169.254.0.0/16, 100.100.100.200, 192.0.0.192'
-/** Azure's platform address gives out secrets on these ports, and is its nameserver on 53. */
+/** Azure's platform address gives out secrets on these ports, and is Azure's nameserver on 53. */
 const AZURE_PLATFORM = 'ip daddr 168.63.129.16 tcp dport { 80, 443, 32526 }'
 
-/** What the rules depend on beside the address plan. */
+/** Facts that the rules depend on beside the address plan. */
 export interface FirewallFacts {
   /** Devices of default routes: bridges among them lead off the machine, all others to neighbours on it. */
   uplinks: readonly string[]
-  /** May be asked on port 53 even where their address is otherwise closed, as on clouds that serve DNS link-local. */
+  /** Nameservers, reachable on port 53 even where their address is otherwise closed, as on clouds with link-local DNS. */
   nameservers: readonly string[]
-  /** True when Atoll made this host forward packets: it is then kept from routing for its neighbours. */
+  /** True when Atoll made this host forward packets: the rules then keep the host from routing for its neighbours. */
   routesForAtollOnly: boolean
-  /** Of sandboxes that are there already, by address. */
+  /** Restrictions of the sandboxes that exist already, by address. */
   restrictions: ReadonlyMap<string, Restriction>
 }
 
-/** The commands that replace this runner's tables with the rules in docs/spec/isolation.md, at once or not at all. */
+/** Returns the commands that replace this runner's tables with the rules in docs/spec/isolation.md, all at once or not at all. */
 export function firewallRules(plan: AddressPlan, facts: FirewallFacts): string {
   return `${removeFirewallRules(plan)}${bridgeTable(plan)}${inetTable(plan, facts)}`
 }
 
-/** The commands that remove this runner's tables, whether they are there or not. */
+/** Returns the commands that remove this runner's tables, whether they exist or not. */
 export function removeFirewallRules({ names: { table } }: Pick<AddressPlan, 'names'>): string {
   return ['bridge', 'inet'].map((family) => `table ${family} ${table}\ndelete table ${family} ${table}\n`).join('')
 }
 
 /**
- * Rules on frames as they come out of a sandbox: only IPv4 and ARP, only from the addresses its port was given.
- * All ports are listed from the start, so joining a sandbox changes no rule.
+ * Returns the rules on frames that a sandbox sends: only IPv4 and ARP, only from the addresses of its port.
+ * All ports are listed from the start, so that adding a sandbox changes no rule.
  */
 function bridgeTable(plan: AddressPlan): string {
   const ports = Array.from({ length: MAX_SANDBOXES }, (_, number) => {
@@ -63,8 +63,8 @@ table bridge ${plan.names.table} {
 }
 
 /**
- * Rules on packets. Those from sandboxes are judged before any address translation of the host's, so that a port
- * that a container engine publishes is no way around them.
+ * Returns the rules on packets. Packets from sandboxes are checked before any address translation of the host's, so that a
+ * port that a container engine publishes does not bypass the rules.
  */
 function inetTable({ names, subnet }: AddressPlan, facts: FirewallFacts): string {
   const { bridge, table } = names
@@ -125,7 +125,7 @@ ${restrictionSets(facts.restrictions)}
 `
 }
 
-/** Sets that are filled as sandboxes join and their rules change. */
+/** Returns the sets whose elements change as sandboxes start and their rules change. */
 function restrictionSets(restrictions: FirewallFacts['restrictions']): string {
   const types = { blocked: 'ipv4_addr', restricted: 'ipv4_addr', allowed: 'ipv4_addr . ipv4_addr; flags interval' }
   const all = [...restrictions].map(([address, restriction]) => restrictionElements(address, restriction))

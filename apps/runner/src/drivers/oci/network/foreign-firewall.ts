@@ -1,12 +1,12 @@
 import { CommandError, runCommand } from '../../../run-command.ts'
 
-/** FORWARD of an iptables that nobody has given a rule. */
+/** The FORWARD chain of an iptables without any rule. */
 const UNTOUCHED_FORWARD = '-P FORWARD ACCEPT'
 
 /**
- * Lets our bridge through a host firewall that drops forwarded packets, as Docker's and ufw's do: an accept in one
- * table does not bind another, so ours cannot. What sandboxes may reach stays judged by our own tables, whose
- * drops no accept elsewhere undoes. Does nothing where the host has no such firewall.
+ * Lets our bridge through a host firewall that drops forwarded packets, as Docker's and ufw's do: an accept in our table does
+ * not overrule a drop in another. Our own tables still decide what sandboxes may reach, because no accept elsewhere undoes
+ * their drops. Does nothing where the host has no such firewall.
  */
 export async function passForeignFirewall(bridge: string): Promise<void> {
   await closeForeignFirewall(bridge)
@@ -17,13 +17,13 @@ export async function passForeignFirewall(bridge: string): Promise<void> {
   await runCommand(['iptables', '-w', '-I', chain, '-o', bridge, '-j', 'ACCEPT'])
 }
 
-/** Takes our rules out of the host's firewall again. */
+/** Removes our rules from the host's firewall. */
 export async function closeForeignFirewall(bridge: string): Promise<void> {
   const ours = (await listRules()).filter((rule) => / -[io] (\S+) -j ACCEPT$/.exec(rule)?.[1] === bridge)
   for (const rule of ours) await runCommand(['iptables', '-w', '-D', ...rule.split(' ').slice(1)])
 }
 
-/** Rules as iptables would be told them, of one chain or all; empty where the host has no iptables. */
+/** Returns the rules of one chain or of all, in iptables' own syntax; none where the host has no iptables. */
 async function listRules(chain?: string): Promise<string[]> {
   try {
     const { stdout } = await runCommand(['iptables', '-w', '-S', ...(chain === undefined ? [] : [chain])])

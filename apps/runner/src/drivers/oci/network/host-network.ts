@@ -3,9 +3,9 @@ import { runCommand } from '../../../run-command.ts'
 import type { Ipv4Block } from './ipv4.ts'
 import { parseIpv4, parseIpv4Block } from './ipv4.ts'
 
-/** Room in a sandbox's packets where the host has no default route to learn it from. */
+/** MTU where the host has no default route to learn it from, in bytes. */
 const DEFAULT_MTU = 1500
-/** Nameservers that resolvers heed. */
+/** Most nameservers that resolvers use. */
 const MAX_NAMESERVERS = 3
 
 /** An IPv4 address of the host. */
@@ -15,14 +15,14 @@ export interface HostAddress {
   block: Ipv4Block
 }
 
-/** What the host's network looks like at one moment. */
+/** The host's addresses and routes at one moment. */
 export interface HostNetwork {
   addresses: HostAddress[]
   /** Destinations of all routes in all tables but the default ones. */
   routes: Ipv4Block[]
   /** Devices that default routes lead through. */
   uplinks: string[]
-  /** Bytes; the smallest of the uplinks. */
+  /** Smallest MTU of the uplinks, in bytes. */
   mtu: number
 }
 
@@ -50,14 +50,14 @@ function addressesOf(link: JsonRow): HostAddress[] {
   })
 }
 
-/** A route has one device, or several next hops with one each. */
+/** Returns the devices of a route: it has one device, or several next hops with one each. */
 function routeDevices(route: JsonRow): string[] {
   return [route, ...rows(route['nexthops'])].map((hop) => text(hop['dev'])).filter((device) => device !== '')
 }
 
 /**
- * The nameservers a sandbox can use: those of the host, or of systemd-resolved's upstream list where the host
- * only names its own stub, without loopback, IPv6 and the host's own addresses, which sandboxes cannot reach.
+ * Returns the nameservers that a sandbox can use: the host's, or systemd-resolved's upstream list where the host only
+ * names its own stub. Loopback, IPv6 and the host's own addresses are left out: sandboxes cannot reach them.
  */
 export async function readNameservers(hostAddresses: readonly string[], etc = '/etc', run = '/run'): Promise<string[]> {
   for (const path of [`${etc}/resolv.conf`, `${run}/systemd/resolve/resolv.conf`]) {

@@ -4,12 +4,12 @@ import { BRIDGE_PREFIX } from './address-plan.ts'
 import { listDevices, readDeviceFile } from './network-devices.ts'
 
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward'
-/** Written on a bridge (its alias) by the runner that turned forwarding on, where it outlives that process. */
+/** Alias that the runner that turned forwarding on gives its bridge: it outlives that process. */
 const MARK = 'atoll turned ip_forward on'
 
 /**
- * Turns IPv4 forwarding on where it is off and marks our bridge as the one that did. Returns true when Atoll,
- * this runner or another, is why this host forwards.
+ * Turns IPv4 forwarding on where it is off, and marks our bridge as the one that needed it. Returns true when this or
+ * another runner of Atoll has turned it on.
  */
 export async function turnForwardingOn(bridge: string): Promise<boolean> {
   if ((await readFile(IP_FORWARD, 'utf8')).trim() === '0') {
@@ -22,22 +22,22 @@ export async function turnForwardingOn(bridge: string): Promise<boolean> {
 }
 
 /**
- * Turns forwarding off again if our bridge carries the mark and is the only bridge of the host; another Atoll
- * bridge takes the mark over, and any other bridge (a container engine's, say) means forwarding is needed.
- * Called before our bridge is removed.
+ * Turns forwarding off again if our bridge has the mark and is the only bridge of the host. Another Atoll bridge takes the
+ * mark over; any other bridge (a container engine's, for example) means that forwarding is needed. Called before our bridge
+ * is removed.
  */
 export async function giveForwardingBack(bridge: string): Promise<void> {
   if (!(await isMarked(bridge))) return
   if (await leaveForwardingTo(await bridgesBut(bridge))) return
   await writeFile(IP_FORWARD, '0')
-  // A bridge that came meanwhile may have been told of forwarding when it was still on.
+  // The owner of a bridge that was made meanwhile may have seen forwarding still on, and rely on it.
   const late = await bridgesBut(bridge)
   if (late.length === 0) return
   await writeFile(IP_FORWARD, '1')
   await leaveForwardingTo(late)
 }
 
-/** Marks an Atoll bridge among `others`; false when there are none, so that nobody needs forwarding any more. */
+/** Marks an Atoll bridge among `others`; returns false when there are no others, so that no bridge needs forwarding. */
 async function leaveForwardingTo(others: readonly string[]): Promise<boolean> {
   const heir = others.find((other) => other.startsWith(BRIDGE_PREFIX))
   if (heir) await runCommand(['ip', 'link', 'set', 'dev', heir, 'alias', MARK])

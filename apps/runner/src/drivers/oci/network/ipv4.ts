@@ -1,11 +1,11 @@
-/** IPv4 addresses as unsigned 32-bit numbers, blocks as a base and a prefix length. */
+/** A block of IPv4 addresses. Addresses are unsigned 32-bit numbers. */
 export interface Ipv4Block {
   base: number
   /** Prefix length, 0 to 32. */
   prefix: number
 }
 
-/** The number of a dotted address; undefined when it is not one. */
+/** Returns the number of a dotted address; undefined when the text is not one. */
 export function parseIpv4(text: string): number | undefined {
   const parts = text.split('.')
   if (parts.length !== 4) return undefined
@@ -17,7 +17,7 @@ export function parseIpv4(text: string): number | undefined {
   return value
 }
 
-/** The block of `a.b.c.d/n`, or of a lone address as /32; undefined when it is not one. */
+/** Returns the block of `a.b.c.d/n`, or of a lone address as /32; undefined when the text is neither. */
 export function parseIpv4Block(text: string): Ipv4Block | undefined {
   const [address = '', prefixText = '32'] = text.split('/')
   const value = parseIpv4(address)
@@ -26,22 +26,22 @@ export function parseIpv4Block(text: string): Ipv4Block | undefined {
   return { base: value - (value % blockSize(prefix)), prefix }
 }
 
-/** Dotted form. */
+/** Returns the dotted form of an address. */
 export function formatIpv4(value: number): string {
   return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join('.')
 }
 
-/** `a.b.c.d/n`. */
+/** Returns a block as `a.b.c.d/n`. */
 export function formatIpv4Block(block: Ipv4Block): string {
   return `${formatIpv4(block.base)}/${block.prefix}`
 }
 
-/** How many addresses a prefix length spans. */
+/** Returns the number of addresses in a block with this prefix length. */
 export function blockSize(prefix: number): number {
   return 2 ** (32 - prefix)
 }
 
-/** True when the two share an address. */
+/** Returns true when the two blocks share an address. */
 export function blocksOverlap(one: Ipv4Block, other: Ipv4Block): boolean {
   return one.base < other.base + blockSize(other.prefix) && other.base < one.base + blockSize(one.prefix)
 }

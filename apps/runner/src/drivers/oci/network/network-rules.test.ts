@@ -31,7 +31,7 @@ afterAll(() => net[Symbol.asyncDispose]())
 const restrict = (rules: { blockAll: boolean; allowList?: string[] }, sandboxId = 'one') =>
   network.call({ name: 'restrict', sandboxId, rules })
 
-/** Of the two servers a sandbox reaches these, both ways, and the others in none. */
+/** Expects that a sandbox reaches, over TCP and UDP, the servers of `reached` and neither of the others. */
 async function expectReached(sandbox: Namespace, reached: string[]): Promise<void> {
   const others = [near, far].filter((server) => !reached.includes(server))
   const [answers, silence] = await Promise.all([
@@ -90,7 +90,7 @@ describe('the rules of a sandbox', () => {
     const nameserver = `${OUTSIDE}:53`
     const target = `tcp ${nameserver}`
     await restrict({ blockAll: false, allowList: ['203.0.113.0/24'] })
-    // Nobody listens there, which is an answer.
+    // No server listens on that port: the refusal shows that the packet arrived.
     expect((await probeAnswering(one, nameserver))[target]).toBe('ECONNREFUSED')
     await restrict({ blockAll: true, allowList: ['203.0.113.0/24'] })
     await expectReached(one, [])

@@ -4,24 +4,24 @@ import { MAX_SANDBOXES, SUBNET_PREFIX, sandboxAddress } from './address-plan.ts'
 import type { NetworkConnection } from './connect-network.ts'
 import { deviceExists, listDevices, readDeviceFile, withoutIpv6 } from './network-devices.ts'
 
-/** Goes into a device's alias, which holds 255 bytes, and into a line of a batch. */
+/** Ids that fit into a device's alias, which holds 255 bytes, and into a line of a batch. */
 const SANDBOX_ID = /^[\w.-]{1,128}$/
 
-/** The bridge's ports, one for each sandbox that is up. */
+/** The bridge's ports, one for each running sandbox. */
 export interface Ports {
-  /** Takes a port for a sandbox; its other end will be `eth0`. Throws when none is left, or CommandError. */
+  /** Takes a port for a sandbox, whose end of it will be `eth0`. Throws when no port is left, or CommandError. */
   take(sandboxId: string): Promise<NetworkConnection>
-  /** Removes the ports of these sandboxes; unknown ids are fine. */
+  /** Removes the ports of these sandboxes; ignores unknown ids. */
   leave(sandboxIds: readonly string[]): Promise<void>
-  /** The sandboxes that hold a port. */
+  /** Returns the ids of the sandboxes that have a port. */
   sandboxIds(): string[]
-  /** Undefined for one that holds none. */
+  /** Returns the address of a sandbox; undefined when it has no port. */
   addressOf(sandboxId: string): string | undefined
 }
 
 /**
- * Finds the ports that are there; a port's alias names its sandbox, so the kernel itself keeps the allocation and
- * forgets it with the namespace. Ports without a name were being made when a run was killed, and are removed.
+ * Finds the existing ports. A port's alias names its sandbox, so the kernel itself keeps the allocation and drops it with
+ * the namespace. Removes ports without an alias: they were being made when a run was killed.
  */
 export async function createPorts(plan: AddressPlan, mtu: number): Promise<Ports> {
   const { held, nameless } = await findPorts(plan)
@@ -52,7 +52,7 @@ export async function createPorts(plan: AddressPlan, mtu: number): Promise<Ports
   return { take, leave, sandboxIds: () => [...held.keys()], addressOf }
 }
 
-/** The pair of devices is made from inside, where the runner's namespace can be named: by this process. */
+/** Returns the batches that make a pair of devices, from inside: there the runner's namespace can be named by this process. */
 async function connectionOf(
   { names: { bridge }, gateway }: AddressPlan,
   end: SandboxAddress & { sandboxId: string; mtu: number },
@@ -73,7 +73,7 @@ link set dev ${port} up
   }
 }
 
-/** The number of each sandbox that has a port now, and ports that are nobody's. */
+/** Returns the number of each sandbox that has a port now, and the ports without a sandbox. */
 export async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, number>; nameless: string[] }> {
   const held = new Map<string, number>()
   const nameless: string[] = []
@@ -86,7 +86,7 @@ export async function findPorts(plan: AddressPlan): Promise<{ held: Map<string, 
   return { held, nameless }
 }
 
-/** Removes devices, of which the kernel may be removing some itself because their namespace ended. */
+/** Removes devices. The kernel may be removing some of them itself, because their namespace has ended. */
 async function removeDevices(devices: readonly string[]): Promise<void> {
   const present = await presentAmong(devices)
   if (present.length === 0) return
@@ -104,7 +104,7 @@ async function presentAmong(devices: readonly string[]): Promise<string[]> {
   return devices.filter((_, index) => present[index])
 }
 
-/** Hands out numbers in a circle, so that one just freed is the last to be used again. */
+/** Gives out numbers in a circle, so that a number that was just freed is used again last. */
 class NumberPool {
   readonly #taken: Set<number>
   #next = 0
@@ -113,7 +113,7 @@ class NumberPool {
     this.#taken = new Set(taken)
   }
 
-  /** Throws when all are taken. */
+  /** Takes a free number. Throws when all are taken. */
   take(): number {
     for (let step = 0; step < MAX_SANDBOXES; step += 1) {
       const number = (this.#next + step) % MAX_SANDBOXES

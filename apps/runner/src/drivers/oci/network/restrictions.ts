@@ -4,13 +4,13 @@ import { runCommand } from '../../../run-command.ts'
 import type { Ipv4Block } from './ipv4.ts'
 import { blocksOverlap, formatIpv4Block, parseIpv4Block } from './ipv4.ts'
 
-/** What one sandbox's packets are judged by: everything is blocked, or all but some blocks; undefined: neither. */
+/** The restriction of one sandbox's packets: all are blocked, or all but those to some blocks; undefined: none is. */
 export type Restriction = 'blocked' | { allowed: readonly Ipv4Block[] } | undefined
 
 /** Sets of the inet table that hold the restrictions, as firewall-rules.ts declares them. */
 export const RESTRICTION_SETS = ['blocked', 'restricted', 'allowed'] as const
 
-/** The restriction that rules mean. Throws BAD_REQUEST for a block that is none. */
+/** Returns the restriction that the rules mean. Throws BAD_REQUEST for a malformed block. */
 export function restrictionOf(rules: NetworkRules | undefined): Restriction {
   if (rules === undefined) return undefined
   const blocks = (rules.allowList ?? []).map((text) => {
@@ -24,7 +24,7 @@ export function restrictionOf(rules: NetworkRules | undefined): Restriction {
   return { allowed: withoutContained(blocks) }
 }
 
-/** The elements that the sets have for a sandbox's address. */
+/** Returns the elements of the sets for a sandbox's address. */
 export function restrictionElements(address: string, restriction: Restriction): Record<string, string[]> {
   if (restriction === undefined) return { blocked: [], restricted: [], allowed: [] }
   if (restriction === 'blocked') return { blocked: [address], restricted: [], allowed: [] }
@@ -37,7 +37,7 @@ export interface Restrictions {
   set(address: string, restriction: Restriction): Promise<void>
 }
 
-/** `initial`: what the table was made with. Changes throw CommandError. */
+/** Keeps the restrictions of a table, which was made with `initial`. Changes throw CommandError. */
 export function createRestrictions(table: string, initial: ReadonlyMap<string, Restriction>): Restrictions {
   const inForce = new Map(initial)
   return {
@@ -57,7 +57,7 @@ export function createRestrictions(table: string, initial: ReadonlyMap<string, R
   }
 }
 
-/** Of two blocks that share an address one contains the other. */
+/** Leaves out blocks that another block contains: of two blocks that share an address, one contains the other. */
 function withoutContained(blocks: readonly Ipv4Block[]): Ipv4Block[] {
   const largestFirst = [...blocks].sort((one, other) => one.prefix - other.prefix)
   return largestFirst.filter(

@@ -164,7 +164,7 @@ it('a host without nftables gives sandboxes their loopback and says why', async 
   expect(await hostState()).toBe(untouched)
 })
 
-/** Devices, addresses, rules and the forwarding switch of the test's host. */
+/** Returns the devices, addresses, rules and the forwarding switch of the test's host. */
 async function hostState(): Promise<string> {
   return net.host.run(
     'sh',

@@ -190,13 +190,13 @@ function answers(target: string, answer: string): Record<string, string> {
   return { [`tcp ${target}`]: answer, [`udp ${target}`]: answer }
 }
 
-/** What a target answers with is an address; silence and an error's name are not. */
+/** Expects no answer from any target: an answer is an address; `nothing` and an error's name are not. */
 function expectUnreached(results: Record<string, string>): void {
   for (const [target, result] of Object.entries(results)) expect(result, target).toMatch(/^nothing$|^E[A-Z]+$/)
 }
 
 async function expectCounted(name: string): Promise<void> {
-  // The kernel may be late with what the last packets did.
+  // The kernel may count the last packets late.
   await expect.poll(async () => (await firewallCounters(net.host))[name]).toBeGreaterThan(counters[name] ?? 0)
 }
 

@@ -16,43 +16,43 @@ import { createRestrictions, restrictionOf } from './restrictions.ts'
 const NO_NAMESERVER = 'names do not resolve in sandboxes: the host has no nameserver they could reach'
 
 export interface SandboxNetworkOptions {
-  /** Tells this runner from others on the host; the same over its restarts. */
+  /** Tells this runner from others on the host; stays the same when it restarts. */
   instanceId: string
-  /** The rules of sandboxes that a killed run left running; absent: none has any. */
+  /** Returns the rules of a sandbox that a killed run left running; absent: no sandbox has rules. */
   rulesOf?: (sandboxId: string) => NetworkRules | undefined
   log: Logger
 }
 
-/** A place for sandboxes to have a network of their own, with translated access to the outside and to nothing else. */
+/** Gives each sandbox a network of its own, with access through NAT to the outside and to nothing else. */
 export interface SandboxNetwork {
-  /** What does not work on this host, in one sentence. */
+  /** The part of the network that does not work on this host, in one sentence; undefined when all works. */
   readonly limitation: string | undefined
   /** False when sandboxes get a loopback device and nothing else. */
   readonly reachesOutside: boolean
   /**
-   * Takes a place for a sandbox, until `release`, and answers with what equips its network namespace, which holds nothing
-   * yet but a loopback device that is down. What that makes ends with the namespace. Throws when all addresses are
+   * Takes a port and address for a sandbox, until `release`, and returns the batches that connect its network namespace,
+   * which holds only a loopback device that is down. The devices end with the namespace. Throws when all addresses are
    * taken, or CommandError.
    */
   attach(sandboxId: string): Promise<NetworkConnection>
   /**
-   * Judges all further packets of a sandbox by these rules, absent: by none; has no effect on one that has no place.
-   * Throws BAD_REQUEST, or CommandError.
+   * Applies these rules to all further packets of a sandbox; without rules none is blocked. Does nothing for a sandbox
+   * without a port. Throws BAD_REQUEST, or CommandError.
    */
   restrict(sandboxId: string, rules: NetworkRules | undefined): Promise<void>
-  /** Contents for the sandbox's /etc/resolv.conf. */
+  /** Returns the content of a sandbox's /etc/resolv.conf. */
   resolvConf(): string
-  /** Frees what the sandbox held; unknown ids are fine. */
+  /** Frees the sandbox's port and address; ignores an unknown id. */
   release(sandboxId: string): Promise<void>
-  /** After a restart of the runner: keeps the addresses of these sandboxes and frees all others. */
+  /** Keeps the addresses of these sandboxes and frees all others; called after a restart of the runner. */
   reconcile(liveSandboxIds: readonly string[]): Promise<void>
-  /** Removes bridge, ports and firewall rules, and gives back what was changed on the host. */
+  /** Removes bridge, ports and firewall rules, and undoes the changes to the host. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /**
- * Makes this runner's bridge and firewall tables, or takes over those a killed run of it left. Where the host
- * cannot (no nftables, not permitted, no free subnet), `limitation` says why and sandboxes get loopback alone.
+ * Makes this runner's bridge and firewall tables, or takes over those that a killed run left. Where that is impossible
+ * (no nftables, no permission, no free subnet), `limitation` says why and sandboxes get loopback alone.
  */
 export async function createSandboxNetwork(options: SandboxNetworkOptions): Promise<SandboxNetwork> {
   const { instanceId, rulesOf, log } = options
@@ -84,7 +84,7 @@ async function bridgedNetwork(options: {
     const address = ports.addressOf(sandboxId)
     if (address !== undefined) await restrictions.set(address, restriction)
   }
-  /** An address is free for another sandbox only when nothing is held against it any more. */
+  /** Lifts the restrictions of the sandboxes before it frees their addresses, so that no next sandbox gets them. */
   const leave = async (sandboxIds: readonly string[]) => {
     for (const sandboxId of sandboxIds) await restrict(sandboxId, undefined)
     await ports.leave(sandboxIds)
@@ -120,7 +120,7 @@ function loopbackNetwork(limitation: string): SandboxNetwork {
   }
 }
 
-/** Removes everything that carries this runner's names. Steps do not depend on one another; a failed one is logged. */
+/** Removes everything that carries this runner's names. Steps do not depend on one another; a failed step is logged. */
 async function removeNetwork(names: AddressPlan['names'], log: Logger): Promise<void> {
   const devices = (await listDevices()).filter(
     (device) => device.startsWith(names.portPrefix) || device === names.bridge,

@@ -5,9 +5,9 @@ import { Value } from 'typebox/value'
 import { writeFileWhole } from '../../../files.ts'
 import type { SandboxFolder } from '../sandbox-folder.ts'
 
-/** How long an archive is kept that nobody reads or goes on sending, in milliseconds: as long as its parts in the object store. */
+/** How long an archive is kept that no call reads or continues, in milliseconds: as long as its parts in the object store. */
 export const ARCHIVE_KEPT_MS = 24 * 60 * 60 * 1000
-/** What archives leave free of the disk that the data folder is on, in bytes: sandboxes' own disks grow into it. */
+/** Bytes that archives leave free on the disk of the data folder: sandboxes' own disks grow into them. */
 export const RESERVED_BYTES = 1024 ** 3
 
 const DRAFT = 'draft'
@@ -17,16 +17,16 @@ const FACTS = '.json'
 const UNPACKED = '.unpacked'
 const SCRATCH = 'scratch-'
 
-/** The files of one archive, in its sandbox's folder: they go with the sandbox. */
+/** The files of one archive, in its sandbox's folder: they are removed with the sandbox. */
 export interface ArchiveFiles {
-  /** What is being packed. */
+  /** The archive that is being packed. */
   draft: string
-  /** Packed; whole once `facts` is there. */
+  /** The packed archive; whole once `facts` exists. */
   outgoing: string
   facts: string
-  /** What has come of it. */
+  /** The bytes that have arrived. */
   incoming: string
-  /** There once it was unpacked. */
+  /** Exists once the archive was unpacked. */
   unpacked: string
 }
 
@@ -38,7 +38,7 @@ export function archiveFiles({ archives }: SandboxFolder, archiveId: string): Ar
   }
 }
 
-/** Makes room for an archive that goes out or comes in: one of each may be there at a time. */
+/** Deletes other archives of the same direction: a sandbox has at most one outgoing and one incoming archive. */
 export async function makeWay(
   { archives }: SandboxFolder,
   direction: 'outgoing' | 'incoming',
@@ -51,7 +51,7 @@ export async function makeWay(
   }
 }
 
-/** What was packed earlier; undefined unless it is whole. */
+/** Returns the facts of an archive that was packed earlier; undefined unless it is whole. */
 export async function readFacts({ facts }: ArchiveFiles): Promise<StagedArchive | undefined> {
   const text = await readFile(facts, 'utf8').catch(() => '')
   const value = text === '' ? undefined : JSON.parse(text)
@@ -62,9 +62,9 @@ export async function writeFacts({ facts }: ArchiveFiles, staged: StagedArchive)
   await writeFileWhole(facts, JSON.stringify(staged))
 }
 
-/** Some empty folders for as long as something is packed or unpacked. */
+/** Empty folders for the time of packing or unpacking. */
 export interface Scratch extends AsyncDisposable {
-  /** Makes another. */
+  /** Makes another folder. */
   folder(name: string): Promise<string>
 }
 
@@ -81,7 +81,7 @@ export async function makeScratch({ archives }: SandboxFolder): Promise<Scratch>
   }
 }
 
-/** Removes what a crash has left half done, and what nobody wanted for ARCHIVE_KEPT_MS. `now`: milliseconds since the epoch. */
+/** Removes files that a crash left, and archives unused for ARCHIVE_KEPT_MS. `now`: milliseconds since the epoch. */
 export async function sweepArchives(
   { archives }: Pick<SandboxFolder, 'archives'>,
   { now, isBusy }: { now: number; isBusy: boolean },

@@ -20,7 +20,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-/** Makes files as a line each says, in JSON: names are hexadecimal. */
+/** Makes files, each described by a line of JSON; names are hexadecimal. */
 const MAKE = `
 import os, sys, json, stat
 root = os.fsencode(sys.argv[1])
@@ -76,7 +76,7 @@ async function make(root: string, files: readonly Made[]): Promise<void> {
   expect(code).toBe(0)
 }
 
-/** As an archive does it: packed and unpacked again, elsewhere. */
+/** Copies a folder as an archive does: packs it and unpacks it in another folder. */
 async function copy(from: string, to: string, hasZstd: boolean): Promise<void> {
   const names = ['jail-1', 'jail-2', 'jail-3', 'empty-1', 'empty-2']
   for (const name of names) await mkdir(join(folder, name), { recursive: true })
@@ -121,7 +121,7 @@ const made: fc.Arbitrary<Drawn> = fc.record({
   ...{ capability: fc.boolean(), opaque: fc.boolean() },
 })
 
-/** Gives each a place in a folder before it; one without a free place is left out. */
+/** Places each file in one of the folders before it; leaves out a file whose path is taken or too long. */
 function place([root, ...rest]: readonly Drawn[]): Made[] {
   if (root === undefined) return []
   const folders = ['']

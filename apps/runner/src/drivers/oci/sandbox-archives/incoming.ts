@@ -10,10 +10,10 @@ import type { SandboxFolder } from '../sandbox-folder.ts'
 import type { ArchiveFiles } from './archives-folder.ts'
 import { archiveFiles, checkRoom, makeWay } from './archives-folder.ts'
 
-/** How many bytes are written between looks at the room that is left. */
+/** Bytes that are written between two checks of the room on the disk. */
 const ROOM_LOOK_BYTES = 64 * 1024 * 1024
 
-/** What has come so far. */
+/** Returns how many bytes have arrived so far, and whether the archive was unpacked. */
 export async function arrivedOf(files: ArchiveFiles): Promise<ArrivedArchive> {
   if (await isThere(files.unpacked)) return { bytes: 0, unpacked: true }
   const facts = await stat(files.incoming).catch(() => undefined)
@@ -25,12 +25,12 @@ export interface Arrival {
   archiveId: string
   from: number
   content: Readable
-  /** Of the whole archive. */
+  /** Most bytes of the whole archive. */
   maxBytes: number
   signal: AbortSignal
 }
 
-/** Writes what comes behind the first `from` bytes; what came before a failure stays. */
+/** Writes the content after the first `from` bytes; bytes that arrived before a failure stay. */
 export async function receiveArchive(arrival: Arrival): Promise<ArrivedArchive> {
   const { folder, archiveId, from, content, signal } = arrival
   const files = archiveFiles(folder, archiveId)
@@ -68,7 +68,7 @@ async function* bounded(
   }
 }
 
-/** Throws SERVICE_UNAVAILABLE, with nothing left of it, unless what has come is `whole`. */
+/** Throws SERVICE_UNAVAILABLE, and deletes the file, unless its size and hash are those of `whole`. */
 export async function checkArrived(files: ArchiveFiles, whole: UnpackArchive, signal: AbortSignal): Promise<void> {
   const hash = createHash('sha256')
   let bytes = 0

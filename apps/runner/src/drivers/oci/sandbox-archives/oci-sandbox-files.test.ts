@@ -25,7 +25,7 @@ const root: SandboxSpec = {
 const tiny: SandboxSpec = { ...root, limits: { ...root.limits, diskGiB: 0.05 } }
 const DEADLINE_MS = 120_000
 
-/** Every kind of file that can be made, changed and deleted ones of the snapshot among them, and the root folder itself. */
+/** A script that makes every kind of file, changes and deletes files of the snapshot, and changes the root folder itself. */
 const CHANGE = `
 mkdir -p /root/tree/deep /root/tree/sticky && cd /root/tree
 echo hello > text && chown 1000:5 text && chmod 4751 text && touch -d @1000000000.123456789 text
@@ -42,7 +42,7 @@ const SEEN = ['root', 'etc']
 const OWN = ['root/tree', 'etc/skel', 'etc/issue']
 const GONE = 'ls /etc/debian_version 2>&1; stat -c "%a %u %g %.9Y" /'
 
-/** The root folder, and what the sandbox changed: the rest is its runner's. */
+/** Returns a description of the root folder and the files that the sandbox changed; other files are the runner's. */
 async function look(id: string, where: SnapshotHarness = harness): Promise<string> {
   const sandbox = await where.startSandbox(id, root)
   const tree = await sandbox.exec(['python3', '-c', WALK_TREE, '/', ...SEEN], { deadlineMs: DEADLINE_MS })
@@ -72,7 +72,7 @@ async function restore(sandboxId: string, whole: Buffer, { driver }: SnapshotHar
   return await driver.files.unpack(name, sumOf(whole))
 }
 
-/** What lies in a sandbox's folder for archives, but the word that one came. */
+/** Returns the names in a sandbox's folder of archives, without the marks of unpacked archives. */
 async function kept(id: string): Promise<string[]> {
   const names = await readdir(join(harness.dataDir, 'sandboxes', id, 'archives')).catch(() => [])
   return names.filter((name) => !name.endsWith('.unpacked'))
@@ -111,7 +111,7 @@ describe('the files of a sandbox', () => {
 
   it('A2: leave a running one as of one moment, which goes on', async () => {
     const sandbox = await harness.startSandbox('b', root)
-    // What is packed between the two takes longer than a round.
+    // Packing the file between the two takes longer than a round.
     await sandbox.exec('mkdir /root/m; head -c 20M /dev/urandom > /root/m/between')
     const round = 'echo >> /root/m/a; echo >> /root/m/z; echo >> /root/ticks; sleep 0.001'
     await sandbox.exec(`(while :; do ${round}; done) >/dev/null 2>&1 & until [ -s /root/ticks ]; do :; done`)
@@ -238,7 +238,7 @@ describe('an archive', () => {
     await expect(files.receive(name, beyond)).rejects.toMatchObject({ code: 'CONFLICT' })
     await files.receive(name, { from: half - 3, content: Readable.from([whole.subarray(half - 3)]) })
     await files.unpack(name, sumOf(whole))
-    // As after an answer that never came.
+    // Reopens the runner, as after a reply that never arrived.
     await harness.reopen()
     expect(await harness.driver.files.arrived(name)).toEqual({ bytes: 0, unpacked: true })
     await harness.driver.files.unpack(name, sumOf(whole))
@@ -301,7 +301,7 @@ describe('an archive', () => {
   })
 })
 
-/** An archive that does not fit on a tiny disk. */
+/** Returns an archive that does not fit on a tiny disk. */
 async function large(): Promise<Buffer> {
   const sandbox = await harness.startSandbox('large', root)
   await sandbox.exec('head -c 90000000 /dev/urandom > /root/large')

@@ -16,31 +16,31 @@ import type { StoppedSandbox } from './replace-files.ts'
 import { replaceFiles } from './replace-files.ts'
 
 const GIB = 1024 ** 3
-/** Archives that are packed or unpacked at a time: each keeps a processor or a disk busy. */
+/** Most archives that are packed or unpacked at a time: each keeps a processor or a disk busy. */
 const MAX_ARCHIVES = 2
-/** What packing may add to files that cannot be made smaller: headers, and a packing's own bytes. */
+/** Factor by which an archive may be larger than its files, for headers and compression that does not help. */
 const MAX_GROWTH = 2
 const SWEEP_MS = 60 * 60 * 1000
 
 export interface OciSandboxFilesOptions {
   host: OciHost
   hasZstd: boolean
-  /** A sandbox as it is known now. Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
+  /** Returns a sandbox as it is now. Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
   find: (sandboxId: string) => StoppedSandbox
-  /** All there are. */
+  /** Returns all sandboxes. */
   list: () => Iterable<StoppedSandbox>
-  /** Lends a sandbox that does not change meanwhile. */
+  /** Calls `use` with a sandbox that does not change meanwhile. */
   withStillSandbox: <Result>(sandboxId: string, use: (sandbox: StillSandbox) => Promise<Result>) => Promise<Result>
-  /** Lends one that does not run; answers its status afterwards. Throws SANDBOX_STATE_CONFLICT. */
+  /** Calls `use` with a stopped sandbox; returns its status afterwards. Throws SANDBOX_STATE_CONFLICT. */
   withStoppedSandbox: (sandboxId: string, use: (sandbox: StoppedSandbox) => Promise<void>) => Promise<SandboxStatus>
 }
 
 export interface OciSandboxFiles extends SandboxFileHolder {
-  /** Removes what a crash has left, and begins to remove what nobody wants any more. */
+  /** Removes files that a crash left, and begins to remove unused archives regularly. */
   open(): Promise<void>
-  /** Cuts short the unpacking of what is to be removed. */
+  /** Aborts the unpacking for a sandbox that is to be removed. */
   abandon(sandboxId: string): void
-  /** Cuts short what is being copied. */
+  /** Aborts all copying. */
   close(): void
 }
 
@@ -52,9 +52,9 @@ class SandboxArchives implements OciSandboxFiles {
   readonly #options: OciSandboxFilesOptions
   readonly #closing = new AbortController()
   readonly #limit = createConcurrencyLimit(MAX_ARCHIVES)
-  /** What comes in, by sandbox: a later try ends an earlier one. */
+  /** The archive that each sandbox is receiving: a later call ends an earlier one. */
   readonly #arrivals = new Map<string, { over: AbortController; settled: Promise<unknown> }>()
-  /** What is unpacked or waits for its turn, whoever still waits for it. */
+  /** Archives that are being unpacked or wait for their turn, even if their callers are gone. */
   readonly #unpackings = new Set<{ sandboxId: string; over: AbortController }>()
   #working = 0
   #sweep: NodeJS.Timeout | undefined
@@ -89,7 +89,7 @@ class SandboxArchives implements OciSandboxFiles {
     const files = this.#filesOf(name)
     const { host, hasZstd, withStillSandbox } = this.#options
     const over = AbortSignal.any([signal, this.#closing.signal])
-    // Before it has to stand still, which it need not for what lies ready.
+    // The sandbox need not be frozen for an archive that is already staged.
     const ready = await readFacts(files)
     if (ready !== undefined) return ready
     return await this.#work(() => {
@@ -150,13 +150,13 @@ class SandboxArchives implements OciSandboxFiles {
           if (await isThere(files.unpacked)) return
           await checkArrived(files, whole, signal)
           await replaceFiles({ host, hasZstd, sandbox, content: createReadStream(files.incoming), signal })
-          // After a crash before this, the same is done once more.
+          // After a crash before this line, the same archive is unpacked once more.
           await writeFileWhole(files.unpacked, '')
           await rm(files.incoming, { force: true })
         })
       })
     } catch (error) {
-      // Whatever was cut short says only that it was.
+      // The signal's reason says more than the error of the work that it cut short.
       signal.throwIfAborted()
       throw error
     } finally {
@@ -164,14 +164,14 @@ class SandboxArchives implements OciSandboxFiles {
     }
   }
 
-  /** Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
+  /** Returns the paths of an archive. Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
   #filesOf({ sandboxId, archiveId }: ArchiveName): ArchiveFiles {
     const { folder } = this.#options.find(sandboxId)
     if (!ARCHIVE_ID.test(archiveId)) throw new AppError('BAD_REQUEST', 'an archive is named by a UUID')
     return archiveFiles(folder, archiveId)
   }
 
-  /** Waits for its turn before the sandbox has to wait for it. */
+  /** Waits for a place before it takes the sandbox's turn, so that the sandbox does not wait meanwhile. */
   async #work<Result>(work: () => Promise<Result>): Promise<Result> {
     return await this.#limit(async () => {
       this.#working += 1

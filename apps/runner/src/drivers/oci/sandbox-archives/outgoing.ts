@@ -11,7 +11,7 @@ import { packUpper } from '../snapshots/sandbox-files.ts'
 import type { ArchiveFiles } from './archives-folder.ts'
 import { archiveFiles, checkRoom, makeScratch, makeWay, writeFacts } from './archives-folder.ts'
 
-/** How many bytes are written between looks at the room that is left. */
+/** Bytes that are written between two checks of the room on the disk. */
 const ROOM_LOOK_BYTES = 64 * 1024 * 1024
 
 export interface Packing {
@@ -22,7 +22,7 @@ export interface Packing {
   signal: AbortSignal
 }
 
-/** Packs a sandbox's files into a file that is whole, or not there. */
+/** Packs a sandbox's files into a file that is either whole or absent. */
 export async function packArchive({ host, hasZstd, sandbox, archiveId, signal }: Packing): Promise<StagedArchive> {
   const { folder } = sandbox
   const files = archiveFiles(folder, archiveId)
@@ -66,7 +66,7 @@ async function* measure(
   }
 }
 
-/** The bytes of a packed archive; reading them keeps it from being swept. Throws NOT_FOUND. */
+/** Returns bytes of a packed archive; reading them keeps it from being swept. Throws NOT_FOUND. */
 export async function readArchive(
   files: ArchiveFiles,
   { from, bytes }: { from: number; bytes: number },
@@ -79,8 +79,8 @@ export async function readArchive(
   return file.createReadStream({ start: from, end: from + Math.max(bytes, 1) - 1 })
 }
 
-/** Removes an archive that nobody asks for again, whichever way it went. */
+/** Removes an archive that is not needed again, outgoing or incoming. */
 export async function discardArchive(files: ArchiveFiles): Promise<void> {
-  // The facts first: without them there is no archive.
+  // Removes the facts first: without them there is no archive.
   for (const path of [files.facts, files.outgoing, files.incoming, files.unpacked]) await rm(path, { force: true })
 }

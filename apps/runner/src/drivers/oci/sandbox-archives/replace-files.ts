@@ -10,25 +10,25 @@ import { currentSpec } from '../sandbox-folder.ts'
 import { makeScratch } from './archives-folder.ts'
 
 const GIB = 1024 ** 3
-/** An archive counts its files more roughly than a disk does, on which they must fit in any case. */
+/** Factor on the disk's size: an archive counts its files more roughly than a disk, on which they must fit in any case. */
 const COUNTING_SLACK = 2
-/** Length of the shortest entry of a folder in ext4, in bytes: a disk holds no more names than fit. */
+/** Length of the shortest entry of a folder in ext4, in bytes: it bounds how many names a disk can hold. */
 const SHORTEST_NAME_BYTES = 12
 /** How long large trees may take to be removed and flushed, in milliseconds. */
 const SWAP_DEADLINE_MS = 10 * 60_000
 
-/** What tar says then, of what it could write a part of, too. */
+/** Messages of tar when the disk is full, also for a file that was written in part. */
 const DISK_IS_FULL = /No space left|Wrote only/
 
-/** Mounts a disk, where it has to be mounted, for as long as the command after it runs. */
+/** Mounts a disk, if it is an image, for as long as the rest of the script runs. */
 const MOUNT = `${MOUNT_DISK}
 set -eu
 if [ "$1" = image ]; then mount_disk "$2" "$3" nosuid,nodev,noinit_itable; fi
 `
 
 /**
- * Runs what follows with an empty folder on the disk. A sandbox that never ran has no work folder, and nothing of its own
- * but what an earlier try put there, which would take the room twice.
+ * Makes an empty folder on the disk and runs the rest of the arguments. A sandbox that never ran has no work folder, and no
+ * files but those of an earlier try, which are removed because they would take the room twice.
  */
 const PREPARE = `${MOUNT}
 rm -rf "$3/incoming"
@@ -38,7 +38,7 @@ shift 3
 exec "$@"
 `
 
-/** Puts the folder in place of what the sandbox had changed. */
+/** Renames the folder into the place of the sandbox's changed files. */
 const SWAP = `${MOUNT}
 cd "$3"
 rm -rf replaced
@@ -48,7 +48,7 @@ rm -rf replaced
 sync -f .
 `
 
-/** A sandbox that does not run, and does not begin to while it is lent. */
+/** A sandbox that does not run, and does not start while a call uses it. */
 export interface StoppedSandbox {
   folder: SandboxFolder
   record: SandboxRecord
@@ -58,12 +58,12 @@ export interface Replacement {
   host: OciHost
   hasZstd: boolean
   sandbox: StoppedSandbox
-  /** An archive, packed; checked before. */
+  /** A compressed archive whose size and hash were checked before. */
   content: AsyncIterable<Buffer>
   signal: AbortSignal
 }
 
-/** Puts the files of an archive in place of the sandbox's own. Throws BAD_REQUEST for what is no such archive, and DISK_FULL. */
+/** Replaces the sandbox's files by those of an archive. Throws BAD_REQUEST for content that is no such archive, and DISK_FULL. */
 export async function replaceFiles({ host, hasZstd, sandbox, content, signal }: Replacement): Promise<void> {
   const { folder, record } = sandbox
   const { diskGiB } = currentSpec(record).limits
@@ -95,13 +95,13 @@ export async function replaceFiles({ host, hasZstd, sandbox, content, signal }: 
   }
 }
 
-/** An image bounds what is written to it by itself, exactly as it did when the files were made. */
+/** Returns the bounds of an archive. The bytes on an image need none: it is as large as it was when the files were made. */
 function boundsOf({ disk }: SandboxRecord, diskGiB: number): { maxBytes: number; maxEntries: number } {
   const maxEntries = Math.ceil((diskGiB * GIB) / SHORTEST_NAME_BYTES)
   return { maxBytes: disk === 'image' ? Number.POSITIVE_INFINITY : diskGiB * GIB * COUNTING_SLACK, maxEntries }
 }
 
-/** Lends what to mount of a sandbox's image. */
+/** Attaches a sandbox's image and calls `use` with the source to mount; with an empty text for a folder. */
 async function withDisk(
   { disks }: OciHost,
   { folder, record }: StoppedSandbox,
@@ -111,7 +111,7 @@ async function withDisk(
   await use(disk?.source ?? '')
 }
 
-/** What the scripts above are called with. */
+/** Returns the arguments of the scripts above. */
 function diskArguments({ folder, record }: StoppedSandbox, source: string, mount: string): [string, string, string] {
   return record.disk === 'image' ? ['image', source, mount] : ['folder', folder.files, folder.files]
 }

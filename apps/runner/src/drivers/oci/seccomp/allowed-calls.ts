@@ -1,6 +1,6 @@
 /**
- * The system calls a sandbox may make with any arguments, by what they are for. Names that an architecture does
- * not have are ignored there. What is on no list is answered as a kernel without it would.
+ * The system calls that a sandbox may make with any arguments, by purpose. Names that an architecture does not have are
+ * ignored there. A call on no list gets the answer of a kernel without it.
  */
 const calls = {
   files: `
@@ -50,12 +50,12 @@ const calls = {
   system: 'uname sysinfo getrandom',
 } as const
 
-/** All of them in one list. */
+/** All allowed calls in one list. */
 export const ALLOWED_CALLS: readonly string[] = Object.values(calls).flatMap(namesIn)
 
 /**
- * Refused with EPERM: a program that asks for these should hear that it may not, where ENOSYS would send it
- * looking for another way to the same thing.
+ * Calls that are refused with EPERM: the program should learn that it may not make them, while after ENOSYS it would try
+ * another call for the same purpose.
  */
 export const REFUSED_CALLS: readonly string[] = namesIn(`
   mount umount umount2 pivot_root move_mount open_tree fsopen fsconfig fsmount fspick mount_setattr

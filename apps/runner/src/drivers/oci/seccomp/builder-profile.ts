@@ -2,10 +2,10 @@ import type { OciLinuxSeccomp } from '../oci-spec.ts'
 import { ALLOWED_CALLS, REFUSED_CALLS } from './allowed-calls.ts'
 import { seccompProfile } from './seccomp-profile.ts'
 
-/** What buildah needs beyond a sandbox, as root of a user namespace: to mount layers and to confine the steps of a build. */
+/** Calls that buildah needs beyond a sandbox's, as root of a user namespace: to mount layers and confine a build's steps. */
 const BUILDER_CALLS = ['mount', 'umount2', 'pivot_root', 'unshare', 'setns', 'sethostname', 'clone']
 
-/** The system calls of a build. Each step of it runs under buildah's own filter as well, which takes these away again. */
+/** Returns the profile of a build. Each of its steps also runs under buildah's own filter, which forbids these calls again. */
 export function builderProfile(arch: 'x64' | 'arm64'): OciLinuxSeccomp {
   const base = seccompProfile(arch)
   const others = base.syscalls.filter(({ names }) => !names.some((name) => ['clone', ...REFUSED_CALLS].includes(name)))

@@ -7,7 +7,7 @@ import { runContainer } from './testing/run-container.ts'
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64'
 const RUNTIMES = ['crun', 'runc'].filter(isInstalled)
 
-/** Call, its numbers on x64 and arm64 (undefined where there is none), arguments, and the answer: 0 or an errno. */
+/** A call, its numbers on x64 and arm64 (undefined where there is none), its arguments, and the result: 0 or an errno. */
 type Row = [name: string, numbers: [number | undefined, number | undefined], args: number[], answer: number]
 
 const EPERM = 1

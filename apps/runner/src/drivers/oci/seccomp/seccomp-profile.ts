@@ -10,23 +10,23 @@ const EPROTONOSUPPORT = 93
 const NAMESPACE_FLAGS = [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000]
 const ANY_NAMESPACE_FLAG = NAMESPACE_FLAGS.reduce((all, flag) => all + flag, 0)
 
-/** Linux as it is, 32-bit Linux, those two with an old version's number, and the question which one it is. */
+/** Allowed personalities: Linux, 32-bit Linux, both with an old version number, and the query for the current one. */
 const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff]
 
-/** Socket families with a use in a sandbox: unix, IPv4, IPv6. */
+/** Socket families that sandboxes need: unix, IPv4, IPv6. */
 const FAMILIES = [1, 2, 10]
 const AF_NETLINK = 16
-/** Netlink's protocols with a use in a sandbox: listing addresses, and hearing of devices. */
+/** Netlink protocols that sandboxes need: to list addresses, and to get events of devices. */
 const NETLINK_PROTOCOLS = [0, 15]
-/** Up to here families and protocols are refused in their own words, with room for those to come; beyond, by default. */
+/** Families and protocols up to these are refused with errors of their own, with room for future ones; others by default. */
 const MAX_FAMILY = 63
 const MAX_NETLINK_PROTOCOL = 31
 
 /**
- * The system calls a sandbox may make, as `linux.seccomp` of the OCI runtime specification. The default answer is
- * ENOSYS, so that a C library newer than this list falls back on older calls, as it does for clone3, whose flags
- * a filter cannot see; what is known and dangerous is refused with EPERM. Only the machine's native calls exist:
- * a 32-bit program is killed, since its socket calls hide their arguments from a filter.
+ * Returns the system calls that a sandbox may make, as `linux.seccomp` of the OCI runtime specification. The default answer
+ * is ENOSYS, so that a C library newer than this list falls back on older calls, as it does for clone3, whose flags
+ * a filter cannot see; known dangerous calls are refused with EPERM. Only the machine's native calls exist: a 32-bit
+ * program is killed, because its socket calls hide their arguments from a filter.
  */
 export function seccompProfile(arch: 'x64' | 'arm64'): OciLinuxSeccomp {
   return {

@@ -1,14 +1,14 @@
 import { DockerfileParser } from 'dockerfile-ast'
 import { SnapshotError } from './make-context.ts'
 
-/** Images one Dockerfile may start from. */
+/** Most images that one Dockerfile may start from. */
 const MAX_BASE_IMAGES = 20
-/** Longest name of one, before its ARGs are filled in and after: that of a registry with its port, a path and a digest. */
+/** Longest name of an image, before and after its ARGs are filled in: a registry with its port, a path and a digest. */
 const MAX_NAME_CHARACTERS = 1_024
 
 /**
- * The images a Dockerfile needs, as FROM and COPY --from name them once its ARGs are filled in: neither `scratch` nor a stage
- * of its own. Throws SnapshotError for too many, and for a name that is too long.
+ * Returns the images that a Dockerfile needs, as FROM and COPY --from name them once its ARGs are filled in, without `scratch`
+ * and the file's own stages. Throws SnapshotError for too many images, and for a name that is too long.
  */
 export function findBaseImages(dockerfile: string): string[] {
   const parsed = DockerfileParser.parse(dockerfile)
@@ -35,7 +35,7 @@ export function findBaseImages(dockerfile: string): string[] {
   return [...images]
 }
 
-/** `$A`, `${A}`, `${A:-otherwise}` and `${A:+instead}`. */
+/** Fills in `$A`, `${A}`, `${A:-otherwise}` and `${A:+instead}`. */
 function expand(text: string, resolve: (name: string) => string): string {
   const expanded = notTooLong(text).replace(/\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})/g, (...groups: string[]) => {
     const [, plain, braced, mark, word = ''] = groups

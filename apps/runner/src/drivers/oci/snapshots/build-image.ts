@@ -19,21 +19,21 @@ import { forEachLine } from './run-logged.ts'
 import { packDisk } from './sandbox-files.ts'
 import { trySnapshot } from './snapshot-trial.ts'
 
-/** What a build may use unless it asks for another amount. */
+/** Default limits of a build. */
 const BUILD_LIMITS = { cpu: 2, memoryGiB: 2, diskGiB: 20 } as const
 const BUILD_PIDS = 2_048
 const CHOWN_DEADLINE_MS = 10 * 60_000
 
 type BuildSource = Extract<SnapshotSource, { kind: 'build' }>
 
-/** A build whose ingredients are there. */
+/** A build whose context and base images are on disk. */
 export interface PreparedBuild {
   build: (context: MakeContext) => Promise<SnapshotContent>
-  /** Removes the ingredients. */
+  /** Removes the context and the base images. */
   discard: () => Promise<void>
 }
 
-/** Takes a build's context and fetches the images it starts from. Throws as both do. */
+/** Unpacks a build's context and fetches its base images. Throws what both throw. */
 export async function prepareBuild(
   context: MakeContext,
   { source, content }: { source: BuildSource; content: AsyncIterable<Buffer> | undefined },
@@ -51,7 +51,7 @@ export async function prepareBuild(
     }
     await writeFile(join(input, 'Dockerfile'), source.dockerfile)
     await writeFile(join(input, 'plan.json'), JSON.stringify({ images } satisfies BuildPlan))
-    // Whatever modes the context has, the build may read it.
+    // The build owns its input, so that it may read files of any mode.
     const owner = `${BUILDER_IDS.first}:${BUILDER_IDS.first}`
     await context.host.run(['chown', '-R', '-h', '-P', owner, input], { deadlineMs: CHOWN_DEADLINE_MS })
     return { build: (building) => runBuild(building, { input, source }), discard: draft.discard }
@@ -66,7 +66,7 @@ async function unpackContext(context: MakeContext, content: AsyncIterable<Buffer
   const target = join(draft.scratch, 'in', 'context')
   const idle = join(draft.scratch, 'idle')
   for (const path of [target, idle]) await mkdir(path)
-  // Two jails at the same time: one unpacks what the other writes.
+  // Two jails run at the same time: one unpacks the stream that the other decompresses.
   const second = join(draft.scratch, 'jail')
   await mkdir(second)
   const plain = decompress(content, { jail: second, scratch: idle, hasZstd, signal })
@@ -110,7 +110,7 @@ async function runBuild(
   })
 }
 
-/** Takes the image out of the disk of a build that has ended, where anything may be. */
+/** Reads the image from the disk of a build that has ended; the disk may hold anything. */
 async function takeImage(context: MakeContext, still: Parameters<typeof packDisk>[1]): Promise<SnapshotContent> {
   const { layers, maxBytes, signal } = context
   const draft = await layers.draft()

@@ -1,19 +1,19 @@
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 
-/** Where a build finds what it is made of, read-only, and where it works. */
+/** The read-only folder with a build's input, and the folder it works in. */
 export const BUILD_INPUT_DIR = '/build-in'
 export const BUILD_DIR = '/build'
-/** Starts the last line a build sends; its exit code follows. */
+/** Begins the last line that a build sends; its exit code follows. */
 export const EXIT_MARK = 'atoll-build-exit '
 
-/** What root keeps in the steps of a build, of what the build itself has. */
+/** Capabilities of root in the steps of a build, out of those that the build itself has. */
 const STEP_CAPABILITIES = [
   ...['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_KILL', 'CAP_NET_BIND_SERVICE'],
   ...['CAP_SETFCAP', 'CAP_SETGID', 'CAP_SETPCAP', 'CAP_SETUID', 'CAP_SYS_CHROOT'],
 ]
 
-/** What the program in the build's container is told, as plan.json. */
+/** The input of the program in the build's container, as plan.json. */
 export const BuildPlan = Type.Object({
   /** Base images as the Dockerfile names them, and in full; the layout of each is in images/<its number>. */
   images: Type.Array(Type.Object({ written: Type.String(), name: Type.String() })),
@@ -21,8 +21,8 @@ export const BuildPlan = Type.Object({
 export type BuildPlan = Static<typeof BuildPlan>
 
 /**
- * Runs buildah as root of the build's user namespace, with the injected Node, and sends what it says to the socket. The
- * image is left as a layout in ${BUILD_DIR}/out. Base images were fetched before, so no credentials are here.
+ * Runs buildah as root of the build's user namespace, with the injected Node, and sends buildah's output to the socket.
+ * Leaves the image as a layout in ${BUILD_DIR}/out. Base images were fetched before, so there are no credentials here.
  */
 export const BUILD_PROGRAM = `
 const { spawn } = require('node:child_process')

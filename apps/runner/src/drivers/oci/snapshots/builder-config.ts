@@ -5,10 +5,10 @@ import type { Configure } from '../sandbox-run.ts'
 import { builderProfile } from '../seccomp/builder-profile.ts'
 import { BUILD_DIR, BUILD_INPUT_DIR } from './build-program.ts'
 
-/** Numbers of accounts that a build has, and the first of them outside: far above those of people and services. */
+/** Number of account ids of a build, and the first of them on the host: far above those of people and services. */
 export const BUILDER_IDS = { first: 1_879_048_192, count: 65_536 } as const
 
-/** What root of a build's own user namespace may do there: nothing of it holds outside. */
+/** Capabilities of root in a build's own user namespace: none of them holds outside. */
 const BUILDER_CAPABILITIES = [
   ...['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_KILL', 'CAP_MKNOD'],
   ...[
@@ -23,14 +23,14 @@ const BUILDER_CAPABILITIES = [
 ]
 
 /**
- * A folder of the host's, empty there, over which a build's mounts are put together, in its own mount namespace: root of a
- * user namespace cannot pass through the data folder, which is closed to everybody else.
+ * An empty folder of the host, below which a build's mounts are put together in its own mount namespace: root of a user
+ * namespace cannot pass through the data folder, which only the host's root may enter.
  */
 const STAGE = '/run/atoll-build'
 
 const MOUNT_POINTS = [SANDBOX_RUNTIME_DIR, SANDBOX_DIAL_HOME_DIR, BUILD_INPUT_DIR, BUILD_DIR].join(' ')
 
-/** Makes the build's folder on its own disk, and puts each folder of the list on the stage under its number. */
+/** Makes the build's folder on its own disk, and mounts each folder of the list below the stage under its number. */
 const SETUP = `
 IFS='
 '
@@ -52,7 +52,7 @@ for source in "$@"; do
 done
 `
 
-/** Turns a sandbox's configuration into that of a build: another root in a user namespace, and folders to work with. */
+/** Returns the change of a sandbox's configuration into a build's: root of a user namespace, and folders to work with. */
 export function configureBuilder({ input, arch }: { input: string; arch: 'x64' | 'arm64' }): Configure {
   return (config, folder) => {
     const staged = ['run/rootfs']
@@ -61,7 +61,7 @@ export function configureBuilder({ input, arch }: { input: string; arch: 'x64' |
       return { destination, type: 'bind', source, options: ['bind', 'nosuid', 'nodev', ...options] }
     }
     const given = config.mounts
-      // A build sees no devices of the host's and no control groups.
+      // A build sees no devices and no control groups of the host.
       .filter(({ type }) => type !== 'sysfs' && type !== 'cgroup')
       .map((mount) => (mount.type === 'bind' ? { ...mount, source: stage(mount.source) } : mount))
     const mounts = [
@@ -79,7 +79,7 @@ export function configureBuilder({ input, arch }: { input: string; arch: 'x64' |
         process: asRoot(process),
         mounts,
         linux: ownUsers(linux, arch),
-        // A filter made beforehand is that of sandboxes.
+        // The compiled filter in the annotations is the one of sandboxes.
         annotations: {},
       },
       setup: { script: SETUP, arguments: [owner, ...staged] },

@@ -4,11 +4,11 @@ import type { Readable } from 'node:stream'
 import { boundToRunner, commandEnvironment } from '../../../run-command.ts'
 import { endOfChild } from '../archive/jail.ts'
 
-/** How files are read so that nothing of them is lost but sockets, which are of no use to a copy. */
+/** Arguments that make tar keep everything of files; only sockets are lost, which a copy cannot use. */
 const TAR_ARGUMENTS = [
   '--create',
   '--format=posix',
-  // Times that cannot be set or that reading changes.
+  // Leaves out times that cannot be set or that reading changes.
   '--pax-option=delete=atime,delete=ctime',
   '--numeric-owner',
   '--sparse',
@@ -21,20 +21,20 @@ const TAR_ARGUMENTS = [
 ] as const
 
 export interface PackOptions {
-  /** Before tar: a program that runs it elsewhere, such as in another mount namespace. */
+  /** Program that runs tar, for example in another mount namespace. */
   through?: readonly string[]
   /** Absolute. */
   folder: string
-  /** What of it, relative, and not like an option; or another --directory for the names after it. */
+  /** Relative names in the folder, not beginning like an option; or another --directory for the names after it. */
   names?: readonly string[]
-  /** More of tar's arguments. */
+  /** Further arguments of tar. */
   arguments?: readonly string[]
-  /** Passed on as the child's descriptor 3, so that `folder` may name it. */
+  /** Passed to the child as its descriptor 3, so that `folder` may name it. */
   descriptor?: number | undefined
   signal: AbortSignal
 }
 
-/** The files of a folder as a tar archive. Throws CommandError, with what tar says, where it fails. */
+/** Yields the files of a folder as a tar archive. Throws CommandError, with tar's error output, where it fails. */
 export async function* packFiles(options: PackOptions): AsyncGenerator<Buffer> {
   const { through = [], folder, names = ['.'], signal } = options
   const argv = [...through, 'tar', ...TAR_ARGUMENTS, ...(options.arguments ?? []), `--directory=${folder}`, ...names]

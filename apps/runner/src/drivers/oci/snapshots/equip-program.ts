@@ -1,12 +1,12 @@
 /** Name, number and home of the account that every snapshot has. */
 export const SANDBOX_ACCOUNT = { name: 'daytona', id: 1000, home: '/home/daytona' } as const
-/** Accounts that are told of; an image with more keeps them, but no sandbox can be started as one of them. */
+/** Most accounts that are reported; an image keeps further accounts, but no sandbox can be started as one of them. */
 export const MAX_ACCOUNTS = 500
 
 /**
  * Runs as root inside a sandbox of a snapshot that is being made, with the injected Node, so that every path is resolved
- * where it can do no harm. Makes the accounts `daytona` and `root` and the folders that programs count on, as far as they are
- * not there, and sends the accounts as JSON to the socket.
+ * where it can do no harm. Makes the accounts `daytona` and `root` and the folders that programs need, where they are
+ * missing, and sends the accounts as JSON to the socket.
  */
 export const EQUIP_PROGRAM = `
 const fs = require('node:fs')

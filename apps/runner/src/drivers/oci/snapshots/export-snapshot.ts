@@ -9,10 +9,10 @@ import { MAX_LAYERS } from './finish-snapshot.ts'
 import type { Layer } from './layer-store.ts'
 import type { SnapshotRecord } from './snapshot-record.ts'
 
-/** First in an export, followed by the layers as `<id>/t/…`, the lowest first. */
+/** Name of the first file in an export; the layers follow as `<id>/t/…`, the lowest first. */
 export const MANIFEST_NAME = 'atoll-snapshot.json'
 
-/** What an export says of itself. */
+/** The description of a snapshot in its export. */
 export const SnapshotManifest = Type.Object({
   format: Type.Literal(1),
   /** Topmost first. */
@@ -29,7 +29,7 @@ export const SnapshotManifest = Type.Object({
 })
 export type SnapshotManifest = Static<typeof SnapshotManifest>
 
-/** A snapshot with all its layers as one tar archive. Reading throws CommandError where it fails. */
+/** Yields a snapshot with all its layers as one tar archive. Reading throws CommandError where it fails. */
 export async function* exportSnapshot(options: {
   host: OciHost
   record: SnapshotRecord

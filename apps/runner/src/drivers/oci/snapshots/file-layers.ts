@@ -10,7 +10,7 @@ import type { MakeContext, SnapshotContent } from './make-context.ts'
 import { tellLayer } from './make-context.ts'
 import { NO_IMAGE_CONFIG } from './snapshot-record.ts'
 
-/** A new layer of what a stream holds, plain. */
+/** Writes a new layer from an uncompressed archive. */
 export async function writeLayer(
   context: MakeContext,
   stream: AsyncIterable<Buffer>,
@@ -29,7 +29,7 @@ export async function writeLayer(
   }
 }
 
-/** As `writeLayer`, of a stream that may be packed. */
+/** Does the same as `writeLayer` for a stream that may be compressed. */
 export async function writePackedLayer(
   context: MakeContext,
   stream: AsyncIterable<Buffer>,
@@ -48,21 +48,21 @@ export async function writePackedLayer(
   }
 }
 
-/** The files of an archive. */
+/** Returns the files of an archive as a snapshot's content. */
 export async function readArchive(context: MakeContext, stream: AsyncIterable<Buffer>): Promise<SnapshotContent> {
   const layer = await writePackedLayer(context, stream, { kind: 'files', name: 'archive' })
   return { layers: [layer], image: NO_IMAGE_CONFIG }
 }
 
 /**
- * The files of a folder of the host's, without what is mounted below. Throws FORBIDDEN unless it lies in one of `allowed`,
- * links resolved, and BAD_REQUEST where there is no such folder.
+ * Returns the files of a folder of the host as a snapshot's content, without file systems mounted below it. Throws FORBIDDEN
+ * unless it lies in one of `allowed`, links resolved, and BAD_REQUEST where there is no such folder.
  */
 export async function readDirectory(
   context: MakeContext,
   { path, allowed }: { path: string; allowed: readonly string[] },
 ): Promise<SnapshotContent> {
-  // Opened first and looked at then, so that what is checked is what is read.
+  // The folder is opened before it is checked, so that the checked folder is the one that is read.
   const resolved = await realpath(path).catch(() => path)
   await using folder = await open(resolved, 'r').catch((cause: unknown) => {
     throw new AppError('BAD_REQUEST', `${path} is not a folder that can be read`, { cause })

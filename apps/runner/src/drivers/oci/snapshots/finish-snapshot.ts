@@ -13,9 +13,9 @@ import type { SnapshotAccount } from './snapshot-record.ts'
 import { SnapshotAccount as AccountSchema } from './snapshot-record.ts'
 import { trySnapshot } from './snapshot-trial.ts'
 
-/** Layers that are kept apart; more are made into one, so that no sandbox has to look through many. */
+/** Most layers that stay separate; more are merged into one, so that no sandbox has to search many. */
 export const MERGED_LAYERS = 32
-/** Layers over the built-in snapshot: more paths than these do not fit into one page of mount options. */
+/** Most layers over the built-in snapshot: more paths do not fit into one page of mount options. */
 export const MAX_LAYERS = 100
 /** How long the toolbox of a new snapshot must stay up, in milliseconds. */
 const PROOF_MS = 3_000
@@ -26,7 +26,7 @@ export interface FinishedSnapshot extends SnapshotContent {
   accounts: SnapshotAccount[]
 }
 
-/** The layers, accounts and mounts of a content as a sandbox is started with them. */
+/** Returns a content as a snapshot that a sandbox can be started from: layers, accounts and mounts. */
 export function runnable(
   context: Pick<MakeContext, 'host'>,
   content: Pick<SnapshotContent, 'base'> & {
@@ -46,7 +46,7 @@ export function runnable(
 
 /**
  * Makes a content usable: few layers, an account to run as, and the folders that sandboxes need. Throws SnapshotError where
- * no program of ours runs in it.
+ * the injected Node does not run in it.
  */
 export async function equipSnapshot(context: MakeContext, content: SnapshotContent): Promise<FinishedSnapshot> {
   const layers = await mergeLayers(context, content)
@@ -72,7 +72,7 @@ export async function equipSnapshot(context: MakeContext, content: SnapshotConte
   })
 }
 
-/** Starts a sandbox of it and looks whether its toolbox dials home and stays up. Throws SnapshotError. */
+/** Starts a sandbox of the snapshot and checks that its toolbox dials home and stays up. Throws SnapshotError. */
 export async function proveSnapshot(context: MakeContext, finished: FinishedSnapshot): Promise<void> {
   const { host, log, signal, sockets } = context
   const snapshot = runnable(context, { ...finished, ref: 'new' })
@@ -110,7 +110,7 @@ async function mergeLayers(context: MakeContext, { layers, base }: SnapshotConte
   context.log.append(`making one of ${layers.length} layers`)
   const draft = await context.layers.draft()
   try {
-    // Relative, so that many fit into one page of mount options.
+    // The paths are relative, so that many fit into one page of mount options.
     const folder = context.host.folders.layers
     const lower = layers.map((layer) => relative(folder, layer.tree)).join(':')
     const files = packFiles({

@@ -7,8 +7,9 @@ import { SnapshotError } from './make-context.ts'
 import { readImageLayout } from './oci-layout.ts'
 
 /**
- * Unpacks the image of a layout; layers that are here already are not unpacked again. `isChecked`: whoever wrote it has
- * checked its blobs against their digests. Otherwise that is done here, so that nobody gets a layer by its name alone.
+ * Unpacks the image of a layout; layers that this runner has already are not unpacked again. `isChecked`: the program that
+ * wrote the layout has checked its blobs against their digests. Otherwise they are checked here, so that no build gets a
+ * layer by its digest alone.
  */
 export async function readImage(
   context: MakeContext,

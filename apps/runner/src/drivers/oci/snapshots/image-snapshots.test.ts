@@ -84,7 +84,7 @@ describe('a snapshot of an image', () => {
     const before = await layers()
     expect(await harness.settled('over', imageOf(`${registry.host}/some/over:1`))).toMatchObject({ state: 'active' })
     expect(await harness.log('over')).toContain('is here already')
-    // One for what is over the shared one, and one for accounts.
+    // Two layers are new: the one over the shared layer, and the one with accounts.
     expect((await layers()).length).toBe(before.length + 2)
     const sandbox = await harness.startSandbox('over-1', { snapshot: 'over' })
     expect((await sandbox.exec('ls / /data')).stdout).not.toMatch(/greeting|old/)
@@ -122,7 +122,7 @@ describe('a snapshot of an image', () => {
         (await harness.log(ref)) + (await readFile(join(harness.dataDir, 'refs', ref, 'snapshot.json'), 'utf8'))
       expect(told).not.toMatch(/another-password|a-password-of-a-test/)
     }
-    // Other credentials do not make another source of it.
+    // A source with other credentials is the same source.
     expect(await harness.driver.snapshots.make('right', imageOf(reference, 'new'))).toMatchObject({ state: 'active' })
     const { stdout } = await run('grep', ['-rlF', CREDENTIALS.password, harness.dataDir]).catch(() => ({ stdout: '' }))
     expect(stdout).toBe('')

@@ -10,7 +10,7 @@ import { SnapshotError, tellLayer } from './make-context.ts'
 
 const MAX_MANIFEST_BYTES = 1024 * 1024
 
-/** Takes the export of another runner. Layers that are here already are not taken again. */
+/** Reads the export of another runner. Layers that this runner has already are not taken again. */
 export async function importSnapshot(context: MakeContext, stream: AsyncIterable<Buffer>): Promise<SnapshotContent> {
   const { layers, log, maxBytes, signal } = context
   const draft = await layers.draft()

@@ -6,7 +6,7 @@ import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import type { RunCommand } from '../../../run-command.ts'
 
-/** Short, because the paths of all layers of a sandbox have to fit into one page of mount options. */
+/** Name of a layer's folder of files; short, because the paths of all layers must fit into one page of mount options. */
 const TREE = 't'
 const RECORD_FILE = 'layer.json'
 const DRAFT_MARK = '.draft-'
@@ -15,17 +15,17 @@ const TREE_DEADLINE_MS = 10 * 60_000
 
 const LAYER_ID = /^[a-z0-9]{16}$/
 
-/** What is written down of a layer. */
+/** The record of a layer on disk. */
 const LayerRecord = Type.Object({
-  /** On disk. */
+  /** Bytes on disk. */
   bytes: Type.Number(),
-  /** Digests of the blobs it is known to be what they hold, as registries name them. */
+  /** Digests, as registries name them, of the blobs that hold the files of this layer. */
   blobs: Type.Array(Type.String()),
 })
 
 export interface Layer {
   readonly id: string
-  /** The folder that overlayfs is given. */
+  /** The folder that overlayfs mounts as a layer. */
   readonly tree: string
   readonly bytes: number
   readonly blobs: readonly string[]
@@ -33,28 +33,28 @@ export interface Layer {
 
 /** A layer that is being written. */
 export interface LayerDraft {
-  /** To be filled. */
+  /** The folder to fill. */
   readonly tree: string
-  /** Empty folders for whoever fills it; they go with the draft. */
+  /** Empty folders for the code that fills `tree`; removed with the draft. */
   readonly jail: string
   readonly scratch: string
-  /** Makes it a layer, flushed to disk. `id` for one that another runner named; `pin` is called before anybody can remove it. */
+  /** Makes the draft a layer, flushed to disk. `id`: of a layer from another runner; `pin` is called before it can be removed. */
   commit(facts: { blobs?: readonly string[]; id?: string; pin: (layer: Layer) => void }): Promise<Layer>
   /** Does nothing after a commit. */
   discard(): Promise<void>
 }
 
-/** The layers on this runner's disk. Whoever keeps one says so by its id; the others are removed when asked to. */
+/** The layers on this runner's disk. A layer stays until `removeUnused` is called and finds it unused. */
 export interface LayerStore {
   find(id: string): Layer | undefined
-  /** The layer that holds what this blob of a registry holds. */
+  /** Returns the layer with the files of this blob of a registry. */
   findBlob(digest: string): Layer | undefined
   draft(): Promise<LayerDraft>
-  /** Removes every layer that is not used; asked of each just before. */
+  /** Removes every unused layer; calls `isUsed` for each just before. */
   removeUnused(isUsed: (id: string) => boolean): Promise<void>
 }
 
-/** Opens the store in `folder`; what an interrupted making or removal left there is removed. */
+/** Opens the store in `folder`; removes drafts that an interrupted making or removal left. */
 export async function openLayerStore(folder: string, run: RunCommand): Promise<LayerStore> {
   const removeTree = (path: string) => run(['rm', '-rf', '--one-file-system', path], { deadlineMs: TREE_DEADLINE_MS })
   const layers = new Map<string, Layer>()
@@ -93,10 +93,10 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
     },
     removeUnused: async (isUsed) => {
       for (const id of [...layers.keys()]) {
-        // Removing one takes a while, in which another may have come to use.
+        // Removing a layer takes a while, in which another layer may have come into use.
         if (isUsed(id) || !layers.delete(id)) continue
         const doomed = join(folder, `${DRAFT_MARK}${randomUUID()}`)
-        // From here on it does not exist, whatever happens to this process.
+        // From the rename on the layer does not exist, even if this process is killed.
         await rename(join(folder, id), doomed)
         await removeTree(doomed)
       }
@@ -104,7 +104,7 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
   }
 }
 
-/** An id that no other runner has made either, so that layers keep theirs when they move. */
+/** Returns an id that no other runner has given, so that layers keep their ids when they are moved. */
 function newLayerId(): string {
   return [...randomBytes(16)].map((byte) => (byte % 36).toString(36)).join('')
 }
@@ -114,7 +114,7 @@ async function readLayer(folder: string, id: string): Promise<Layer | undefined>
     const record: unknown = JSON.parse(await readFile(join(folder, id, RECORD_FILE), 'utf8'))
     if (Value.Check(LayerRecord, record)) return { id, tree: join(folder, id, TREE), ...narrow(record) }
   } catch {
-    // Not whole: no layer.
+    // A folder without a readable record is no layer.
   }
   return undefined
 }

@@ -8,28 +8,28 @@ import type { Layer, LayerStore } from './layer-store.ts'
 import type { SnapshotLog } from './snapshot-log.ts'
 
 const GIB = 1024 ** 3
-/** What making a snapshot leaves free of the disk that the data folder is on, in bytes. */
+/** Bytes that making a snapshot leaves free on the disk of the data folder. */
 const RESERVED_BYTES = 2 * GIB
 
-/** What all ways of making a snapshot work with. */
+/** The facts and functions that every way of making a snapshot uses. */
 export interface MakeContext {
   host: OciHost
   layers: LayerStore
   /** Keeps a layer from being removed while the snapshot that will name it is made. */
   pin: (layer: Layer) => void
-  /** For sockets, whose paths must be short. */
+  /** Folder for sockets, whose paths must be short. */
   sockets: string
   log: SnapshotLog
-  /** What its files may take on disk. */
+  /** Most bytes that the snapshot's files may take on disk. */
   maxBytes: number
   hasZstd: boolean
-  /** Aborts when it is given up, and when its time is over. */
+  /** Aborts when the snapshot is given up, and when its time is over. */
   signal: AbortSignal
-  /** Aborts it for this reason. */
+  /** Aborts the making for this reason. */
   giveUp: (reason: SnapshotError) => void
 }
 
-/** What a snapshot holds, before it is known to work. */
+/** The content of a snapshot that is not yet known to work. */
 export interface SnapshotContent {
   /** Topmost first. */
   layers: readonly Layer[]
@@ -38,17 +38,17 @@ export interface SnapshotContent {
   digest?: string | undefined
 }
 
-/** A snapshot that cannot be made; the message says why, for whoever asked for it. */
+/** Thrown when a snapshot cannot be made; the message says why, for the user. */
 export class SnapshotError extends Error {
   override readonly name = 'SnapshotError'
 }
 
-/** The content did not arrive whole: it may be sent again. */
+/** Thrown when the content did not arrive whole: it may be sent again. */
 export class ContentCutOff extends Error {
   override readonly name = 'ContentCutOff'
 }
 
-/** The bytes that a snapshot of at most `maxSizeGiB` may take on this host now. Throws SnapshotError where there is no room. */
+/** Returns the bytes that a snapshot of at most `maxSizeGiB` may take now. Throws SnapshotError where the disk is full. */
 export async function roomFor(folder: string, maxSizeGiB: number): Promise<number> {
   const disk = await statfs(folder)
   const free = disk.bavail * disk.bsize - RESERVED_BYTES
@@ -56,7 +56,7 @@ export async function roomFor(folder: string, maxSizeGiB: number): Promise<numbe
   return Math.min(maxSizeGiB * GIB, free)
 }
 
-/** What is told of a failure: no path of the host's. */
+/** Returns the message of a failure, without the path of the data folder. */
 export function reasonOf(error: unknown, host: OciHost): string {
   if (error instanceof ArchiveError) return `the archive is refused: ${error.message}`
   if (error instanceof SnapshotError || error instanceof AppError) return error.message
@@ -65,7 +65,7 @@ export function reasonOf(error: unknown, host: OciHost): string {
   return message.replaceAll(dataDir, '…')
 }
 
-/** Says in the log what a layer holds. */
+/** Logs the size of a layer's content. */
 export function tellLayer(log: SnapshotLog, name: string, facts: LayerArchiveFacts): void {
   const devices = facts.skippedDevices === 0 ? '' : `, ${facts.skippedDevices} devices left out`
   log.append(`${name}: ${facts.entries} entries, ${Math.ceil(facts.bytes / 1024 ** 2)} MiB${devices}`)

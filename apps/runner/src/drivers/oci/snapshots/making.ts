@@ -20,18 +20,18 @@ const PULL_DEADLINE_MS = 15 * 60_000
 const BUILD_DEADLINE_MS = 30 * 60_000
 const VALIDATE_DEADLINE_MS = 10 * 60_000
 
-/** What all makings share. */
+/** The parts that all makings share. */
 export interface MakingTools {
   host: OciHost
   layers: LayerStore
   folders: SnapshotFolders
   sources: SnapshotSources
-  /** Lets few be made at the same time. */
+  /** Bounds how many snapshots are made at the same time. */
   limit: Limit
-  /** Lets some contents arrive at the same time. */
+  /** Bounds how many contents arrive at the same time. */
   limitContent: Limit
   onChange: (making: Making) => void
-  /** It has come to its end, whichever, and is on disk. */
+  /** Called when a snapshot is `active` or `error`, and its record is on disk. */
   onKept: (record: SnapshotRecord) => Promise<void>
 }
 
@@ -45,15 +45,15 @@ interface Wish {
 
 interface Delivery {
   content: Readable
-  /** Settles the sender's call. */
+  /** Resolves the sender's call. */
   taken: () => void
   cutOff: (error: unknown) => void
 }
 
-/** One snapshot on its way from a wish to `active` or `error`. */
+/** The making of one snapshot, from the request to `active` or `error`. */
 export class Making {
   readonly source: string
-  /** Layers made or found for it so far. */
+  /** Layers made or found for the snapshot so far. */
   readonly layerIds = new Set<string>()
   readonly #tools: MakingTools
   readonly #wish: Wish
@@ -71,7 +71,7 @@ export class Making {
     this.#needsContent = tools.sources.needsContent(wish.wanted.source)
   }
 
-  /** To be called once. */
+  /** Begins the making; to be called once. */
   begin(): void {
     this.#done = this.#run().catch((error: unknown) => {
       this.#tools.host.log.error({ err: error, ref: this.#wish.ref }, 'a snapshot could not be kept')
@@ -92,24 +92,24 @@ export class Making {
     }
   }
 
-  /** Resolves when the content was read, or at once where none is waited for. Throws what cut it off. */
+  /** Resolves when the content was read, or at once where no content is awaited. Throws when the content was cut off. */
   async takeContent(content: Readable): Promise<void> {
     if (!this.#needsContent) return
     this.#needsContent = false
     await new Promise<void>((resolve, reject) => this.#content.resolve({ content, taken: resolve, cutOff: reject }))
   }
 
-  /** The log as it is now, opened. The file stays what it is when the snapshot is kept or given up. */
+  /** Opens the log as it is now. The open file stays readable when the snapshot is kept or given up. */
   async openLog(): Promise<{ path: string; file: FileHandle; log: OpenSnapshotLog } | undefined> {
     const opened = await this.#opened?.catch(() => undefined)
     if (opened === undefined) return undefined
     const { logPath: path } = opened.draft
     const file = await open(path, 'r').catch(() => undefined)
-    // Kept meanwhile: it lies elsewhere now.
+    // The snapshot was kept meanwhile: its log has another path now.
     return file && { path, file, log: opened.log }
   }
 
-  /** Ends what is under way, and leaves nothing of it. */
+  /** Aborts the making, and leaves no files of it. */
   async giveUp(): Promise<void> {
     this.#abort.abort(new AppError('SNAPSHOT_NOT_FOUND', 'the snapshot was deleted'))
     await this.#done
@@ -137,7 +137,7 @@ export class Making {
     }
     await log.close()
     await draft.keep(record)
-    // The end of the log comes after the state, so that whoever followed it finds the outcome.
+    // The log ends after the state was set, so that a caller who followed the log finds the outcome.
     await this.#tools.onKept(record)
     await log.end()
   }
@@ -157,7 +157,7 @@ export class Making {
         return await this.#makeOnce(log, delivery)
       } catch (error) {
         if (!(error instanceof ContentCutOff) || this.#abort.signal.aborted) {
-          // Answered once the failure can be seen.
+          // The sender's call resolves once the failure can be seen.
           void this.#done.then(delivery?.taken)
           throw error
         }
@@ -171,7 +171,7 @@ export class Making {
     }
   }
 
-  /** Throws when it is given up first. */
+  /** Waits for the content. Throws when the snapshot is given up first. */
   #waitForContent(): Promise<Delivery> {
     const { signal } = this.#abort
     return new Promise((resolve, reject) => {
@@ -187,7 +187,7 @@ export class Making {
 
   async #makeOnce(log: OpenSnapshotLog, delivery: Delivery | undefined): Promise<SnapshotRecord> {
     const { limit, limitContent } = this.#tools
-    // A sender takes its time, and keeps no other from being made meanwhile.
+    // A content may arrive slowly, so it is received without taking a place of `limit`.
     const sent = delivery && (await this.#inTurn(limitContent, () => this.#gather(log, delivery)))
     try {
       return await this.#inTurn(limit, async () => this.#finish(log, sent ?? (await this.#gather(log, undefined))))
@@ -196,13 +196,13 @@ export class Making {
     }
   }
 
-  /** Waits for its turn; given up before, it is not done. */
+  /** Runs the work when a place is free; does not run it if the snapshot is given up before. */
   #inTurn<Result>(limit: Limit, work: () => Promise<Result>): Promise<Result> {
     const { signal } = this.#abort
     return new Promise((resolve, reject) => {
       let isBegun = false
       const onAbort = () => {
-        // What has begun ends by itself, and cleans up.
+        // Work that has begun ends by itself, and cleans up.
         if (!isBegun) reject(signal.reason)
       }
       signal.addEventListener('abort', onAbort)
@@ -278,7 +278,7 @@ export class Making {
         maxBytes: await roomFor(host.folders.layers, maxSizeGiB),
       })
     } catch (error) {
-      // Whatever broke because of it.
+      // After a timeout or giveUp, its reason replaces the error that followed from it.
       throw clock.signal.aborted ? clock.signal.reason : error
     } finally {
       clearTimeout(timer)

@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const snapshotOf = (sandboxId: string) => ({ source: { kind: 'sandbox', sandboxId } }) as const
 
-/** What a sandbox changes that a plain copy loses. */
+/** A script that makes changes in a sandbox which a plain copy loses. */
 const CHANGES = `
 set -e
 cd
@@ -33,7 +33,7 @@ dd if=/dev/zero of=sparse bs=1 count=1 seek=50M 2>/dev/null
 rm /greeting
 mkdir -p deep/er && echo x >deep/er/x
 `
-/** Tells whether they are there. */
+/** A script that prints whether the changes are there. */
 const LOOK = `
 cd
 cat file; stat -c '%a %u %Y %h' file; stat -c %s sparse; [ $(stat -c %b sparse) -lt 100 ] && echo sparse
@@ -44,7 +44,7 @@ const SEEN = 'mine\n640 1000 981173106 2\n52428801\nsparse\nsame\ndangling\nx\nd
 describe('a snapshot of a sandbox', () => {
   it('has what a running one holds, which goes on as if nothing had been', async () => {
     const sandbox = await one.startSandbox('source', { snapshot: 'tiny', user: 'root' })
-    // Root may hide a whole folder and put another in its place.
+    // Root can replace a whole folder, which hides the one of the layer below.
     await sandbox.exec('rm -r /data && mkdir /data && touch /data/new')
     await sandbox.exec(CHANGES.replace('cd\n', 'cd /home/daytona\n'))
     await sandbox.exec('chown -R 1000:1000 /home/daytona')
@@ -104,7 +104,7 @@ describe('an export', () => {
     const sandbox = await other.startSandbox('moved', { snapshot: 'first' })
     expect((await sandbox.exec(LOOK)).stdout).toBe(SEEN)
     expect(await pass('on-host')).toMatchObject({ state: 'active', base: 'host' })
-    // Layers that are there are not taken twice.
+    // Layers that the other runner has are not taken twice.
     expect(await pass('stopped')).toMatchObject({ state: 'active' })
   })
 

@@ -10,7 +10,7 @@ import { readImageLayout } from './oci-layout.ts'
 const run = promisify(execFile)
 
 let folder: string
-/** Names of its files, below the folder. */
+/** Names of the layout's files, below the folder. */
 let files: { index: string; manifest: string; config: string; layer: string }
 
 beforeEach(async () => {

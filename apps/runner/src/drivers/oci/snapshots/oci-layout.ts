@@ -9,9 +9,9 @@ import { SnapshotError } from './make-context.ts'
 
 /** Largest description of an image, in bytes. */
 const MAX_JSON_BYTES = 8 * 1024 * 1024
-/** Layers an image may have; container engines allow fewer. */
+/** Most layers of an image; container engines allow fewer. */
 const MAX_IMAGE_LAYERS = 256
-/** Variables an image may set. */
+/** Most variables that an image may set. */
 const MAX_VARIABLES = 1_000
 
 const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })
@@ -31,9 +31,9 @@ const Config = Type.Object({
   ),
 })
 
-/** An image in a folder of the OCI image layout. */
+/** An image in a folder with the OCI image layout. */
 export interface ImageLayout {
-  /** Of the manifest. */
+  /** Digest of the manifest. */
   digest: string
   config: ImageConfig
   /** Lowest first. */
@@ -41,8 +41,8 @@ export interface ImageLayout {
 }
 
 /**
- * Reads the one image of a layout, checking what is read against its digest. The layout does not change meanwhile. Throws
- * SnapshotError for another thing.
+ * Reads the one image of a layout, checking each description against its digest. The layout does not change meanwhile.
+ * Throws SnapshotError for a folder that is no such layout.
  */
 export async function readImageLayout(folder: string): Promise<ImageLayout> {
   const blob = (digest: string) => plainFile(folder, ['blobs', 'sha256', digest.slice('sha256:'.length)])
@@ -58,8 +58,8 @@ export async function readImageLayout(folder: string): Promise<ImageLayout> {
 }
 
 /**
- * The path of a file of the layout that is really there. A build's layout is what its steps made of it: a link would lead to
- * the host's files, a pipe would never be open, a device would never end.
+ * Returns the path of a layout's file, and throws unless it is an ordinary file. A build's steps may have put anything there:
+ * a link would lead to the host's files, opening a pipe would never return, reading a device would never end.
  */
 async function plainFile(folder: string, names: readonly string[]): Promise<string> {
   let path = folder

@@ -79,7 +79,7 @@ describe('a snapshot of an archive', () => {
     expect(log).toMatch(/^pulling\narchive: \d+ entries, \d+ MiB\nvalidating\n/)
     expect(log).toMatch(/the toolbox dialled home and stayed up for 3 s\nactive\n$/)
     expect(await harness.log('tar')).toBe(log)
-    // Content that nobody waits for is not read.
+    // Content that no making waits for is not read.
     const unread = Readable.from([Buffer.from('x')])
     expect(await snapshots.takeContent('tar', unread)).toMatchObject({ state: 'active' })
     expect(unread.readableDidRead).toBe(false)

@@ -20,9 +20,9 @@ import { NO_IMAGE_CONFIG, openSnapshotFolders } from './snapshot-record.ts'
 import type { SnapshotSources } from './snapshot-sources.ts'
 import { comparableSource } from './snapshot-sources.ts'
 
-/** Snapshots that are made at the same time. */
+/** Most snapshots that are made at the same time. */
 const MAX_CONCURRENT_MAKINGS = 2
-/** Contents that arrive at the same time. */
+/** Most contents that arrive at the same time. */
 const MAX_CONCURRENT_CONTENTS = 8
 const GIB = 1024 ** 3
 
@@ -33,27 +33,27 @@ export interface UsableSnapshot {
 }
 
 export interface OciSnapshots extends SnapshotHolder {
-  /** Refs of the active ones. */
+  /** Returns the refs of the active snapshots. */
   activeRefs(): string[]
-  /** Throws SNAPSHOT_NOT_FOUND and SNAPSHOT_NOT_ACTIVE. */
+  /** Returns a snapshot that sandboxes can be started from. Throws SNAPSHOT_NOT_FOUND and SNAPSHOT_NOT_ACTIVE. */
   resolve(ref: string): UsableSnapshot
-  /** The layers below a sandbox of this snapshot. Throws as `resolve` does. */
+  /** Returns the layers below a sandbox of this snapshot. Throws as `resolve` does. */
   layersOf(ref: string): Pick<SnapshotRecord, 'base' | 'image'> & { layers: Layer[] }
-  /** Gives up what is being made, and resolves when that has ended. */
+  /** Gives up all makings, and resolves when they have ended. */
   close(): Promise<void>
 }
 
 export interface OciSnapshotsOptions {
   host: OciHost
   sources: SnapshotSources
-  /** Whether a sandbox, running or stopped, was made from this snapshot. */
+  /** Returns whether a sandbox, running or stopped, was made from this snapshot. */
   isUsed: (ref: string) => boolean
 }
 
-/** Opens the snapshots of the data folder; what an interrupted making left is removed. */
+/** Opens the snapshots of the data folder; removes drafts that an interrupted making left. */
 export async function openOciSnapshots(options: OciSnapshotsOptions): Promise<OciSnapshots> {
   const { folders, run } = options.host
-  // What trials and exports of an earlier run left.
+  // Removes folders that trials and exports of an earlier run left.
   for (const name of await readdir(folders.sockets)) await rm(join(folders.sockets, name), { recursive: true })
   const layers = await openLayerStore(folders.layers, run)
   const { folders: records, records: kept } = await openSnapshotFolders(folders.refs)
@@ -120,7 +120,7 @@ class Snapshots implements OciSnapshots {
       throw new AppError('CONFLICT', `snapshot ${ref} exists, made from something else`)
     }
     await this.#options.sources.assertPossible(wanted)
-    // Another call may have begun it meanwhile.
+    // Another call may have begun this snapshot meanwhile.
     if (this.#held.has(ref)) return this.make(ref, wanted)
     const making = new Making(this.#tools, { ref, wanted, source })
     this.#held.set(ref, { making })
@@ -159,7 +159,7 @@ class Snapshots implements OciSnapshots {
     if (held === undefined) return
     if ('making' in held) {
       await held.making.giveUp()
-      // It may have come to its end before it was given up.
+      // The making may have finished before it was given up.
       if (this.#held.get(ref) === held) this.#held.delete(ref)
       else return this.remove(ref)
     } else {
@@ -207,7 +207,7 @@ class Snapshots implements OciSnapshots {
     await Promise.all(makings.map((making) => making.giveUp()))
   }
 
-  /** Removes layers that no snapshot has, nor one that is being made. */
+  /** Removes layers that neither a snapshot nor a making uses. */
   async removeUnusedLayers(): Promise<void> {
     await this.#layers.removeUnused((id) =>
       [...this.#held.values()].some((held) =>
@@ -265,7 +265,7 @@ function builtinView(ref: string): RunnerSnapshot {
 }
 
 async function* emptyLog(): AsyncGenerator<Buffer> {
-  // Nothing was made.
+  // A built-in snapshot has no log, because it was not made.
 }
 
 function assertRef(ref: string): void {

@@ -8,7 +8,7 @@ import type { MakeContext, SnapshotContent } from './make-context.ts'
 import { SnapshotError } from './make-context.ts'
 import { runLogged } from './run-logged.ts'
 
-/** How often the size of what has been fetched is looked at, in milliseconds. */
+/** How often the size of the fetched files is checked, in milliseconds. */
 const SIZE_INTERVAL_MS = 500
 const POLICY_PATH = '/etc/containers/policy.json'
 
@@ -17,7 +17,7 @@ export interface PullRequest {
   registries?: readonly RegistryAccess[] | undefined
 }
 
-/** Fetches an image for this host's architecture, and unpacks it. Throws SnapshotError, with what skopeo says. */
+/** Fetches an image for this host's architecture, and unpacks it. Throws SnapshotError, with skopeo's error output. */
 export async function pullImage(context: MakeContext, request: PullRequest): Promise<SnapshotContent> {
   const draft = await context.layers.draft()
   try {
@@ -29,7 +29,7 @@ export async function pullImage(context: MakeContext, request: PullRequest): Pro
   }
 }
 
-/** Fetches an image as a layout, its blobs checked against their digests. Credentials are in a file as long as it takes. */
+/** Fetches an image as a layout; skopeo checks blobs against their digests. Credentials are in a file in `scratch`. */
 export async function fetchImage(
   context: MakeContext,
   { reference, registries = [], layout, scratch }: PullRequest & { layout: string; scratch: string },
@@ -42,7 +42,7 @@ export async function fetchImage(
   const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
   const policy = (await isThere(POLICY_PATH)) ? [] : ['--insecure-policy']
   const platform = ['--override-os=linux', `--override-arch=${architecture}`, `--tmpdir=${temporary}`]
-  // The file is given also where it is empty, so that credentials of this host's administrator are never used.
+  // The file is passed even without credentials, so that those of this host's administrator are never used.
   const access = [`--src-authfile=${auths}`, ...(isLoopback ? ['--src-tls-verify=false'] : [])]
   context.log.append(`fetching ${name}`)
   await using _ = watchSize(scratch, context)
@@ -57,7 +57,7 @@ function authEntry({ host, username, password }: RegistryAccess) {
   return [host, { auth: Buffer.from(`${username}:${password}`).toString('base64') }] as const
 }
 
-/** Ends the making when a folder outgrows it. */
+/** Gives the making up when a folder exceeds `maxBytes`. */
 function watchSize(folder: string, context: MakeContext): AsyncDisposable {
   let isLooking = false
   const timer = setInterval(() => {

@@ -4,12 +4,12 @@ import { boundToRunner, commandEnvironment } from '../../../run-command.ts'
 import type { MakeContext } from './make-context.ts'
 import { SnapshotError } from './make-context.ts'
 
-/** Last lines of a program that its failure is told with. */
+/** Number of a program's last lines in the error message of its failure. */
 const TOLD_LINES = 3
 const MAX_REASON_CHARACTERS = 1_000
 const MAX_LINE_BYTES = 8_192
 
-/** Runs a program whose lines go to the log. Throws SnapshotError with its last ones unless it exits 0. It ends with the making. */
+/** Runs a program, logging its lines. Throws SnapshotError with its last lines unless it exits 0. Ends with the making. */
 export async function runLogged(
   { log, signal }: Pick<MakeContext, 'log' | 'signal'>,
   options: { argv: readonly [string, ...string[]]; env: Record<string, string>; secrets: readonly string[] },
@@ -44,7 +44,7 @@ export async function runLogged(
   throw new SnapshotError(`${name} failed: ${last.join('; ').slice(0, MAX_REASON_CHARACTERS) || `exit ${code}`}`)
 }
 
-/** Calls with each line of a stream, at most MAX_LINE_BYTES at a time: a longer line comes in pieces. */
+/** Calls `take` with each line of a stream; a line longer than MAX_LINE_BYTES comes in pieces. */
 export function forEachLine(stream: Readable, take: (line: string) => void): void {
   let rest = Buffer.alloc(0)
   stream.on('data', (chunk: Buffer) => {

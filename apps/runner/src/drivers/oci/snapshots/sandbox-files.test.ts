@@ -26,7 +26,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(place, { recursive: true, force: true }))
 
-/** The names in a folder of a disk that `prepare` was run in. */
+/** Packs a folder of a disk in which `prepare` was run, and returns the names in the archive. */
 async function pack(prepare: string, name: string): Promise<string> {
   const folder = sandboxFolder(place, 'box')
   await createDiskImage(folder.image, SPEC.limits.diskGiB, runCommand)

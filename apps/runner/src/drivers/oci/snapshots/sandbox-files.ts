@@ -10,11 +10,11 @@ import type { MakeContext } from './make-context.ts'
 export interface StillSandbox {
   folder: SandboxFolder
   record: SandboxRecord
-  /** Where it runs, frozen. */
+  /** The run of a running sandbox, which is frozen. */
   running?: LaunchedSandbox | undefined
 }
 
-/** Mounts a stopped sandbox's disk for as long as the command after it runs. */
+/** Mounts a stopped sandbox's disk for as long as the command in the arguments runs. */
 const MOUNT_AND_RUN = `${MOUNT_DISK}
 set -eu
 mount_disk "$1" "$2" nosuid,nodev,noinit_itable
@@ -24,12 +24,12 @@ shift 3
 exec "$@"
 `
 
-/** What packing takes of a context: folders for the time of it. */
+/** The parts of a context that packing needs: folders for as long as it runs. */
 export interface PackContext extends Pick<MakeContext, 'host' | 'signal'> {
   layers: { draft(): Promise<Pick<LayerDraft, 'scratch' | 'discard'>> }
 }
 
-/** What a sandbox has changed, as a tar archive of kind `layer`. */
+/** Yields the files that a sandbox has changed as a tar archive of kind `layer`. */
 export async function* packUpper(
   { host, layers, signal }: PackContext,
   { folder, record, running }: StillSandbox,
@@ -45,7 +45,7 @@ export async function* packUpper(
   yield* packDisk({ host, layers, signal }, { folder, record }, 'upper')
 }
 
-/** A folder of a stopped sandbox's disk, as a tar archive; made where it is not there. */
+/** Yields a folder of a stopped sandbox's disk as a tar archive; makes the folder where it is missing. */
 export async function* packDisk(
   { host, layers, signal }: Omit<PackContext, 'host'> & { host: Pick<OciHost, 'run' | 'disks'> },
   { folder }: StillSandbox,

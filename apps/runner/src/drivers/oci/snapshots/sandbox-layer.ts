@@ -3,7 +3,7 @@ import type { MakeContext, SnapshotContent } from './make-context.ts'
 import { packUpper } from './sandbox-files.ts'
 import type { SnapshotSourcesOptions } from './snapshot-sources.ts'
 
-/** What a sandbox has changed, over the layers it was made from. It stands still while it is read. */
+/** Returns the files that a sandbox has changed, over the layers it was made from. The sandbox is frozen meanwhile. */
 export async function readSandbox(
   context: MakeContext,
   {

@@ -16,10 +16,10 @@ it('a runner killed while it makes snapshots leaves nothing of them, and its san
   const before = await harness.traces()
   const source = { kind: 'sandbox', sandboxId } as const
   for (const ref of ['one', 'two', 'three']) await harness.driver.snapshots.make(ref, { source })
-  // On a slow day it is found to be a step further.
+  // On a slow machine the snapshot may already be a step further.
   await expect.poll(async () => (await harness.driver.snapshots.get('one')).state).toMatch(/^(pulling|validating)$/)
   await harness.crash()
-  // It stood still while it was copied.
+  // The sandbox was frozen while it was copied; the new runner lets it run on.
   expect((await sandbox.exec('ls ~/many | wc -l')).stdout).toBe('4000\n')
   await expect(harness.driver.snapshots.get('one')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' })
   await expect.poll(() => harness.traces(), { timeout: 30_000 }).toEqual(before)

@@ -2,30 +2,30 @@ import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
 import { MAX_SNAPSHOT_LOG_BYTES } from '@atoll/protocol'
 
-/** Longest line kept; the rest of a longer one is cut off. */
+/** Longest line that is kept; the rest of a longer line is cut off. */
 const MAX_LINE_CHARACTERS = 8_192
-/** Room for the last line, which says how much is not kept. */
+/** Room for the last line, which says how many bytes are not kept. */
 const LAST_LINE_BYTES = 128
 const READ_BYTES = 64 * 1024
 
-/** What making a snapshot says, in a file; written by one, read by many at their own pace. */
+/** The log of making a snapshot, in a file; one making writes it, many callers read it at their own pace. */
 export interface SnapshotLog {
-  /** One line, without its end. */
+  /** Writes one line, which is given without its line end. */
   append(line: string): void
-  /** Nothing more is written. Resolves when all is in the file. */
+  /** Ignores further lines. Resolves when all lines are in the file. */
   close(): Promise<void>
-  /** As `close`; readers that follow come to their end. */
+  /** Closes the log, and ends the readers that follow it. */
   end(): Promise<void>
 }
 
 /** A log that can be followed while it grows. */
 export interface OpenSnapshotLog extends SnapshotLog {
   readonly isEnded: boolean
-  /** Resolves when there is more than `size` bytes, or the end. */
+  /** Resolves when the log has more than `size` bytes or has ended, or `signal` aborts. */
   grown(size: number, signal: AbortSignal): Promise<void>
 }
 
-/** Makes the file, which must not be there. */
+/** Makes the log's file, which must not exist. */
 export async function createSnapshotLog(path: string): Promise<OpenSnapshotLog> {
   const file = await open(path, 'wx', 0o600)
   return new FileLog(file)
@@ -36,7 +36,7 @@ class FileLog implements OpenSnapshotLog {
   readonly #file: FileHandle
   readonly #readers = new Set<() => void>()
   #writing: Promise<void> = Promise.resolve()
-  /** Asked to be written, and written. */
+  /** Bytes that were appended, and bytes that are in the file. */
   #size = 0
   #written = 0
   #lost = 0
@@ -91,7 +91,7 @@ class FileLog implements OpenSnapshotLog {
       this.#written += bytes.length
       this.#wake()
     })
-    // Told to whoever ends the log.
+    // `close` and `end` throw this error.
     this.#writing.catch(() => undefined)
   }
 
@@ -103,12 +103,12 @@ class FileLog implements OpenSnapshotLog {
 export interface ReadLogOptions {
   /** Bytes to leave out at the beginning. */
   from: number
-  /** The log while it grows: reading goes on until its end. Absent: until the end of the file. */
+  /** The growing log, which is read until it ends. Absent: the file is read to its present end. */
   follow?: OpenSnapshotLog | undefined
   signal: AbortSignal
 }
 
-/** The bytes of a log's file. Ends early, without an error, when `signal` aborts. */
+/** Yields the bytes of a log's file. Ends early, without an error, when `signal` aborts. */
 export async function* readSnapshotLog(
   file: FileHandle,
   { from, follow, signal }: ReadLogOptions,
@@ -116,7 +116,7 @@ export async function* readSnapshotLog(
   try {
     let position = from
     for (;;) {
-      // Before reading, so that what is written until the end is read after it.
+      // The check comes before reading, so that lines written just before the end are still read.
       const isLast = follow === undefined || follow.isEnded
       const { buffer, bytesRead } = await file.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, position)
       position += bytesRead

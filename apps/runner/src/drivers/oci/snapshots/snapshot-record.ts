@@ -20,13 +20,13 @@ export const SnapshotAccount = Type.Object({
 })
 export type SnapshotAccount = Static<typeof SnapshotAccount>
 
-/** What is written down of a snapshot that is made or has failed. */
+/** The record on disk of a snapshot that is made or has failed. */
 export const SnapshotRecord = Type.Object({
   ref: Type.String(),
   state: Type.Union([Type.Literal('active'), Type.Literal('error')]),
   reason: Type.Optional(Type.String()),
   kind: Type.Index(RunnerSnapshot, ['kind']),
-  /** The source as it was asked for, without credentials, to tell a repeated call from another one. */
+  /** The requested source without credentials, to tell a repeated call from a different one. */
   source: Type.String(),
   /** Ids, topmost first. */
   layers: Type.Array(Type.String()),
@@ -39,10 +39,10 @@ export type SnapshotRecord = Static<typeof SnapshotRecord>
 
 export const NO_IMAGE_CONFIG: ImageConfig = Object.freeze({ entrypoint: [], cmd: [], env: {}, workDir: '', user: '' })
 
-/** The folders of snapshots below one; each has a record and a log. */
+/** The folders of snapshots below one folder; each has a record and a log. */
 export interface SnapshotFolders {
   logPath(ref: string): string
-  /** A folder with the path of a log in it; becomes the snapshot's when it is kept. */
+  /** Makes a draft folder with a path for the log; it becomes the snapshot's folder when it is kept. */
   draft(ref: string): Promise<SnapshotDraft>
   remove(ref: string): Promise<void>
 }
@@ -53,7 +53,7 @@ export interface SnapshotDraft {
   discard(): Promise<void>
 }
 
-/** Reads all records of a folder, and removes what an interrupted making or removal left. */
+/** Reads all records of a folder, and removes drafts that an interrupted making or removal left. */
 export async function openSnapshotFolders(
   folder: string,
 ): Promise<{ folders: SnapshotFolders; records: SnapshotRecord[] }> {
@@ -96,7 +96,7 @@ async function readRecord(path: string): Promise<SnapshotRecord | undefined> {
     const record: unknown = JSON.parse(await readFile(path, 'utf8'))
     return Value.Check(SnapshotRecord, record) ? record : undefined
   } catch {
-    // Absent, or not whole: no snapshot.
+    // The record is absent or not whole: the folder is no snapshot.
     return undefined
   }
 }

@@ -12,24 +12,24 @@ import { pullImage } from './pull-image.ts'
 import type { StillSandbox } from './sandbox-files.ts'
 import { readSandbox } from './sandbox-layer.ts'
 
-/** What of a host and its runner snapshots are made from. */
+/** The folders and sandboxes that snapshots may be made from, and the host's abilities. */
 export interface SnapshotSourcesOptions {
   abilities: RunnerAbilities
-  /** Folders of the host's whose content may become a snapshot; absolute. */
+  /** Folders of the host whose content may become a snapshot; absolute. */
   directories: readonly string[]
-  /** Lends a sandbox that does not change meanwhile. Throws SANDBOX_NOT_FOUND. */
+  /** Calls `use` with a sandbox that does not change meanwhile. Throws SANDBOX_NOT_FOUND. */
   withStillSandbox: <Result>(sandboxId: string, use: (sandbox: StillSandbox) => Promise<Result>) => Promise<Result>
-  /** What a sandbox was made from. Throws SANDBOX_NOT_FOUND and as `layersOf` of the snapshots does. */
+  /** Returns the content a sandbox was made from. Throws SANDBOX_NOT_FOUND and what `layersOf` of the snapshots throws. */
   originOf: (sandboxId: string) => SnapshotContent
 }
 
-/** How the content of a snapshot is got. */
+/** Gets the content of snapshots from their sources. */
 export interface SnapshotSources {
   readonly hasZstd: boolean
   needsContent(source: SnapshotSource): boolean
-  /** Throws RUNNER_INCAPABLE, FORBIDDEN, SANDBOX_NOT_FOUND or BAD_REQUEST for what can never work here. */
+  /** Throws RUNNER_INCAPABLE, FORBIDDEN, SANDBOX_NOT_FOUND or BAD_REQUEST for a source that cannot work here. */
   assertPossible(wanted: MakeSnapshot): Promise<void>
-  /** Throws ContentCutOff, and what the source at hand throws. */
+  /** Gets the content of a source. Throws ContentCutOff, and the errors of that kind of source. */
   gather(
     context: MakeContext,
     given: { source: SnapshotSource; content: Readable | undefined },
@@ -70,7 +70,7 @@ export function createSnapshotSources(options: SnapshotSourcesOptions): Snapshot
   }
 }
 
-/** What tells one source from another: not its credentials, which may have been renewed. */
+/** Returns the text that tells one source from another; it leaves out credentials, which may have been renewed. */
 export function comparableSource({ source, maxSizeGiB }: MakeSnapshot): string {
   const { registries: _, ...rest } = 'registries' in source ? source : { ...source, registries: [] }
   const sorted = Object.entries(rest).sort(([one], [other]) => one.localeCompare(other))
@@ -83,12 +83,12 @@ function assertAble(ability: RunnerAbilities['images']): void {
 }
 
 async function* noContent(): AsyncGenerator<Buffer> {
-  // None was asked for.
+  // This kind of source has no content.
 }
 
-/** The bytes of a content; reading throws ContentCutOff where they end without their end, and when `signal` aborts. */
+/** Yields the bytes of a content; reading throws ContentCutOff when the stream breaks off, and when `signal` aborts. */
 async function* wholeContent(content: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
-  // A sender that is silent must not keep whoever reads from coming to an end.
+  // A silent sender must not keep the reader from ending.
   const giveUp = () => content.destroy(new Error('given up'))
   signal.addEventListener('abort', giveUp)
   if (signal.aborted) giveUp()

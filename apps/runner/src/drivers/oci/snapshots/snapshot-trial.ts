@@ -16,11 +16,11 @@ import type { Configure } from '../sandbox-run.ts'
 import { endRun, startRun } from '../sandbox-run.ts'
 import type { SandboxUser, Snapshot } from '../snapshot.ts'
 
-/** What a trial may use; it does little. */
+/** Limits of a trial, which does little. */
 const TRIAL_LIMITS = { cpu: 1, memoryGiB: 0.5, diskGiB: 0.25, pids: 256 }
-/** How long its first word may take after its start, in milliseconds. */
+/** How long the first byte that it sends may take after its start, in milliseconds. */
 const WORD_DEADLINE_MS = 30_000
-/** Most bytes heard of it. */
+/** Most bytes that are kept of its output. */
 const MAX_WORD_BYTES = 1024 * 1024
 const ALIVE_POLL_MS = 100
 const ROOT: SandboxUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], home: '/' }
@@ -29,35 +29,35 @@ export interface TrialOptions {
   host: OciHost
   /** An existing folder; the socket of the trial lies below, so its path must be short. */
   sockets: string
-  /** Its accounts need not be known yet. */
+  /** The snapshot to try; its accounts need not be known yet. */
   snapshot: Snapshot
   /** Absent: root. */
   user?: SandboxUser | undefined
   command: readonly string[]
-  /** Absent: what a trial that does little needs. */
+  /** Absent: TRIAL_LIMITS. */
   limits?: SandboxLimits
   network?: 'nat' | 'none'
   configure?: Configure
-  /** Called with what it sends, instead of keeping it. */
+  /** Called with the bytes that it sends, which are then not kept. */
   onData?: (chunk: Buffer) => void
   signal: AbortSignal
 }
 
 /** A sandbox that was started and has dialled home. */
 export interface RunningTrial {
-  /** Everything it sends, once it has sent all or MAX_WORD_BYTES. Resolves at the latest when it has ended. */
+  /** Resolves with all bytes that it sends, at most MAX_WORD_BYTES, or with an empty text when its first process ends before. */
   readonly said: Promise<string>
   readonly folder: SandboxFolder
   readonly record: SandboxRecord
   /** Throws an Error when its first process ends within this time. */
   staysUp(milliseconds: number): Promise<void>
-  /** Ends what runs; its files stay until the trial is over. */
+  /** Ends its processes; its files stay until the trial is over. */
   halt(): Promise<void>
 }
 
 /**
- * Starts a sandbox without a network for `use`, and removes all of it afterwards. Its name is one that recovery after a crash
- * takes for a draft. Throws what starting throws, and an Error when nothing dials home in time.
+ * Starts a sandbox for `use`, by default without a network, and removes all of it afterwards. Recovery after a crash takes its
+ * name for a draft's. Throws what starting throws, and an Error when the sandbox does not dial home in time.
  */
 export async function trySnapshot<Result>(
   options: TrialOptions,
@@ -110,7 +110,7 @@ async function heard(word: Promise<void>, { launched, signal }: { launched: Laun
   }
 }
 
-/** Resolves to nothing when the first process has ended; rejects when `signal` aborts. */
+/** Resolves with an empty text when the first process has ended; rejects when `signal` aborts. */
 async function ended({ init }: LaunchedSandbox, signal: AbortSignal): Promise<string> {
   while (isAlive(init)) {
     signal.throwIfAborted()
@@ -119,7 +119,7 @@ async function ended({ init }: LaunchedSandbox, signal: AbortSignal): Promise<st
   return ''
 }
 
-/** Resolves after the time; rejects when the first process ends before, or `signal` aborts. */
+/** Resolves after this time; rejects when the first process ends before, or `signal` aborts. */
 async function watch({ init }: LaunchedSandbox, milliseconds: number, signal: AbortSignal): Promise<void> {
   const until = performance.now() + milliseconds
   while (performance.now() < until) {

@@ -4,7 +4,7 @@ import { CommandError, runCommand } from '../../../run-command.ts'
 import type { SnapshotHarness } from '../../testing/snapshot-harness.ts'
 import { createSnapshotHarness } from '../../testing/snapshot-harness.ts'
 
-/** A host that mounts no image. */
+/** Runs commands on a host that cannot mount an image. */
 const run: RunCommand = async (argv, options) => {
   if (argv.includes('loop')) throw new CommandError('mount: no loop device')
   return runCommand(argv, options)
@@ -34,7 +34,7 @@ it('sandboxes without a disk of their own are snapshotted, running or stopped', 
     const copy = await harness.startSandbox(`of-${snapshot}`, { snapshot })
     expect((await copy.exec('cat ~/file')).stdout).toBe('kept\n')
   }
-  // There is no size to be kept.
+  // A sandbox without an image can be resized, because its disk has no quota to change.
   await harness.driver.resize('source', { diskGiB: 1 })
 })
 

@@ -7,17 +7,17 @@ import type { Snapshot } from '../snapshot.ts'
 import type { OciVolumes } from './oci-volumes.ts'
 import { DATA_FOLDER } from './oci-volumes.ts'
 
-/** What a volume may neither cover nor lie in. */
+/** Folders that a volume may neither cover nor lie in. */
 const OWN_FOLDERS = [SANDBOX_RUNTIME_DIR, SANDBOX_DIAL_HOME_DIR, '/proc', '/sys', '/dev']
-/** Longest name of one folder, in bytes, as file systems have it. */
+/** Longest name of one folder in file systems, in bytes. */
 const MAX_NAME_BYTES = 255
 
 /**
- * Mounts volumes one after another, in the sandbox's mount namespace. The image of one that is in several sandboxes is on
- * one loop device and has one file system, which the kernel shares between the mounts.
+ * Mounts volumes one after another, in the sandbox's mount namespace. The image of a volume that is in several sandboxes is
+ * on one loop device and has one file system, which the kernel shares between the mounts.
  *
- * A subpath is entered folder by folder, and looked up where one really is after each step: other sandboxes write to the
- * volume at this moment, and a link of theirs must lead nowhere. What is mounted in the end is the folder one is in.
+ * The script enters a subpath folder by folder and checks its real working folder after each step: other sandboxes write to
+ * the volume at the same time, and a link of theirs must lead nowhere. In the end it mounts its working folder.
  */
 const SETUP = `
 IFS='
@@ -76,10 +76,10 @@ export function checkVolumeMounts(mounts: readonly VolumeMount[], snapshot: Snap
   }
 }
 
-/** Puts volumes into a sandbox; undefined where there are none to put. */
+/** Returns the change of a sandbox's configuration that mounts its volumes; undefined where it has none. */
 export function configureVolumes(mounts: readonly VolumeMount[], volumes: OciVolumes): Configure | undefined {
   if (mounts.length === 0) return undefined
-  // What lies in another comes after it.
+  // A mount path inside another is mounted after it.
   const sorted = [...mounts].sort((one, other) => one.mountPath.split('/').length - other.mountPath.split('/').length)
   return (config, folder) => {
     const places = sorted.map(({ volumeId }) => volumes.place(volumeId))
@@ -87,7 +87,7 @@ export function configureVolumes(mounts: readonly VolumeMount[], volumes: OciVol
       const source = join(folder.bundle, 'volumes', String(number), 'part')
       return { destination: mountPath, type: 'bind', source, options: ['bind', 'rw', 'nosuid', 'nodev'] }
     })
-    // First of all: wherever a link in the sandbox leads one, what Atoll mounts lies on top of it.
+    // Volumes are mounted first: wherever a link in the sandbox leads a volume, Atoll's own mounts cover it.
     const mounted = { ...config, mounts: [...binds, ...config.mounts] }
     const words = sorted.flatMap(({ subpath = '.' }, number) => {
       const { kind, path } = places[number] ?? { kind: 'folder', path: '' }
@@ -100,7 +100,7 @@ export function configureVolumes(mounts: readonly VolumeMount[], volumes: OciVol
 function isPlainPath(path: string): boolean {
   return path.split('/').every((name) => {
     const isName = name !== '' && name !== '.' && name !== '..' && Buffer.byteLength(name) <= MAX_NAME_BYTES
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for control characters
     return isName && !/[\u0000-\u001f\u007f]/.test(name)
   })
 }

@@ -43,7 +43,7 @@ describe('a volume', () => {
   it('is shared by sandboxes while they run, and outlives them', async () => {
     await harness.driver.volumes.make('shared', { sizeGiB: 0.25 })
     const mount = { volumeId: 'shared', mountPath: '/home/daytona/shared' }
-    // Of different snapshots, started at the same moment.
+    // The two sandboxes have different snapshots and start at the same moment.
     const [one, other] = await Promise.all([
       harness.startSandbox('one', withVolumes(mount)),
       harness.startSandbox('other', { snapshot: 'tiny', volumes: [{ ...mount, mountPath: '/deep/in/there' }] }),
@@ -89,7 +89,7 @@ describe('a volume', () => {
     })
     const { stderr } = await sandbox.exec('dd if=/dev/zero of=/small/big bs=1M count=200; sync')
     expect(stderr).toContain('No space left')
-    // What the kernel has not written back yet takes no room.
+    // Data that the kernel has not written back yet takes no room.
     const used = async () => (await harness.driver.volumes.get('small')).usedGiB
     await expect.poll(used, { timeout: 120_000 }).toBeGreaterThan(0.03)
   })
@@ -146,7 +146,7 @@ describe('a mount that means harm', () => {
     const sandbox = await start('linked', '/to-atoll', '/to-etc/made-by-a-mount')
     expect((await sandbox.exec('ls /opt/atoll')).stdout).toContain('node\n')
     expect((await sandbox.exec('touch /opt/atoll/x')).code).not.toBe(0)
-    // Refused by one runtime, covered again under the other.
+    // One runtime refuses this mount; under the other, Atoll's own mount covers it.
     const covered = await start('covered', '/to-proc').catch(() => undefined)
     if (covered) expect((await covered.exec('cat /proc/self/comm')).stdout).toBe('cat\n')
     await expect(stat('/etc/made-by-a-mount')).rejects.toMatchObject({ code: 'ENOENT' })

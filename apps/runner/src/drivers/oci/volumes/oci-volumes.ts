@@ -15,13 +15,13 @@ import { createDiskImage, IMAGE_FILE, waitForRelease } from '../sandbox-disk.ts'
 const GIB = 1024 ** 3
 const RECORD_FILE = 'volume.json'
 const DRAFT_MARK = '.draft-'
-/** What of a volume's file system sandboxes see: not the folder that ext4 keeps for itself. */
+/** Folder of a volume's file system that sandboxes see: ext4's own folder lies outside of it. */
 export const DATA_FOLDER = 'data'
-/** On a host without loop devices, instead of an image. */
+/** Folder that holds the files instead of an image, on a host without loop devices. */
 const FILES_FOLDER = 'files'
 const MEASURE_DEADLINE_MS = 60_000
 
-/** Makes the folder that sandboxes see, writable for all their users as their accounts differ. */
+/** Makes the folder that sandboxes see, writable for every user because sandboxes' accounts differ. */
 const MAKE_DATA = `
 set -eu
 if [ "$1" = image ]; then mount -t ext4 -o loop,nosuid,nodev "$2/${IMAGE_FILE}" "$2/mount"; cd "$2/mount"
@@ -38,35 +38,35 @@ const VolumeRecord = Type.Object({
 })
 type VolumeRecord = Static<typeof VolumeRecord>
 
-/** Where a volume's file system is. */
+/** Location of a volume's file system. */
 export interface VolumePlace {
   kind: 'image' | 'folder'
-  /** The image, or a folder; in either lies DATA_FOLDER. */
+  /** Path of the image or of the folder; either contains DATA_FOLDER. */
   path: string
 }
 
 export interface OciVolumes extends VolumeHolder {
-  /** Throws VOLUME_NOT_FOUND. */
+  /** Returns the location of a volume. Throws VOLUME_NOT_FOUND. */
   place(volumeId: string): VolumePlace
 }
 
 export interface OciVolumesOptions {
-  /** Holds a folder for each. */
+  /** Holds a folder for each volume. */
   folder: string
   disk: 'image' | 'folder'
   run: RunCommand
-  /** Whether a sandbox, running or stopped, has this volume. */
+  /** Returns whether a sandbox, running or stopped, has this volume. */
   isUsed: (volumeId: string) => boolean
 }
 
-/** Opens the volumes of a folder; what an interrupted making or removal left is removed. */
+/** Opens the volumes of a folder; removes drafts that an interrupted making or removal left. */
 export async function openOciVolumes(options: OciVolumesOptions): Promise<OciVolumes> {
   const { folder, run } = options
   const records = new Map<string, VolumeRecord>()
   for (const name of await readdir(folder)) {
     const record = name.includes(DRAFT_MARK) ? undefined : await readRecord(join(folder, name, RECORD_FILE))
     if (record) records.set(name, record)
-    // One that cannot be read may still hold somebody's files: it is left alone.
+    // A volume without a readable record may still hold a user's files: it is left alone.
     else if (name.includes(DRAFT_MARK)) await rm(join(folder, name), { recursive: true, force: true })
   }
   const queue = createKeyedQueue()
@@ -107,7 +107,7 @@ export async function openOciVolumes(options: OciVolumesOptions): Promise<OciVol
           throw new AppError('VOLUME_IN_USE', `volume ${volumeId} is in a sandbox on this runner`)
         records.delete(volumeId)
         const doomed = join(folder, `${volumeId}${DRAFT_MARK}${randomUUID()}`)
-        // From here on it does not exist, whatever happens to this process.
+        // From the rename on the volume does not exist, even if this process is killed.
         await rename(join(folder, volumeId), doomed)
         await rm(doomed, { recursive: true, force: true })
       })
@@ -149,7 +149,7 @@ async function readRecord(path: string): Promise<VolumeRecord | undefined> {
     const record: unknown = JSON.parse(await readFile(path, 'utf8'))
     return Value.Check(VolumeRecord, record) ? record : undefined
   } catch {
-    // Absent, or not whole.
+    // The record is absent or not whole.
     return undefined
   }
 }

@@ -6,7 +6,7 @@ import { createSandboxNetwork } from '../sandbox-network.ts'
 
 /**
  * A runner's network in a process of its own, so that a test can give it a host's namespace and kill it.
- * argv[2] is the instance id, argv[3] the rules of sandboxes that are there already; each message is one call and gets one answer.
+ * argv[2] is the instance id, argv[3] the rules of existing sandboxes; each message is one call and gets one answer.
  */
 const rules: Record<string, NetworkRules> = JSON.parse(process.argv[3] ?? '{}')
 const network = await createSandboxNetwork({
@@ -21,11 +21,11 @@ process.on('message', (call: NetworkCall) => {
     (error) => process.send?.({ error: String(error) }),
   )
 })
-// Without its test it has no one to work for; what it made is removed with the test's namespaces.
+// Ends with its test; its devices and rules are removed with the test's namespaces.
 process.once('disconnect', () => process.exit(0))
 process.send?.({ value: { limitation: network.limitation, reachesOutside: network.reachesOutside } })
 
-/** What a test may ask. */
+/** A call that a test may make. */
 export type NetworkCall =
   | { name: 'attach'; sandboxId: string; pid: number; rules?: NetworkRules }
   | { name: 'restrict'; sandboxId: string; rules: NetworkRules }
@@ -34,7 +34,7 @@ export type NetworkCall =
   | { name: 'resolvConf' }
   | { name: 'dispose' }
 
-/** As a start does it: the rules hold before anything runs there. */
+/** Attaches a sandbox as a start does: the rules are in force before a program runs there. */
 async function attach({ sandboxId, pid, rules }: Extract<NetworkCall, { name: 'attach' }>): Promise<void> {
   const connection = await network.attach(sandboxId)
   try {

@@ -11,7 +11,7 @@ import type { NetworkCall } from './network-daemon.ts'
 
 const execute = promisify(execFile)
 
-/** The address of the world outside, and of the host as that world sees it. */
+/** Addresses of the outside world, and of the host as that world sees it. */
 export const OUTSIDE = '198.51.100.1'
 export const HOST = '198.51.100.2'
 export const METADATA = '169.254.169.254'
@@ -34,13 +34,13 @@ export interface NetworkProcess {
   kill(): Promise<void>
 }
 
-/** A host with an uplink, and a world behind that uplink: all in namespaces of their own. */
+/** A host with an uplink, and an outside world behind that uplink: all in namespaces of their own. */
 export interface TestNetwork {
   host: Namespace
   outside: Namespace
-  /** Namespaces as an OCI runtime leaves them: one loopback device, down. */
+  /** Opens a namespace as an OCI runtime leaves it: with one loopback device, which is down. */
   sandbox(): Promise<Namespace>
-  /** `rules`: of sandboxes that an earlier process left. */
+  /** Starts a runner's network. `rules`: rules of the sandboxes that an earlier process left. */
   network(instanceId: string, rules?: Record<string, NetworkRules>): Promise<NetworkProcess>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -76,7 +76,7 @@ export async function startTestNetwork(): Promise<TestNetwork> {
   }
 }
 
-/** The host's uplink leads to the outside world, which also answers at the metadata address. */
+/** Connects the host's uplink to the outside world, which also answers at the metadata address. */
 async function connectUplink(host: Namespace, outside: Namespace): Promise<void> {
   await host.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(outside.pid))
   await outside.run('ip', 'address', 'add', `${OUTSIDE}/24`, 'dev', 'eth0')
@@ -120,7 +120,7 @@ async function startNetwork(
   const child = spawn('/usr/bin/nsenter', argv, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
-  // Each reply that is waited for listens for the process's end, too.
+  // Each awaited reply also listens for the process's end.
   child.setMaxListeners(0)
   const { value } = await reply(child)
   return {
@@ -181,18 +181,18 @@ const SERVER = `
     udp.bind(tcp.address().port, process.argv[1], () => console.log(tcp.address().port))
   })`
 
-/** What is silent for so long on the paths of a test counts as unreached. */
+/** A target that is silent for this long counts as unreached, in milliseconds. */
 const SILENCE_MS = 600
 const ASK_AGAIN_MS = 200
-/** For what answers: a busy machine may take long to do it. */
+/** How long targets that answer may take, in milliseconds: a busy machine may need long. */
 const ANSWER_DEADLINE_MS = 60_000
 
-/** Tries TCP and UDP to all targets at once; for each what came back, or `nothing`, or why it was refused. */
+/** Tries TCP and UDP to all targets at once; returns for each the answer, `nothing`, or the error's name. */
 export function probe(namespace: Namespace, ...targets: string[]): Promise<Record<string, string>> {
   return runProbe(namespace, targets, SILENCE_MS)
 }
 
-/** As `probe`, of targets that shall answer: done when all have, and patient until then. */
+/** Does the same as `probe` for targets that are expected to answer; returns as soon as all have. */
 export function probeAnswering(namespace: Namespace, ...targets: string[]): Promise<Record<string, string>> {
   return runProbe(namespace, targets, ANSWER_DEADLINE_MS)
 }
@@ -227,7 +227,7 @@ async function runProbe(namespace: Namespace, targets: string[], waitMs: number)
   return JSON.parse(output) as Record<string, string>
 }
 
-/** Packets counted by each named counter of a runner's tables. */
+/** Returns the packets counted by each named counter of a runner's tables. */
 export async function firewallCounters(host: Namespace): Promise<Record<string, number>> {
   const listing = JSON.parse(await host.run('nft', '-j', 'list', 'counters')) as {
     nftables: { counter?: { name: string; packets: number } }[]

@@ -10,8 +10,8 @@ const execute = promisify(execFile)
 /** Time for a container to run and end. */
 const DEADLINE_MS = 120_000
 /**
- * Enough to get past the kernel's own checks of what the filter refuses, so that a test sees the filter, and
- * nothing that acts on the host when it is wrong.
+ * Capabilities that pass the kernel's own checks of the refused calls, so that a test sees the filter's answer; none of
+ * them acts on the host when the filter is wrong.
  */
 const CAPABILITIES = ['CAP_SYS_ADMIN', 'CAP_DAC_READ_SEARCH', 'CAP_NET_RAW', 'CAP_SYS_CHROOT']
 const HYBRID = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
@@ -29,7 +29,7 @@ export async function runContainer(
     for (const link of ['bin', 'sbin', 'lib', 'lib64']) await copyLink(`/${link}`, join(rootfs, link))
     await writeFile(join(bundle, 'config.json'), JSON.stringify(config(argv, seccomp)))
     const call = [runtime, '--root', join(bundle, 'state'), 'run', '--bundle', bundle, id]
-    // crun does not start where cgroup 1 and 2 are mixed, unless version 2 is out of its sight.
+    // crun does not start where cgroup 1 and 2 are mixed, unless version 2 is hidden from it.
     const { stdout } = await execute(
       'unshare',
       ['--mount', '--propagation', 'private', 'sh', '-c', HYBRID, 'sh', ...call],
