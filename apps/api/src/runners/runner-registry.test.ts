@@ -166,7 +166,7 @@ describe('removing a runner', () => {
     expect((await call('DELETE', `/runners/${id}`)).status).toBe(409)
   })
 
-  /** A runner that is ready, and the only one that takes what is new. */
+  /** Adds a ready runner, the only one that takes new sandboxes. */
   async function addRunner(name: string): Promise<{ id: string; runner: ScriptedRunner }> {
     const made = await register({ name })
     const runner = await connect(made.apiKey)
