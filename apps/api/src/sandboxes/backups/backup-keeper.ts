@@ -34,7 +34,7 @@ export const backupKeeperLimits: Readonly<BackupKeeperLimits> = Object.freeze({
   maxJobs: 2,
   leaseMs: 30_000,
   pollMs: 5_000,
-  // Together with the delays below, five and a half minutes.
+  // Together with the delays below, five minutes.
   maxAttempts: 15,
   retryMinMs: 1_000,
   retryMaxMs: 30_000,
