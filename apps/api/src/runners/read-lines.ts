@@ -1,6 +1,9 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** Splits a byte stream into lines without holding more than one; empty ones are left out. Throws RangeError for a line over `maxLineBytes`. */
+/**
+ * Splits a byte stream into lines and holds no more than one; empty lines are left out. Throws RangeError for a line over
+ * `maxLineBytes`.
+ */
 export async function* readLines(chunks: AsyncIterable<Buffer>, maxLineBytes: number): AsyncGenerator<string> {
   const decoder = new StringDecoder('utf8')
   let rest = ''

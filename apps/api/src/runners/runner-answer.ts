@@ -5,11 +5,11 @@ const MAX_MESSAGE_CHARS = 500
 
 const Failure = Type.Object({ message: Type.String(), code: Type.Optional(Type.String()) })
 
-/** A runner answered with an error, or with something that is no answer (status 0). */
+/** A runner replied with an error, or with something unexpected (status 0). */
 export class RunnerCallError extends Error {
   override readonly name = 'RunnerCallError'
   readonly status: number
-  /** Of packages/protocol/src/errors.ts, where the runner named one. */
+  /** A code of packages/protocol/src/errors.ts, if the runner named one. */
   readonly code: string | undefined
 
   constructor(status: number, message: string, code?: string) {
@@ -19,7 +19,7 @@ export class RunnerCallError extends Error {
   }
 }
 
-/** The JSON of a good answer, undefined for none. Throws RunnerCallError for any other. */
+/** Returns the JSON of a reply with a 2xx status, undefined if it is none. Throws RunnerCallError for any other status. */
 export function readAnswer(status: number, text: string): unknown {
   const parsed = parseJson(text)
   if (status >= 200 && status < 300) return parsed
@@ -32,7 +32,7 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // Whoever needs an answer finds that this is none.
+    // A caller that needs a value checks for it.
     return undefined
   }
 }

@@ -5,7 +5,7 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import { openDownload, upload } from './runner-files.ts'
 import type { RunnerCalls } from './runner-snapshot-client.ts'
 
-/** Packing and unpacking all that a sandbox has, in milliseconds; whoever calls may give up earlier. */
+/** The timeout for packing or unpacking a sandbox's files, in milliseconds; the caller's signal may end it earlier. */
 const PACK_TIMEOUT_MS = 2 * 60 * 60 * 1000
 
 /** An archive of a sandbox's files on a runner. */
@@ -15,19 +15,19 @@ export interface ArchiveRef {
   archiveId: string
 }
 
-/** Archives of sandboxes' files on a runner: docs/spec/archives.md. Throws as the other calls of a runner do. */
+/** Packs, moves and unpacks archives on a runner: docs/spec/archives.md. Throws as the other calls of a runner do. */
 export interface RunnerArchiveClient {
-  /** Packs it, unless it lies ready already. */
+  /** Packs the files, unless the archive is staged already. */
   stage(archive: ArchiveRef, signal: AbortSignal): Promise<StagedArchive>
-  /** Some bytes of one that lies ready. Whoever takes the stream reads it to its end or destroys it. */
+  /** Reads some bytes of a staged archive. The caller reads the stream to its end or destroys it. */
   read(archive: ArchiveRef, span: { from: number; bytes: number }, signal: AbortSignal): Promise<Readable>
-  /** An unknown one is nothing to discard. */
+  /** Discards a staged archive. An unknown one is no error. */
   discard(archive: ArchiveRef, signal?: AbortSignal): Promise<void>
-  /** What the runner has of one that is sent there. */
+  /** Returns how much the runner has of an archive that is sent to it. */
   arrived(archive: ArchiveRef, signal: AbortSignal): Promise<ArrivedArchive>
-  /** Sends all of `source`, in place of what came behind the first `from` bytes before. */
+  /** Sends all of `source`, in place of the bytes that the runner has behind the first `from` bytes. */
   send(archive: ArchiveRef, part: { from: number; source: Readable }, signal: AbortSignal): Promise<ArrivedArchive>
-  /** Gives a stopped sandbox the files of an archive that has come whole, in place of its own. */
+  /** Replaces the files of a stopped sandbox with those of an archive that arrived whole. */
   unpack(archive: ArchiveRef, whole: UnpackArchive, signal: AbortSignal): Promise<SandboxStatus>
 }
 

@@ -10,7 +10,7 @@ const SPEC = {
   limits: { cpu: 1, memoryGiB: 1, diskGiB: 1, pids: 1 },
 }
 
-/** Of a runner that answers nothing. */
+/** The client of a runner that never replies. */
 let client: RunnerClient
 let end: () => void
 beforeEach(async () => {

@@ -21,24 +21,24 @@ import { createRunnerSnapshotClient } from './runner-snapshot-client.ts'
 import type { RunnerVolumeClient } from './runner-volume-client.ts'
 import { createRunnerVolumeClient } from './runner-volume-client.ts'
 
-/** Longest answer of a runner: the list of its sandboxes, at about 100 bytes each. */
+/** The longest reply of a runner, in bytes: the list of its sandboxes, at about 100 bytes each. */
 const MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
-/** Longest event. */
+/** The longest event, in bytes. */
 const MAX_EVENT_BYTES = 64 * 1024
 
-/** A call that has no bound of its own, however much later the deadline of its caller's signal is. */
+/** The timeout of a call that has none of its own, in milliseconds, even if its caller's signal aborts later. */
 const CALL_TIMEOUT_MS = 30_000
-/** What makes a sandbox and starts it, in milliseconds. */
+/** The timeout of a call that makes a sandbox and starts it, in milliseconds. */
 export const LAUNCH_TIMEOUT_MS = 40_000
-/** The same of a fork, whose files a runner that cannot share blocks copies for up to ten minutes. */
+/** The same timeout for a fork, whose files a runner that cannot share blocks copies for up to ten minutes. */
 export const FORK_TIMEOUT_MS = 11 * 60_000
-/** A disk is checked before it grows, which runners give ten minutes each, in milliseconds. */
+/** The timeout of a resize, in milliseconds: a disk is checked, then grows, and runners allow ten minutes for each. */
 export const RESIZE_TIMEOUT_MS = 21 * 60_000
 
 const SandboxList = Type.Object({ items: Type.Array(SandboxStatus) })
 
-/** The runner's HTTP interface. Every call may be repeated. Throws RunnerCallError, or TunnelError when no answer came. */
+/** The runner's HTTP interface. Every call may be repeated. Throws RunnerCallError, or TunnelError if no reply came. */
 export interface RunnerClient {
   info(signal?: AbortSignal): Promise<RunnerInfo>
   list(signal?: AbortSignal): Promise<SandboxStatus[]>
@@ -53,7 +53,7 @@ export interface RunnerClient {
   readonly archives: RunnerArchiveClient
   readonly snapshots: RunnerSnapshotClient
   readonly volumes: RunnerVolumeClient
-  /** What happens on the runner, from the moment this resolves. The iteration throws when the link ends. */
+  /** Returns the events of the runner from the moment this resolves. The iteration throws when the link ends. */
   events(): Promise<AsyncIterable<RunnerEvent>>
 }
 
@@ -107,7 +107,7 @@ export interface Call {
   path: string
   body?: unknown
   signal: AbortSignal | undefined
-  /** CALL_TIMEOUT_MS when absent. */
+  /** The default is CALL_TIMEOUT_MS. */
   timeoutMs?: number
 }
 
@@ -140,7 +140,7 @@ async function answer<Schema extends TSchema>(schema: Schema, call: Promise<unkn
 
 async function openEvents(peer: TunnelPeer): Promise<AsyncIterable<RunnerEvent>> {
   const { duplex, response } = openDuplex(peer, { method: 'GET', path: '/events', headers: {} })
-  // Whoever reads the events learns of a failure there; before that there is nobody to tell.
+  // The reader of the events gets the error; before there is one, nothing needs it.
   duplex.on('error', () => undefined)
   duplex.end()
   const head = await response

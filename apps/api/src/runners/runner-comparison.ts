@@ -4,12 +4,12 @@ import { createRecurringWork } from '../recurring-work.ts'
 import type { ConnectedRunner, RunnerObserver } from './runner-session.ts'
 import type { Connection, RunnerStore } from './runner-store.ts'
 
-/** How often a runner that is being compared is written down as heard of, in milliseconds. */
+/** How often a runner that is being compared is recorded as heard of, in milliseconds. */
 const HEARD_INTERVAL_MS = 10_000
 
 export interface ComparisonOptions {
   runner: ConnectedRunner
-  /** The connection that speaks for it, as of now. */
+  /** Returns the connection that speaks for the runner, with the time of now. */
   connection: () => Connection
   store: Pick<RunnerStore, 'setHeard' | 'setInfo'>
   observer: RunnerObserver
@@ -18,8 +18,8 @@ export interface ComparisonOptions {
 }
 
 /**
- * Compares what a runner has with what it should have, and makes it a candidate. L1: it is heard of all the while, however long
- * that takes. Throws as the runner's client and the observer do.
+ * Compares the sandboxes and snapshots of a runner with the rows, and makes the runner a candidate. L1: the runner is heard of
+ * all the while, however long that takes. Throws as the runner's client and the observer do.
  */
 export async function compareRunner(options: ComparisonOptions): Promise<RunnerInfo> {
   const { runner, connection, store, observer } = options

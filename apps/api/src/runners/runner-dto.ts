@@ -3,10 +3,10 @@ import type { RunnerWithUse } from './runner-registry-store.ts'
 import { SILENCE_LIMIT_MS } from './runner-session.ts'
 import type { RunnerRow } from './runner-table.ts'
 
-/** Of the interface between a runner and the API. */
+/** The version of the interface between a runner and the API. */
 const API_VERSION = '2'
 
-/** A runner as clients see it, at `now` (milliseconds since the epoch). */
+/** Returns a runner as clients see it, at `now` (milliseconds since the epoch). */
 export function toRunner({ runner, used, started, ...taken }: RunnerWithUse, now: number): Runner {
   const { id, name, region, tags, unschedulable, draining, proxyUrl, lastSeenAt } = runner
   return {
@@ -37,7 +37,7 @@ export function toRunner({ runner, used, started, ...taken }: RunnerWithUse, now
   }
 }
 
-/** A runner that drains and is empty has done its work; one that never said anything of itself has not begun it. */
+/** Returns the state: `decommissioned` for a draining runner that is empty, `initializing` for one that never sent its info. */
 export function stateOf(
   runner: Pick<RunnerRow, 'draining' | 'version' | 'lastSeenAt'>,
   used: number,

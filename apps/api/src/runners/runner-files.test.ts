@@ -8,7 +8,7 @@ import { openDownload, upload } from './runner-files.ts'
 
 const CONTENT = Buffer.alloc(3_000_000, 'files ')
 const path = '/sandboxes/a/files'
-/** Until the sender, too, knows that all is sent, in milliseconds. */
+/** The time until the sender, too, knows that all is sent, in milliseconds. */
 const SENT_MS = 50
 const json = { 'content-type': 'application/json' }
 
@@ -31,7 +31,7 @@ afterEach(() => {
   runner.close()
 })
 
-/** Answers early or late, after reading nothing. */
+/** Replies with an error without reading the body. */
 function fail(exchange: IncomingExchange, status: number, message: string): void {
   exchange.respond({ status, headers: json })
   exchange.end(Buffer.from(JSON.stringify({ message })))

@@ -5,7 +5,7 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import { openDuplex } from '@atoll/tunnel'
 import { RunnerCallError, readAnswer } from './runner-answer.ts'
 
-/** Longest answer to an upload, or failure of a download, in bytes. */
+/** The longest reply to an upload, or error of a download, in bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024
 
 interface Transfer {
@@ -15,13 +15,13 @@ interface Transfer {
 }
 
 /**
- * The body of a GET, which fails with TunnelError when the runner breaks it off. Throws RunnerCallError. Whoever takes it
- * reads it to its end or destroys it.
+ * Returns the body of a GET, which fails with TunnelError if the runner breaks it off. Throws RunnerCallError. The caller
+ * reads the stream to its end or destroys it.
  */
 export async function openDownload(peer: TunnelPeer, { path, signal }: Transfer): Promise<Readable> {
   signal.throwIfAborted()
   const { duplex, response } = openDuplex(peer, { method: 'GET', path, headers: {} })
-  // Whoever reads it learns of a failure there; before that the response's head fails.
+  // The reader of the stream gets the error; before there is one, the wait for the response's head fails.
   duplex.on('error', () => undefined)
   addAbortSignal(signal, duplex)
   duplex.end()
@@ -31,20 +31,20 @@ export async function openDownload(peer: TunnelPeer, { path, signal }: Transfer)
   throw new RunnerCallError(head.status, `status ${head.status}`)
 }
 
-/** PUTs all of `source` and answers what the runner does. Throws RunnerCallError, and what `source` fails with. */
+/** PUTs all of `source` and returns the runner's reply. Throws RunnerCallError, and the error of `source`. */
 export async function upload(peer: TunnelPeer, transfer: Transfer & { source: Readable }): Promise<unknown> {
   const { path, source, signal } = transfer
   signal.throwIfAborted()
   const { duplex, response } = openDuplex(peer, { method: 'PUT', path, headers: {} })
-  // From when all is sent nothing else listens, yet the runner may still go.
+  // After all is sent nothing else listens for errors, but the link may still fail.
   duplex.on('error', () => undefined)
   addAbortSignal(signal, duplex)
   const sent = pipeline(source, duplex, { signal })
   const answered = response.then(async ({ status }) => readAnswer(status, await readText(duplex)))
-  // Of the two that fail together one is thrown below.
+  // Both may fail together, but only one error is thrown below.
   for (const outcome of [sent, answered]) outcome.catch(() => undefined)
   try {
-    // A runner that takes no more answers before all is sent.
+    // A runner that refuses the rest replies before all is sent.
     await Promise.race([sent, answered])
     return await answered
   } finally {

@@ -6,10 +6,10 @@ import { isKnown, removeRunner } from './runner-removal.ts'
 import type { RunnerRow } from './runner-table.ts'
 import { runners } from './runner-table.ts'
 
-/** A runner, and what of its host is promised. */
+/** A runner, and the resources of its host that are promised. */
 export interface RunnerWithUse {
   runner: RunnerRow
-  /** Sandboxes that live there, and of them those that run. */
+  /** The number of sandboxes on the runner, and of those of them that run. */
   used: number
   started: number
   /** Cores and GiB. */
@@ -26,17 +26,17 @@ export interface RunnerQuery {
 export type NewRunner = typeof runners.$inferInsert
 export type RunnerFlags = Partial<Pick<RunnerRow, 'unschedulable' | 'draining'>>
 
-/** The SQL of the list of runners, as people keep it. Removed ones are not in it. */
+/** The SQL of the list of runners that administrators keep. Removed ones are not in it. */
 export interface RunnerRegistryStore {
-  /** In the order in which they were registered. */
+  /** Returns runners in the order in which they were registered. */
   list(query: RunnerQuery): Promise<RunnerWithUse[]>
-  /** Undefined when the name or the token is taken. */
+  /** Inserts a runner and returns its id; undefined if the name or the token is taken. */
   insert(runner: NewRunner): Promise<string | undefined>
-  /** False for an unknown id. */
+  /** Sets flags. Returns false for an unknown id. */
   setFlags(id: string, flags: RunnerFlags): Promise<boolean>
-  /** Also ends what speaks for it. */
+  /** Removes a runner and ends its connection. */
   remove(id: string, removal: RunnerRemoval): Promise<RemovalOutcome>
-  /** Where a sandbox lives, whoever's it is. */
+  /** Returns the runner of a sandbox of any organization. */
   runnerOf(sandboxId: string): Promise<string | undefined>
 }
 

@@ -50,7 +50,7 @@ async function local(): Promise<Runner> {
   return first
 }
 
-/** What every field of the body of the `sandbox` generation may be. */
+/** A body of the `sandbox` generation with every field. */
 const OLD_BODY = {
   ...{ domain: 'r1.example.org', apiUrl: 'http://r1.example.org', apiKey: 'a-token-of-our-own', cpu: 8, memory: 16 },
   ...{ disk: 100, gpu: 0, gpuType: 'none', class: 'medium', capacity: 20, region: 'us' },
@@ -166,7 +166,7 @@ describe('removing a runner', () => {
     expect((await call('DELETE', `/runners/${id}`)).status).toBe(409)
   })
 
-  /** A runner that is ready, and the only one that takes what is new. */
+  /** Adds a ready runner, the only one that takes new sandboxes. */
   async function addRunner(name: string): Promise<{ id: string; runner: ScriptedRunner }> {
     const made = await register({ name })
     const runner = await connect(made.apiKey)

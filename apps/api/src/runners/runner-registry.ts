@@ -19,27 +19,27 @@ export interface RunnerRegistryOptions {
   regions: Pick<RegionService, 'find'>
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Silence after which a runner is lost, in milliseconds. */
+  /** The silence after which a runner is lost, in milliseconds. */
   lostAfterMs: number
 }
 
-/** The list of runners, for those who run Atoll. */
+/** The list of runners, for administrators. */
 export interface RunnerRegistry {
-  /** Registers a runner and shows its token, this once. Throws BAD_REQUEST for an unknown region, and CONFLICT. */
+  /** Registers a runner and returns its token, this once. Throws VALIDATION_FAILED, TARGET_NOT_FOUND and CONFLICT. */
   register(body: CreateRunner): Promise<CreatedRunner>
   list(query: Pick<RunnerQuery, 'region'>): Promise<Runner[]>
   /** Throws RUNNER_NOT_FOUND. */
   get(id: string): Promise<Runner>
   getFull(id: string): Promise<RunnerFull>
-  /** Takes it out of placement, or back. Throws RUNNER_NOT_FOUND. */
+  /** Takes a runner out of placement, or puts it back. Throws RUNNER_NOT_FOUND. */
   setFlags(id: string, flags: RunnerFlags): Promise<Runner>
   /**
-   * Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume is there, or a snapshot that no other runner has and
-   * somebody needs; `force` gives up such snapshots, and what is on a lost runner: a sandbox that has a backup is archived, and
-   * the rest is in error. Its connection ends within seconds.
+   * Removes a runner, whose connection ends within seconds. Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume
+   * is there, or a needed snapshot that no other runner has. `force` gives up such snapshots, and the sandboxes and volumes on
+   * a lost runner: a sandbox that has a backup is archived, and the others and the volumes are in error.
    */
   remove(id: string, options?: { force: boolean }): Promise<void>
-  /** The runner of a sandbox, whoever's that is. Throws SANDBOX_NOT_FOUND. */
+  /** Returns the runner of a sandbox of any organization. Throws SANDBOX_NOT_FOUND. */
   ofSandbox(sandboxId: string): Promise<Runner>
   withSnapshot(ref: string): Promise<RunnerSnapshotRef[]>
 }
@@ -80,7 +80,7 @@ export function createRunnerRegistry(options: RunnerRegistryOptions): RunnerRegi
       return await get(id)
     },
     async remove(id, { force } = { force: false }) {
-      // Nobody has a token with this hash.
+      // No token has this hash.
       const tokenHash = hash(randomBytes(TOKEN_BYTES).toString('hex'))
       const silence = silenceAt(now(), options.lostAfterMs)
       const removal = { tokenHash, silence, force, at: new Date(now()) }

@@ -9,30 +9,30 @@ import { isLostSince } from './runner-silence.ts'
 import { runners } from './runner-table.ts'
 
 export interface RunnerRemoval {
-  /** The hash that takes the place of its token's. */
+  /** The hash that replaces that of its token. */
   tokenHash: string
   silence: Silence
-  /** Also when it is lost with what lives there. */
+  /** Whether to remove it even if it is the last holder of a snapshot, or is lost with sandboxes or volumes on it. */
   force: boolean
   at: Date
 }
 
 /**
- * `sandboxes`, `volumes`: there are some there; `lost`: so there are, and the runner is lost, so that `force` would
- * give them up. `lastHolder`: no other runner has these snapshots.
+ * `sandboxes`, `volumes`: some are on the runner; `lost`: some are on the runner, and it is lost, so that `force` would give
+ * them up. `lastHolder`: no other runner has these snapshots.
  */
 export type RemovalOutcome = 'removed' | 'sandboxes' | 'volumes' | 'lost' | 'unknown' | { lastHolder: string[] }
 
-/** Snapshots that a refusal names. */
+/** The most snapshots that a refusal names. */
 const NAMED_LIMIT = 10
 
-/** Removes a runner, with what is written of what it has. Its row stays. */
+/** Removes a runner and the rows of its snapshots, and gives up its volumes. Its own row stays. */
 export async function removeRunner(
   tx: Queryable,
   id: string,
   { tokenHash, silence, force, at }: RunnerRemoval,
 ): Promise<RemovalOutcome> {
-  // The lock keeps placement, which takes the same, from putting anything there meanwhile.
+  // Placement takes the same lock, so nothing is placed there meanwhile.
   const columns = { isLost: sql<boolean>`${isLostSince(silence)}` }
   const [row] = await tx.select(columns).from(runners).where(isKnown(id)).for('no key update')
   if (row === undefined) return 'unknown'
@@ -50,18 +50,18 @@ export async function removeRunner(
   return 'removed'
 }
 
-/** The runner of this id, unless it was removed. */
+/** The condition for the runner of this id, unless it was removed. */
 export function isKnown(id: string): SQL | undefined {
   return and(eq(runners.id, id), isNull(runners.removedAt))
 }
 
 /**
- * What only this runner has of the snapshots that somebody needs, by name where they have one. Every runner has the built-in
- * one, and what was pulled and is inactive is pulled again.
+ * Returns the needed snapshots that only this runner has, by name where they have one. Every runner has the built-in one, and
+ * a pulled snapshot that is inactive is pulled again.
  */
 async function heldNowhereElse(tx: Queryable, id: string): Promise<string[]> {
   const { runnerId, state } = snapshotRunners
-  // Written out: of a column that is selected from one table, drizzle leaves the table's name out.
+  // Written out, because drizzle leaves out the table's name of a column that is selected from one table.
   const ref = sql`snapshot_runners.ref`
   const elsewhere = sql`exists (select 1 from snapshot_runners as other join runners on runners.id = other.runner_id
     where other.ref = ${ref} and other.runner_id <> ${id} and other.state = 'active' and runners.removed_at is null)`

@@ -16,11 +16,11 @@ const SnapshotRefs = Type.Array(RunnerSnapshotRef)
 const MAX_REF_LENGTH = 512
 const Ref = Type.Optional(Type.String({ minLength: 1, maxLength: MAX_REF_LENGTH }))
 const administrator = { access: 'administrator' } as const
-/** What the preview proxy looks up. */
+/** The access to routes that the preview proxy calls, too. */
 const proxyToo = { access: 'administratorOrProxy' } as const
 const tags = ['runners']
 
-/** Runners, called nodes by the oldest clients (§12 and §20.1 of the contract). */
+/** Routes of runners, which the oldest clients call nodes (§12 and §20.1 of the contract). */
 export const runnerRoutes: FastifyPluginAsyncTypebox<RunnerRoutesOptions> = async (app, options) => {
   await app.register(listRoutes, { prefix: '/runners', ...options })
   await app.register(listRoutes, { prefix: '/nodes', ...options })

@@ -94,7 +94,7 @@ describe('a runner that connects', () => {
     })
     expect((await eventsOf(lost.id)).at(-1)).toMatchObject({ reason: 'not found on its runner' })
     expect((await world.call('POST', `/sandbox/${ended.id}/start`)).status).toBe(200)
-    // Its files are gone, which no second try would change.
+    // The files are gone, and no second try would change that.
     const answer = await world.call('POST', `/sandbox/${lost.id}/start`)
     expect([answer.status, (answer.body as ErrorBody).message]).toEqual([400, expect.stringContaining('files no more')])
     expect((await world.get(lost.id)).state).toBe('unknown')
@@ -178,7 +178,7 @@ describe('placement', () => {
   it('gives out no more than there is, however many ask at once', async () => {
     await world.runner.disconnect()
     await untilGone()
-    // Memory that, promised as often as it may be, is enough for eight that take a GiB each.
+    // With the overcommit factor, the memory is enough for eight sandboxes of a GiB each.
     world.runner.info = { ...world.runner.info, memoryGiB: 8.5 / OVERCOMMIT.memoryGib }
     await reconnect()
     const answers = await Promise.all(Array.from({ length: 12 }, () => world.call('POST', '/sandbox', { body: {} })))
@@ -188,7 +188,7 @@ describe('placement', () => {
       if (answer.status !== 200) expect((answer.body as ErrorBody).message).toBe('No available runners')
     }
     const [first, second] = made.map((answer) => (answer.body as { id: string }).id)
-    // What is stopped takes no memory, so there is room for one more, and then none to start it again.
+    // A stopped sandbox takes no memory, so there is room for one more, and then none to start the first again.
     await world.call('POST', `/sandbox/${first}/stop`)
     await world.untilState(first ?? '', 'stopped')
     expect((await world.call('POST', '/sandbox', { body: {} })).status).toBe(200)

@@ -10,7 +10,7 @@ import { runSession, SILENCE_LIMIT_MS } from './runner-session.ts'
 import { lockLost, RUNNER_LOST_AFTER_MS, silenceAt } from './runner-silence.ts'
 import type { CandidateFilter, RunnerStore } from './runner-store.ts'
 
-/** Name of the runner that the control plane's own host has. */
+/** The name of the runner on the control plane's own host. */
 export const LOCAL_RUNNER_NAME = 'local'
 
 export interface RunnerServiceOptions {
@@ -19,31 +19,31 @@ export interface RunnerServiceOptions {
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Silence after which a runner is lost, in milliseconds. */
+  /** The silence after which a runner is lost, in milliseconds. */
   lostAfterMs?: number
 }
 
-/** Where a new sandbox may go. */
+/** The region and class of the runners that may take a new sandbox. */
 export type NewSandboxFilter = Required<Pick<CandidateFilter, 'region' | 'class'>>
 
-/** Runners: who they are, which are connected to this replica, and which have room. Disposing ends their links. */
+/** Authenticates runners, keeps the links of those connected here, and locks them for placement. Disposing ends the links. */
 export interface RunnerService extends AsyncDisposable {
   /** Makes sure that the runner of this host may connect with `token`. */
   ensureLocalRunner(token: string): Promise<void>
-  /** The runner that has the token with this SHA-256. */
+  /** Returns the runner that has the token with this SHA-256. */
   authenticate(tokenHash: string): Promise<{ id: string; name: string } | undefined>
-  /** Takes a link of `runner` whose handshake is done; an older link of the same runner is closed. */
+  /** Takes over a link of `runner` after its handshake; an older link of the same runner is closed. */
   attach(runner: { id: string; name: string }, peer: TunnelPeer): void
-  /** Runners that this replica can call now. */
+  /** Returns the ids of the runners that this replica can call now. */
   readyIds(): string[]
   client(runnerId: string): RunnerClient | undefined
   /** Calls `handler` whenever a runner has become ready. */
   onReady(handler: () => void): void
-  /** Runners of a region that take new sandboxes, locked for the rest of the transaction. */
+  /** Returns the runners of a region that take new sandboxes, locked for the rest of the transaction. */
   lockCandidates(tx: Queryable, filter: NewSandboxFilter): Promise<PlacementCandidate[]>
-  /** One runner, locked; undefined when it is not connected. */
+  /** Returns one runner, locked; undefined if it is not connected. */
   lockOne(tx: Queryable, id: string): Promise<PlacementCandidate | undefined>
-  /** Whether a runner is lost, which it stays until the transaction ends. Comes before any lock on another runner. */
+  /** Returns whether a runner is lost, and then keeps it so until the transaction ends. Call it before locking another runner. */
   lockLost(tx: Queryable, id: string): Promise<boolean>
 }
 

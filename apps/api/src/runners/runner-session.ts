@@ -7,24 +7,27 @@ import { createRunnerClient, welcomeRunner } from './runner-client.ts'
 import { compareRunner } from './runner-comparison.ts'
 import type { Connection, RunnerStore } from './runner-store.ts'
 
-/** A runner says that it is alive every 10 s; after this much silence it is taken for lost. In milliseconds. */
+/**
+ * The silence after which a runner's link is closed and it takes no new sandboxes, in milliseconds. A runner says every 10 s
+ * that it is alive.
+ */
 export const SILENCE_LIMIT_MS = 35_000
 
-/** Who knows what sandboxes a runner should have. */
+/** Knows which sandboxes a runner should have. */
 export interface RunnerObserver {
-  /** Compares what a runner that has just connected really has with what it should have. */
+  /** Compares the sandboxes of a runner that has just connected with those that it should have. */
   compare(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
-  /** Puts right what was written of a loss while it was compared; from now on the runner is not lost. */
+  /** Corrects the rows that were recorded as lost during the comparison; from now on the runner is not lost. */
   confirm(runner: ConnectedRunner, statuses: SandboxStatus[]): Promise<void>
-  /** A sandbox changed though nobody asked. */
+  /** Takes note of a sandbox that changed by itself. */
   changed(runner: ConnectedRunner, status: SandboxStatus): Promise<void>
-  /** The same for what else it keeps; absent where nobody cares. */
+  /** The observer of the runner's snapshots; absent if they are not followed. */
   readonly holdings?: HoldingsObserver
 }
 
-/** Who knows what snapshots a runner should have. */
+/** Knows which snapshots runners have. */
 export interface HoldingsObserver {
-  /** Writes down which snapshots a runner that has just connected has. */
+  /** Records which snapshots a runner has that has just connected. */
   compareSnapshots(runner: ConnectedRunner, snapshots: RunnerSnapshot[]): Promise<void>
   snapshotChanged(runner: ConnectedRunner, snapshot: RunnerSnapshot): Promise<void>
 }
@@ -44,12 +47,12 @@ export interface SessionOptions {
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
-  /** The runner is compared, known to placement, and may be given work. */
+  /** Runs once the runner is compared and known to placement: it may be given work. */
   onReady: (runner: ConnectedRunner, info: RunnerInfo) => void
 }
 
 /**
- * One connection of a runner, from its comparison to its end. Resolves when the link is over, which it is when
+ * Serves one connection of a runner, from its comparison to its end. Resolves when the link has ended, which it does when
  * anything in here fails: the runner then connects again and is compared again.
  */
 export async function runSession(options: SessionOptions): Promise<void> {
@@ -59,7 +62,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
   const connection = (): Connection => ({ runnerId: runner.id, connectionId, at: new Date(now()) })
   try {
     if (!(await store.claim(connection()))) throw new Error('the runner was removed')
-    // Events come first, so that nothing is missed between the list and them.
+    // The events are opened first, so that none is missed between the list and them.
     const events = await connected.client.events()
     const { observer } = options
     options.onReady(connected, await compareRunner({ runner: connected, connection, store, observer, log }))
@@ -71,7 +74,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
         peer.close('another connection speaks for this runner, or none may')
     })
   } catch (error) {
-    // A link that ends is how every session ends.
+    // Every session ends with an error when its link ends, which is no failure.
     if (!peer.closed) log.warn({ err: error, runner: runner.name }, 'the session of a runner failed')
   } finally {
     peer.close('the session is over')
@@ -79,7 +82,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
   }
 }
 
-/** Handles events one by one, the stream waiting meanwhile, until the link ends or falls silent. */
+/** Handles events one by one, while the stream waits, until the link ends or is silent for too long. */
 async function follow(
   events: AsyncIterable<RunnerEvent>,
   peer: TunnelPeer,

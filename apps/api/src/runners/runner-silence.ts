@@ -4,24 +4,24 @@ import type { Queryable } from '../database/database.ts'
 import { SILENCE_LIMIT_MS } from './runner-session.ts'
 import { runners } from './runner-table.ts'
 
-/** A runner that nothing was heard of for so long is lost, unless configured otherwise. In milliseconds. */
+/** The default silence after which a runner is lost, in milliseconds. */
 export const RUNNER_LOST_AFTER_MS = 120_000
 
-/** Before when a runner must have been heard of last to be lost. */
+/** The times before which a runner must have been heard of last to be lost. */
 export interface Silence {
   heardBefore: Date
-  /** The same for a connection that may have died with its replica. */
+  /** The same for a runner whose connection is recorded, which may have died with its replica. */
   seenBefore: Date
 }
 
-/** At `now` (milliseconds since the epoch). */
+/** Returns those times at `now` (milliseconds since the epoch). */
 export function silenceAt(now: number, lostAfterMs: number): Silence {
   return { heardBefore: new Date(now - lostAfterMs), seenBefore: new Date(now - SILENCE_LIMIT_MS) }
 }
 
 /** The condition that a runner is lost: silent, or removed for good. */
 export function isLostSince({ heardBefore, seenBefore }: Silence): SQL {
-  // What was there before it was noted when runners are heard of had its last connection then.
+  // Rows that are older than `heardAt` have the time of their last connection in `updatedAt`.
   const heardAt = sql`coalesce(${runners.heardAt}, ${runners.updatedAt})`
   const silent = and(
     sql`${heardAt} < ${heardBefore.toISOString()}::timestamptz`,
@@ -30,7 +30,7 @@ export function isLostSince({ heardBefore, seenBefore }: Silence): SQL {
   return sql`(${runners.removedAt} is not null or (${silent}))`
 }
 
-/** Whether a runner is lost, which it stays until the transaction ends: its next connection waits for that. */
+/** Returns whether a runner is lost, and then keeps it so until the transaction ends: its next connection waits for that. */
 export async function lockLost(tx: Queryable, id: string, silence: Silence): Promise<boolean> {
   const rows = await tx
     .select({ id: runners.id })

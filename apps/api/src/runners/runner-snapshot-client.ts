@@ -9,25 +9,25 @@ import { openDownload, upload } from './runner-files.ts'
 
 const SnapshotList = Type.Object({ items: Type.Array(RunnerSnapshot) })
 
-/** A runner's snapshots: docs/spec/runner-snapshots.md. Throws as the other calls of a runner do. */
+/** Calls for a runner's snapshots: docs/spec/runner-snapshots.md. Throws as the other calls of a runner do. */
 export interface RunnerSnapshotClient {
   list(signal?: AbortSignal): Promise<RunnerSnapshot[]>
   get(ref: string, signal?: AbortSignal): Promise<RunnerSnapshot>
-  /** Begins to make it; the same again changes nothing. */
+  /** Begins to make a snapshot; a repeated call changes nothing. */
   make(ref: string, body: MakeSnapshot, signal?: AbortSignal): Promise<RunnerSnapshot>
-  /** Sends the content that one waits for, to its end. `content` is destroyed when that fails. */
+  /** Sends all of the content that a snapshot waits for. `content` is destroyed if that fails. */
   sendContent(ref: string, content: Readable, signal: AbortSignal): Promise<RunnerSnapshot>
-  /** What is told of its making; open until that is over when following. The caller destroys it. */
+  /** Returns the log of its making; with `follow` it stays open until the snapshot is made. The caller destroys it. */
   log(ref: string, options: { follow: boolean; signal: AbortSignal }): Promise<Readable>
-  /** All of it, for an import elsewhere. The caller destroys it. */
+  /** Returns the whole snapshot, for an import on another runner. The caller destroys the stream. */
   export(ref: string, signal: AbortSignal): Promise<Readable>
   remove(ref: string, signal?: AbortSignal): Promise<void>
 }
 
-/** How a client of a part of the interface calls. */
+/** The calls that the clients of archives, snapshots and volumes are made of. */
 export interface RunnerCalls {
   call(request: Call): Promise<unknown>
-  /** Throws RunnerCallError for what is no answer. */
+  /** Throws RunnerCallError for a reply that does not fit the schema. */
   answer<Schema extends TSchema>(schema: Schema, call: Promise<unknown>): Promise<Static<Schema>>
 }
 

@@ -27,7 +27,7 @@ describe('a runner that was removed', () => {
     expect(await candidates()).toEqual([])
     expect(await store.claim({ ...seen, connectionId: randomUUID() })).toBe(false)
 
-    // Its handshake may have been under way.
+    // Such a connection's handshake may have been under way.
     const [near, far] = createMemoryLinkPair()
     createPeer(far, { role: 'dialler' })
     const peer = createPeer(near, { role: 'listener' })

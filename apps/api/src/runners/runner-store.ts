@@ -7,11 +7,11 @@ import type { RunnerRow } from './runner-table.ts'
 import { runners } from './runner-table.ts'
 
 export interface CandidateFilter {
-  /** Only runners heard of after this. */
+  /** Only runners that were heard of after this time. */
   seenAfter: Date
   /** Only runners of this region. */
   region?: string
-  /** Only those that take new sandboxes, and of this class. */
+  /** Only runners that take new sandboxes, of this class. */
   class?: 'small' | 'medium' | 'large'
   /** Only this runner. */
   id?: string
@@ -28,16 +28,16 @@ export interface RunnerStore {
   /** Makes sure that a runner of this name exists with this token; returns its id. */
   ensure(runner: { name: string; tokenHash: string; region: string }): Promise<string>
   findByToken(tokenHash: string): Promise<{ id: string; name: string } | undefined>
-  /** Takes the runner over for a new connection, not yet seen as ready. From now on it is not lost. False for a removed one. */
+  /** Takes the runner over for a new connection, not ready yet. From now on it is not lost. Returns false for a removed one. */
   claim(connection: Connection): Promise<boolean>
-  /** It is not lost, though it may not be seen as ready yet. False for a connection that speaks for the runner no more. */
+  /** Notes that the runner is not lost, ready or not. Returns false for a connection that speaks for the runner no more. */
   setHeard(connection: Connection): Promise<boolean>
-  /** What the runner said of itself; from now on it is a candidate. */
+  /** Stores the runner's info; from now on it is a candidate. */
   setInfo(connection: Connection, info: RunnerInfo): Promise<void>
-  /** False for a connection that speaks for the runner no more. */
+  /** Notes that the runner is ready. Returns false for a connection that speaks for the runner no more. */
   setSeen(connection: Connection): Promise<boolean>
   setGone(connection: Connection): Promise<void>
-  /** Runners that may take a sandbox, locked until the transaction ends so that capacity is counted once. */
+  /** Returns runners that may take a sandbox, locked until the transaction ends, so that no room is given twice. */
   lockCandidates(tx: Queryable, filter: CandidateFilter): Promise<PlacementCandidate[]>
 }
 

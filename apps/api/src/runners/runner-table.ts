@@ -15,15 +15,15 @@ import {
 } from 'drizzle-orm/pg-core'
 
 /**
- * Hosts that make sandboxes exist. What a runner said of itself is null until its first connection. A removed row stays,
- * for the sandboxes that were there.
+ * The runners. Columns of a runner's own info are null until its first connection. The row of a removed runner stays, for the
+ * sandboxes that were there.
  */
 export const runners = pgTable(
   'runners',
   {
     id: uuid('id').primaryKey().defaultRandom(),
     name: text('name').notNull(),
-    /** SHA-256 of its token, in hexadecimal. The token itself is never stored. */
+    /** The SHA-256 of its token, in hexadecimal. The token itself is never stored. */
     tokenHash: text('token_hash').notNull(),
     region: text('region').notNull(),
     version: text('version'),
@@ -31,9 +31,9 @@ export const runners = pgTable(
     runtime: text('runtime'),
     limitations: text('limitations').array().notNull().default([]),
     snapshots: text('snapshots').array().notNull().default([]),
-    /** What not every host can; null: none of it. */
+    /** The abilities that not every host has; null: none. */
     abilities: jsonb('abilities').$type<RunnerAbilities>(),
-    /** How a person or an old client knows it; nothing is ever dialled there. */
+    /** The addresses by which people and old clients know it; Atoll never dials them. */
     domain: text('domain'),
     apiUrl: text('api_url'),
     proxyUrl: text('proxy_url'),
@@ -42,21 +42,21 @@ export const runners = pgTable(
     class: text('class', { enum: ['small', 'medium', 'large'] }),
     gpu: integer('gpu').notNull().default(0),
     gpuType: text('gpu_type'),
-    /** Sandboxes at most; null: as many as have room. */
+    /** The most sandboxes; null: as many as have room. */
     capacity: integer('capacity'),
-    /** It takes no new sandboxes. */
+    /** Whether it takes no new sandboxes. */
     unschedulable: boolean('unschedulable').notNull().default(false),
-    /** Neither does it then, and it shall be empty one day. */
+    /** Whether it takes no new sandboxes because it is to become empty. */
     draining: boolean('draining').notNull().default(false),
     removedAt: timestamp('removed_at', { withTimezone: true }),
     cpu: doublePrecision('cpu'),
     memoryGib: doublePrecision('memory_gib'),
     diskGib: doublePrecision('disk_gib'),
-    /** The connection that speaks for it now; a replaced connection may no longer say that it is gone. */
+    /** The connection that speaks for it now; a replaced connection can no longer record that the runner is gone. */
     connectionId: uuid('connection_id'),
-    /** Null when disconnected; a connection that dies with its replica is told by its age. */
+    /** When it last said that it is ready; null when disconnected. An old time shows a connection that died with its replica. */
     lastSeenAt: timestamp('last_seen_at', { withTimezone: true }),
-    /** When anything was last heard of it, which stays when it disconnects; null: never. */
+    /** When it was last heard of, kept when it disconnects; null: never. */
     heardAt: timestamp('heard_at', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
     updatedAt: timestamp('updated_at', { withTimezone: true }).notNull().defaultNow(),

@@ -5,10 +5,10 @@ import type { RunnerCalls } from './runner-snapshot-client.ts'
 
 const VolumeList = Type.Object({ items: Type.Array(RunnerVolume) })
 
-/** A runner's volumes. Throws as the other calls of a runner do. */
+/** Calls for a runner's volumes. Throws as the other calls of a runner do. */
 export interface RunnerVolumeClient {
   list(signal?: AbortSignal): Promise<RunnerVolume[]>
-  /** Makes it; there already: as it is. */
+  /** Makes a volume; one that exists already stays as it is. */
   make(id: string, body: MakeVolume, signal?: AbortSignal): Promise<RunnerVolume>
   remove(id: string, signal?: AbortSignal): Promise<void>
 }

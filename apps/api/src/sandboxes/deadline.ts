@@ -3,7 +3,7 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal
 }
 
-/** Starts the clock. Whoever makes a deadline disposes it. */
+/** Starts the clock. The caller disposes the deadline. */
 export function createDeadline(parent: AbortSignal, timeoutMs: number): Deadline {
   const controller = new AbortController()
   const follow = () => controller.abort(parent.reason)

@@ -1,4 +1,4 @@
-/** Does `work` for each item, so many side by side. Rejects when one does; whoever must not stop the others catches. */
+/** Does `work` for each item, `atOnce` at a time. Rejects when one `work` does: `work` catches what must not stop the others. */
 export async function eachOf<Item>(
   items: readonly Item[],
   atOnce: number,

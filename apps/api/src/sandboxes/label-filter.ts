@@ -4,7 +4,7 @@ import { Value } from 'typebox/value'
 
 const Labels = Type.Record(Type.String(), Type.String())
 
-/** Reads the labels that a list is to be narrowed to; absent or empty is none. Throws VALIDATION_FAILED. */
+/** Parses the labels that a list is narrowed to; an absent or empty text means none. Throws VALIDATION_FAILED. */
 export function parseLabels(text: string | undefined): Record<string, string> {
   if (text === undefined || text === '') return {}
   const labels = parseJson(text)
@@ -16,7 +16,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // Not JSON is as wrong as JSON that is something else.
+    // A text that is not JSON is refused like JSON of another shape.
     return undefined
   }
 }

@@ -8,10 +8,10 @@ import type { SandboxStore } from './sandbox-store.ts'
 import { countsFor } from './sandbox-store.ts'
 import { sandboxes } from './sandbox-table.ts'
 
-/** Sandboxes that one call of `stopAll` or `destroyAll` asks to end; those above it wait for the next. */
+/** The most sandboxes that one call of `stopAll` or `destroyAll` asks to end; the others wait for the next call. */
 const MAX_ENDED_AT_ONCE = 1_000
 
-/** What an organization uses in one region: cores and GiB. Cpu and memory by what is started, disk by all. */
+/** An organization's use in one region, in cores and GiB: cpu and memory of started sandboxes, disk of all but archived ones. */
 export interface RegionUsage {
   regionId: string
   cpu: number
@@ -21,15 +21,15 @@ export interface RegionUsage {
   started: number
 }
 
-/** The sandboxes of an organization as a whole. */
+/** Acts on all sandboxes of an organization. */
 export interface OrganizationSandboxes {
-  /** One row for each region where there are any, failed ones apart. */
+  /** Returns one row for each region with sandboxes; failed ones are not counted. */
   usage(organizationId: string): Promise<RegionUsage[]>
-  /** Asks what these have started to stop, for `reason`. */
+  /** Asks the started sandboxes of these organizations to stop, for `reason`. */
   stopAll(organizationIds: readonly string[], reason: string): Promise<void>
-  /** Asks for the end of everything. */
+  /** Asks for the deletion of every sandbox. */
   destroyAll(organizationId: string, reason: string): Promise<void>
-  /** Deletes the rows when everything is destroyed, backups and what a lost runner has too; false while something is not. */
+  /** Deletes the rows. Returns false instead while a sandbox, a backup or files on a lost runner are not destroyed yet. */
   forget(tx: Queryable, organizationId: string): Promise<boolean>
 }
 
@@ -61,7 +61,7 @@ export function createOrganizationSandboxes(options: {
       const ids = tx.select({ id: sandboxes.id }).from(sandboxes).where(mine)
       const backups = await tx.$count(sandboxBackups, inArray(sandboxBackups.sandboxId, ids))
       if (left + backups > 0) return false
-      // Without a row nothing is deleted on a runner that returns.
+      // A sandbox without a row would not be deleted on a runner that returns.
       if (await isLeftSomewhere(tx, organizationId)) return false
       await tx.delete(sandboxes).where(mine)
       return true

@@ -32,7 +32,7 @@ function ask(method: 'POST' | 'GET', url: string) {
   return other.app.inject({ method, url: `/api${url}`, headers: world.principal.headers, payload: {} })
 }
 
-/** Of the preview that the replica with the runner shows. */
+/** Returns the status of a preview on the replica that has the runner. */
 async function previewStatus(sandboxId: string): Promise<number | undefined> {
   const { port } = new URL(world.url)
   const call = get({ host: '127.0.0.1', port, headers: { host: `3000-${sandboxId}.localhost:${port}` } })

@@ -9,12 +9,12 @@ const Name = Type.String({ description: 'Id or name' })
 const ById = Type.Object({ sandboxId: Name })
 const port = Type.Integer({ minimum: 1, maximum: 65_535 })
 const SigningKey = Type.String()
-/** Fastify takes a string for a body that is finished. */
+/** The headers of a JSON string: Fastify sends a string as it is, so the routes serialize it themselves. */
 const SECRET_JSON = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }
 const tags = ['sandbox']
 const membership = { access: 'membership' } as const
 
-/** How to reach what runs in a sandbox, and that somebody does (§13 and §20 of the contract). */
+/** Routes that say how to reach the servers in a sandbox, and one that notes its use (§13 and §20 of the contract). */
 export const sandboxAccessRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, options) => {
   const { sandboxes, presenter } = options
   app.get(
@@ -80,7 +80,7 @@ export const sandboxAccessRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions
   )
 }
 
-/** The same for both generations. */
+/** Routes of preview URLs, the same for both generations of clients. */
 const previewUrlRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, { sandboxes, presenter }) => {
   async function link(request: FastifyRequest, idOrName: string, port: number): Promise<PortPreviewUrl> {
     const { id, token } = await sandboxes.previewAccess(request.principal, idOrName)

@@ -18,25 +18,25 @@ import { whileSnapshotting } from './shown-state-of.ts'
 /** One event for one sandbox, and the conditions under which it may have it. */
 export interface ChangeRequest {
   id: string
-  /** Several happened one after the other, and are written down together. Undefined from a function: nothing after all. */
+  /** Several events happened one after the other and are recorded together. A function may return undefined: no event. */
   event: SandboxEvent | readonly SandboxEvent[] | ((row: SandboxRow) => SandboxEvent | undefined)
   actor: Actor
-  /** Why, for the event row; with `failed` it becomes the sandbox's error reason. */
+  /** The reason for the event row; with `failed` it becomes the sandbox's error reason. */
   reason?: string
-  /** Only if it belongs to this organization. */
+  /** Changes the row only if it belongs to this organization. */
   organizationId?: string
-  /** Only while this replica holds the row's lease. */
+  /** Changes the row only while this owner holds its lease. */
   leaseOwner?: string
-  /** Only if it is on this runner. */
+  /** Changes the row only if it is on this runner. */
   runnerId?: string
   /**
-   * Runs before the change is written, in its transaction and with the row locked; a throw undoes everything. What it
-   * answers is written with the change.
+   * Runs before the change is written, in its transaction and with the row locked; a throw rolls it back. The columns that
+   * it returns are written with the change.
    */
   before?: (tx: Queryable, row: SandboxRow) => Promise<SandboxColumns | undefined>
 }
 
-/** Columns that belong to a command: where to start it, what to make of it. */
+/** Columns that a command sets: the runner to start on, the size or the network to resize to, how to stop. */
 export type SandboxColumns = Partial<
   Pick<
     SandboxRow,
@@ -45,15 +45,15 @@ export type SandboxColumns = Partial<
   >
 >
 
-/** The row after the event, and what the event did. */
+/** The row after the events, and what the events did. */
 export interface ChangeResult {
   row: SandboxRow
   outcome: Transition
 }
 
-/** A row to be. */
+/** A row to insert. */
 export type NewSandbox = NewSandboxRow & {
-  /** Under which whoever writes it takes it up at once. */
+  /** The lease under which the replica that writes the row begins with it at once. */
   lease?: FirstLease | undefined
 }
 
@@ -72,18 +72,18 @@ export interface SandboxStoreOptions {
 }
 
 /**
- * The two ways in which a sandbox's state is written; both write the event row in the same transaction (R8). And the one
- * other change that every replica must hear of.
+ * Writes a sandbox's state, in two ways that both write the event row in the same transaction (R8), and its signing key, of
+ * whose change every replica must hear.
  */
 export interface SandboxChangeStore {
   /**
-   * Writes a new row in the caller's transaction; undefined when the organization has something of that name: the
-   * caller undoes the transaction then, and else emits the change once it is through.
+   * Writes a new row in the caller's transaction. Returns undefined if the organization has a sandbox of that name: then the
+   * caller rolls the transaction back. Otherwise the caller emits the change after the commit.
    */
   insert(tx: Queryable, values: NewSandbox, actor: Actor): Promise<SandboxRow | undefined>
-  /** Applies one event by the state table. Undefined when there is no such row under the request's conditions. */
+  /** Applies the events by the state table. Returns undefined if no row meets the request's conditions. */
   change(request: ChangeRequest): Promise<ChangeResult | undefined>
-  /** Gives it a new signing key, which it answers; undefined when there is none or it is destroyed. */
+  /** Gives a sandbox a new signing key and returns it; undefined if there is no such sandbox or it is destroyed. */
   rotateSigningKey(id: string, organizationId: string): Promise<string | undefined>
 }
 
@@ -105,7 +105,7 @@ export function createSandboxChangeStore({ database, changes, now }: SandboxStor
         .returning()
       const event = values.forkedFromId == null ? 'create' : 'fork'
       const created = eventValues({ actor, event, to: shownState(born), at: values.changedAt })
-      // Sent together: one way to the database and back.
+      // Sent together: one round trip to the database.
       const [[row]] = await Promise.all([
         writing.prepare('insert_sandbox').execute(),
         writeEvents(tx, [{ ...created, sandboxId: id, organizationId }], changes.payload(born)),
@@ -147,7 +147,10 @@ export function createSandboxChangeStore({ database, changes, now }: SandboxStor
   }
 }
 
-/** By the state table; what a snapshot is being made of keeps still meanwhile, unless it is to go, or lost. */
+/**
+ * Looks the event up in the state table. While a snapshot is made of a sandbox, every command but `delete` is refused,
+ * unless the sandbox is lost.
+ */
 function outcomeOf(row: SandboxRow, event: SandboxEvent, at: number): Transition {
   const outcome = transition({ ...row, changedAt: row.changedAt.getTime() }, event, at)
   const isCommand = event !== 'delete' && sandboxCommands.some((command) => command === event)
@@ -166,7 +169,7 @@ function conditions(request: ChangeRequest): SQL | undefined {
   )
 }
 
-/** Rows whose lease `owner` holds and has not let expire (R1). */
+/** The condition for rows whose lease `owner` holds and has not let expire (R1). */
 export function heldBy(owner: string): SQL | undefined {
   return and(eq(sandboxes.leaseOwner, owner), gt(sandboxes.leaseExpiresAt, sql`now()`))
 }
@@ -179,7 +182,7 @@ interface Step {
   change: Changed
 }
 
-/** What a request's events do one after the other; the outcome is that of all of them. */
+/** Applies a request's events one after the other; the outcome is that of all of them. */
 function stepsOf(row: SandboxRow, { event: asked, reason }: ChangeRequest, at: number) {
   const event = typeof asked === 'function' ? asked(row) : asked
   const steps: Step[] = []
@@ -198,12 +201,12 @@ function stepsOf(row: SandboxRow, { event: asked, reason }: ChangeRequest, at: n
 }
 
 interface Write {
-  /** As it was. */
+  /** The row as it was. */
   row: SandboxRow
   request: ChangeRequest
   columns: Partial<SandboxRow>
   steps: readonly Step[]
-  /** For the other replicas. */
+  /** The notification for the other replicas. */
   payload: string
   at: Date
 }
@@ -215,19 +218,19 @@ async function write(tx: Queryable, { row: from, request, columns, steps, payloa
     .update(sandboxes)
     .set({
       ...columns,
-      // Whoever was shown the token of an earlier start is shut out.
+      // The token of an earlier start opens nothing any more.
       ...(happened('start', 'recover') ? { authToken: sql`default` } : {}),
       ...{ lastActivityAt: at, updatedAt: at },
     })
     .where(eq(sandboxes.id, from.id))
     .returning()
-  // Sent together: one way to the database and back.
+  // Sent together: one round trip to the database.
   const [[row]] = await Promise.all([
     writing.prepare('change_sandbox').execute(),
     writeEvents(tx, eventsOf(from, request, { steps, at }), payload),
   ])
   if (row === undefined) throw new Error('a locked row is gone')
-  // Whoever reports from a step has seen to it that nothing is left on the runner.
+  // A report by the lease's owner comes from a step, which has removed the sandbox from the runner.
   const isCleared = happened('saved') && request.leaseOwner !== undefined
   await noteMove(tx, { from, to: row }, { at, isCleared })
   return row
@@ -242,7 +245,7 @@ function eventsOf(row: SandboxRow, { actor, reason }: ChangeRequest, { steps, at
   })
 }
 
-/** With the news for the other replicas, which goes out once the transaction is through. */
+/** Inserts event rows and notifies the other replicas, which hear of it after the commit. */
 export async function writeEvents(tx: Queryable, values: NewSandboxEventRow[], payload: string): Promise<void> {
   const told = sql<string>`pg_notify(${SANDBOX_CHANNEL}, ${payload})`
   await tx.insert(sandboxEvents).values(values).returning({ told }).prepare('write_events').execute()
@@ -252,12 +255,12 @@ function leased({ owner, leaseMs, tokenHash }: FirstLease) {
   return { leaseOwner: owner, leaseExpiresAt: inMs(leaseMs), toolboxTokenHash: tokenHash }
 }
 
-/** By the database's clock, which all replicas share. */
+/** A time from now, by the database's clock, which all replicas share. */
 export function inMs(milliseconds: number): SQL {
   return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
 
-/** Tells the other replicas of a change. */
+/** The statement that tells the other replicas of a change. */
 export function notifyOf(payload: string): SQL {
   return sql`select pg_notify(${SANDBOX_CHANNEL}, ${payload})`
 }

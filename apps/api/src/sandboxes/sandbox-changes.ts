@@ -4,14 +4,14 @@ import { desiredSandboxStates, storedSandboxStates } from '@atoll/protocol'
 import type { DatabaseListener } from '../database/listener.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
-/** PostgreSQL channel on which replicas tell each other of changes. */
+/** The PostgreSQL channel on which replicas tell each other of changes. */
 export const SANDBOX_CHANNEL = 'sandbox_changed'
 
 /** How a notification says whether the sandbox's runner is lost. */
 const LOST = 'lost'
 const HERE = 'here'
 
-/** What a sandbox has become. Only a hint: it may be late, repeated or lost. */
+/** The new states of a sandbox. They are only a hint: it may be late, repeated or lost. */
 export interface SandboxChange {
   readonly id: string
   readonly state: StoredSandboxState
@@ -29,7 +29,7 @@ export type ChangeHandler = (change: SandboxChange | 'all', row?: SandboxRow) =>
 export interface SandboxChanges {
   /** Hands a change made here to every handler, at once, with the row as it was written. */
   emit(change: SandboxChange, row?: SandboxRow): void
-  /** What to send on `SANDBOX_CHANNEL` for the other replicas, in the transaction that makes the change. */
+  /** Returns the text to send on `SANDBOX_CHANNEL` to the other replicas, in the transaction that makes the change. */
   payload(change: SandboxChange): string
   /** Calls `handler` for every change until the function returned is called. */
   subscribe(handler: ChangeHandler): () => void
@@ -47,7 +47,7 @@ export function createSandboxChanges(listener: Pick<DatabaseListener, 'subscribe
   listener.subscribe(SANDBOX_CHANNEL, {
     onNotify(payload) {
       const change = parse(payload)
-      // What this replica changed it has told already.
+      // This replica has told its own changes already.
       if (change !== undefined && change.origin !== origin) tell(change)
     },
     onListening: () => tell('all'),

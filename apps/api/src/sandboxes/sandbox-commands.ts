@@ -13,23 +13,23 @@ export interface SandboxCommandsOptions {
   now: () => number
 }
 
-/** A command, or what decides it from the row as it is. */
+/** A command, or a function that decides it from the row. */
 export interface Command extends Pick<ChangeRequest, 'before' | 'reason'> {
   event: SandboxCommand | ((row: SandboxRow) => SandboxCommand)
 }
 
 /**
- * Finds a caller's sandboxes by id or name and gives them commands. All throw SANDBOX_NOT_FOUND, in the same words for
- * an unknown id and for one of another organization.
+ * Finds a caller's sandboxes by id or name and gives them commands. All methods that take a caller throw SANDBOX_NOT_FOUND,
+ * in the same words for an unknown id and for one of another organization.
  */
 export interface SandboxCommands {
-  /** A destroyed one too, for a day, by its id. */
+  /** Returns a sandbox's row. A destroyed one is found by its id for a day. */
   find(caller: Principal, idOrName: string): Promise<SandboxRow>
-  /** Which sandbox is meant; an id that is given back may yet be unknown. */
+  /** Returns the id of the sandbox that is meant. An id that is passed in is returned unchecked. */
   idOf(caller: Principal, idOrName: string): Promise<string>
-  /** The id of what has this name and is not destroyed. */
+  /** Returns the id of the sandbox that has this name and is not destroyed. */
   idOfName(name: string, organizationId: string): Promise<string | undefined>
-  /** Answers the row after the command. Throws SANDBOX_STATE_CONFLICT, and what its `before` throws. */
+  /** Gives a command and returns the row after it. Throws SANDBOX_STATE_CONFLICT, and as its `before` does. */
   give(caller: Principal, idOrName: string, command: Command): Promise<SandboxRow>
 }
 
@@ -72,7 +72,7 @@ export function createSandboxCommands({ store, now }: SandboxCommandsOptions): S
   }
 }
 
-/** The same for an unknown id and for one of another organization. */
+/** The error for an unknown sandbox, in the same words for one of another organization. */
 export function sandboxNotFound(id: string): AppError {
   return new AppError('SANDBOX_NOT_FOUND', `Sandbox with ID ${id} not found`)
 }

@@ -4,10 +4,10 @@ import { ownerOf } from './owner-of.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { shownStateOf } from './shown-state-of.ts'
 
-/** A sandbox without what depends on how its reader came here. */
+/** A sandbox without the URL that depends on the address of the request. */
 export type SandboxFacts = Omit<Sandbox, 'toolboxProxyUrl'>
 
-/** A row as clients see it (§6): with the derived state, and absent optionals as missing keys. */
+/** Returns a row as clients see it (§6): with the derived state, and without the keys of absent optional fields. */
 export function toFacts(row: SandboxRow): SandboxFacts {
   return {
     id: row.id,
@@ -54,7 +54,7 @@ function isLost(row: SandboxRow): boolean {
   return shownState(row) === 'unknown'
 }
 
-/** L4: whoever recovers it knows what they lose. */
+/** Returns a reason that says what recovering the sandbox would lose. */
 function lossReason({ recoverableTo, backupCreatedAt }: SandboxRow): string {
   if (recoverableTo === null || backupCreatedAt === null) {
     return 'Its runner is lost, or has its files no more, and there is no backup of them'

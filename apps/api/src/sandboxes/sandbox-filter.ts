@@ -2,20 +2,20 @@ import type { SQL } from 'drizzle-orm'
 import { and, eq, gte, inArray, lte, ne, or, sql } from 'drizzle-orm'
 import { sandboxes } from './sandbox-table.ts'
 
-/** What a list is narrowed to; absent is anything. */
+/** The conditions of a list; an absent one lets everything pass. */
 export interface SandboxFilter {
-  /** All of these. */
+  /** A sandbox must have all of these labels. */
   labels?: Record<string, string>
   idPrefix?: string | undefined
   namePrefix?: string | undefined
-  /** Also what failed and is marked for deletion. */
+  /** Whether sandboxes that failed and are marked for deletion pass, too. */
   includeErroredDeleted?: boolean | undefined
-  /** As clients see them. */
+  /** The states as clients see them. */
   states?: readonly string[] | undefined
   snapshots?: readonly string[] | undefined
   targets?: readonly string[] | undefined
   public?: boolean | undefined
-  /** In an error that can be recovered from. */
+  /** Whether the sandbox can be recovered, from an error or from a lost runner. */
   recoverable?: boolean | undefined
   cpu?: Range<number>
   gpu?: Range<number>
@@ -26,7 +26,7 @@ export interface SandboxFilter {
   autoDestroyAt?: Range<Date>
 }
 
-/** Both ends belong to it; an absent one is open. */
+/** A range with both ends included; an absent end is open. */
 export interface Range<Value> {
   from?: Value | undefined
   to?: Value | undefined
@@ -46,7 +46,7 @@ const shown = sql`case
   when ${sandboxes.snapshottingId} is not null and ${sandboxes.state} = ${sandboxes.desiredState} then 'snapshotting'
   else ${sandboxes.state} end`
 
-/** States in which nothing may be wanted. All others mean an error or that something is. */
+/** The states in which `state` may equal `desiredState`. All others mean an error or that the two differ. */
 const settledStates: ReadonlySet<string> = new Set(['started', 'stopped', 'archived', 'snapshotting', 'unknown'])
 
 /** The name that clients see. */
@@ -76,19 +76,19 @@ export function conditionOf(organizationId: string, filter: SandboxFilter): SQL 
   )
 }
 
-/** Says of rare states also what the index of rare ones says. */
+/** For states that few sandboxes have, adds the condition of `sandboxes_restless_index`, so that PostgreSQL can use it. */
 function inState(states: readonly string[]): SQL | undefined {
   const wanted = inArray(shown, [...states])
   if (states.some((state) => settledStates.has(state))) return wanted
   return and(wanted, sql`(${sandboxes.state} = 'error' or ${sandboxes.state} <> ${sandboxes.desiredState})`)
 }
 
-/** Without a parameter, so that the index of public ones is seen to fit. */
+/** Takes no parameter, so that PostgreSQL sees that `sandboxes_public_index` fits. */
 function isPublic(wanted: boolean): SQL {
   return wanted ? sql`${sandboxes.public}` : sql`not ${sandboxes.public}`
 }
 
-/** As a range of ids, which their index knows. */
+/** Returns the condition as a range of ids, for which their index can be used. */
 function hasIdPrefix(prefix: string | undefined): SQL | undefined {
   if (prefix === undefined || prefix === '') return undefined
   if (!isIdPrefix(prefix)) return sql`false`
@@ -99,7 +99,7 @@ function hasIdPrefix(prefix: string | undefined): SQL | undefined {
 const ID_SHAPE = '00000000-0000-0000-0000-000000000000'
 
 function isIdPrefix(text: string): boolean {
-  // Any digit fits the shape of an id as well as any other.
+  // Every hexadecimal digit stands for 0 in the shape of an id.
   const shape = text.replaceAll(/[0-9a-f]/g, '0')
   return ID_SHAPE.startsWith(shape)
 }
@@ -115,7 +115,7 @@ function amounts({ cpu, gpu, memoryGib, diskGib }: SandboxFilter): (SQL | undefi
     [sandboxes.memoryGib, memoryGib],
     [sandboxes.diskGib, diskGib],
   ] as const
-  // The bounds may be fractions, which a parameter of an integer column could not.
+  // The bounds may be fractions, which a parameter of an integer column cannot be.
   return columns.flatMap(([column, range]) => [
     range?.from === undefined ? undefined : sql`${column} >= ${range.from}::float8`,
     range?.to === undefined ? undefined : sql`${column} <= ${range.to}::float8`,

@@ -3,7 +3,7 @@ import type { ReconciledSandboxes, TestReplica } from '../testing/reconciled-san
 import { createReconciledSandboxes } from '../testing/reconciled-sandboxes.ts'
 import { hashToken } from './sandbox-steps.ts'
 
-/** Long enough never to pass in a test: what is started then was not looked for. */
+/** Long enough never to pass in a test: a sandbox that is started within it was not found by a poll. */
 const HOUR_MS = 3_600_000
 
 let world: ReconciledSandboxes
@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(async () => await world[Symbol.asyncDispose]())
 
-/** As whoever makes a sandbox does; answers its id and what it was written with. */
+/** Makes a sandbox as the service does. Returns its id and the lease that it was written with. */
 async function make(replica: TestReplica, end: 'complete' | 'die' = 'complete') {
   using handover = replica.reconciler.handOver()
   const lease = handover.lease(world.runnerId)
@@ -23,7 +23,7 @@ async function make(replica: TestReplica, end: 'complete' | 'die' = 'complete') 
   return { id, lease, written }
 }
 
-/** It has looked for the last time, and found nothing. */
+/** Starts a replica that has polled for the last time, and found nothing. */
 async function startQuietReplica(): Promise<TestReplica> {
   const replica = world.startReplica({ pollMs: HOUR_MS })
   const id = await world.insert()

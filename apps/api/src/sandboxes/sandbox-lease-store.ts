@@ -6,39 +6,42 @@ import { heldBy, inMs } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
 
-/** Copying files takes as long as it takes, and must not keep what is quick waiting. */
+/** The two kinds of steps: copies of files may take long and must not keep quick steps waiting. */
 export type LeasedWork = 'steps' | 'transfers'
 
 export interface LeaseRequest {
   owner: string
-  /** Only rows of these runners, and those of none that are to be deleted, which takes no runner. */
+  /** Leases only rows of these runners, and rows without a runner that are to be deleted, which takes no runner. */
   runnerIds: readonly string[]
-  /** `transfers`: only those whose files go to or come from the object store; `steps`: all others. */
+  /** `transfers`: rows whose files go to or come from the object store; `steps`: all others. */
   work: LeasedWork
   limit: number
   leaseMs: number
 }
 
 /**
- * The SQL of reconciliation. Leases run on the database's clock, which all replicas share. Every write here fails
- * softly (false, undefined) when the lease is no longer the owner's.
+ * The SQL of reconciliation. Leases run on the database's clock, which all replicas share. No method throws when the lease
+ * is no longer the owner's: it writes nothing and returns false or undefined.
  */
 export interface SandboxLeaseStore {
-  /** Leases rows whose state is not the desired one, whose next attempt is due and that nobody else holds. */
+  /** Leases rows whose state is not the desired one, whose next attempt is due and that no other replica holds. */
   lease(request: LeaseRequest): Promise<SandboxRow[]>
-  /** The row as it is now. */
+  /** Reads the row as it is now. */
   reload(id: string, owner: string): Promise<SandboxRow | undefined>
-  /** Stores the hash of the token that the start about to be made will hand out, unless no start is wanted any more. */
+  /** Stores the token's hash before the start that hands the token out. Returns false if no start is wanted any more. */
   setToolboxToken(id: string, owner: string, tokenHash: string): Promise<boolean>
-  /** Notes how many attempts failed since the last that got on, sets when the next is due and gives the lease back. */
+  /** Notes how many attempts failed since the last one with progress, sets when the next is due, gives the lease back. */
   postpone(id: string, owner: string, retry: { attempts: number; delayMs: number }): Promise<void>
   /** Extends the leases of rows being worked on. */
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
   /** Gives a lease back. */
   release(id: string, owner: string): Promise<void>
-  /** Whether a row's runner may have files of it from before they went elsewhere; nobody else writes that while it is leased. */
+  /**
+   * Returns whether the row's runner may have files of the sandbox from before they went elsewhere. No other replica changes
+   * that while the row is leased.
+   */
   mayBeLeft(row: SandboxRow): Promise<boolean>
-  /** Notes that they are gone. */
+  /** Notes that those files are gone. */
   forgetLeft(row: SandboxRow): Promise<void>
 }
 
@@ -90,7 +93,7 @@ function held(id: string, owner: string): SQL | undefined {
   return and(eq(sandboxes.id, id), heldBy(owner))
 }
 
-/** What has given up, and what waits for its snapshot. */
+/** The states without a step: given up, or waiting for a snapshot. */
 const STEPLESS = ['error', 'build_failed', 'pending_build', 'building_snapshot', 'pulling_snapshot'] as const
 
 const isTransfer = sql`((${sandboxes.state} = 'stopped' and ${sandboxes.desiredState} = 'archived')

@@ -7,16 +7,16 @@ import { isStorable } from './text-map.ts'
 
 const Parts = Type.Tuple([Type.String(), Type.String(), Type.String(), Type.String()])
 
-/** What is sorted by numbers: none that PostgreSQL cannot hold. */
+/** The keys of numbers and times, with few enough digits for PostgreSQL. */
 const INTEGER = /^\d{1,9}$/
 const MICROSECONDS = /^\d{1,16}$/
 
-/** Says where a page ended. Opaque to clients. */
+/** Returns a cursor that says where a page ended. Opaque to clients. */
 export function writeCursor({ sort, order }: Order, { key, id }: Position): string {
   return Buffer.from(JSON.stringify([sort, order, key, id])).toString('base64url')
 }
 
-/** Throws BAD_REQUEST for what `writeCursor` did not write for this order. */
+/** Reads a cursor. Throws BAD_REQUEST for a text that `writeCursor` did not write for this order. */
 export function readCursor(text: string, wanted: Order): Position {
   const [sort, order, key, id] = parse(text) ?? ['', '', '', '']
   if (!isUuid(id) || !isKey(wanted, key)) throw new AppError('BAD_REQUEST', 'The cursor is not valid')
@@ -31,7 +31,7 @@ function parse(text: string): [string, string, string, string] | undefined {
     const parts: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
     return Value.Check(Parts, parts) ? parts : undefined
   } catch {
-    // No JSON is no cursor.
+    // A text that is not JSON is no cursor.
     return undefined
   }
 }

@@ -22,7 +22,7 @@ const FIRST_PAGING_SDK = '0.180.0'
 const tags = ['sandbox']
 const membership = { access: 'membership' } as const
 
-/** Lists of sandboxes, in the three shapes that clients of different ages expect. */
+/** Routes that list sandboxes, in the three shapes that clients of different ages expect. */
 export const sandboxListRoutes: FastifyPluginAsyncTypebox<SandboxListRoutesOptions> = async (app, options) => {
   const { sandboxes, listing, presenter } = options
   app.get(

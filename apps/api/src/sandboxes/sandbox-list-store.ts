@@ -12,9 +12,9 @@ export interface Order {
   order: 'asc' | 'desc'
 }
 
-/** Where a row stands in an order: the text of what it is sorted by, and its id. */
+/** A row's place in an order: the text of its sort key, and its id. */
 export interface Position {
-  /** Times are microseconds since the epoch. */
+  /** A time is written as microseconds since the epoch. */
   key: string
   id: string
 }
@@ -27,9 +27,9 @@ export interface ListRequest extends Order {
 
 /** The SQL of lists that come in pages. */
 export interface SandboxListStore {
-  /** Those that follow `after`, or the first. Each page costs alike, however far behind it is. */
+  /** Returns the rows that follow `after`, or the first ones. Every page costs the same, however many precede it. */
   follow(request: ListRequest, after: Position | undefined): Promise<(Position & { row: SandboxRow })[]>
-  /** Those behind the first `offset`. */
+  /** Returns the rows that follow the first `offset`. */
   skip(request: ListRequest, offset: number): Promise<SandboxRow[]>
   count(organizationId: string, filter: SandboxFilter): Promise<number>
 }
@@ -64,9 +64,9 @@ export function createSandboxListStore({ db }: Pick<Database, 'db'>): SandboxLis
 
 interface SortColumn {
   column: SQL
-  /** Its value as a text that says it exactly. */
+  /** The column's exact value as a text. */
   asKey: SQL
-  /** Such a text as a value again. */
+  /** Turns such a text into a value again. */
   fromKey: (key: string) => SQL
 }
 

@@ -10,11 +10,11 @@ import { readCursor, writeCursor } from './sandbox-list-cursor.ts'
 import type { Order, SandboxListStore } from './sandbox-list-store.ts'
 import { checkLabels, checkText } from './text-map.ts'
 
-/** Lists of an organization's sandboxes that come in pages (§20.1). */
+/** Lists an organization's sandboxes in pages (§20.1). */
 export interface SandboxListing {
-  /** The page that a cursor begins, or the first; last used first when no order is given. Throws BAD_REQUEST. */
+  /** Returns the page that a cursor points to, or the first; last used first if no order is given. Throws BAD_REQUEST. */
   page(caller: Principal, query: ListSandboxes): Promise<{ items: SandboxFacts[]; nextCursor: string | null }>
-  /** The page with that number; newest first when no order is given. */
+  /** Returns the page with that number; newest first if no order is given. */
   numbered(caller: Principal, query: ListSandboxesByPage): Promise<NumberedFacts>
 }
 
@@ -33,9 +33,9 @@ export function createSandboxListing({ store }: { store: SandboxListStore }): Sa
       const after = query.cursor ? readCursor(query.cursor, order) : undefined
       const { regionIds, sandboxClasses } = query
       const filter = filterOf(query, regionIds)
-      // All of ours are containers.
+      // All sandboxes are containers.
       if (sandboxClasses?.includes('container') === false) return { items: [], nextCursor: null }
-      // One more tells whether another page follows.
+      // One row more than the page tells whether another page follows.
       const { organizationId } = caller
       const found = await store.follow({ organizationId, filter, limit: limit + 1, ...order }, after)
       const shown = found.slice(0, limit)

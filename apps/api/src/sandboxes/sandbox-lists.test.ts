@@ -17,7 +17,7 @@ import type { TestPrincipal } from '../testing/test-api.ts'
 const CORES = [3, 1, 2, 1, 2]
 
 let world: SandboxWorld
-/** Has five sandboxes, named s0 to s4, of which each was used a minute after the one before. */
+/** The owner of five sandboxes, named s0 to s4, each used a minute after the one before. */
 let owner: TestPrincipal
 let made: Sandbox[]
 
@@ -28,7 +28,7 @@ beforeAll(async () => {
   made = []
   for (const [index, cpu] of CORES.entries()) {
     const labels = { parity: index % 2 === 0 ? 'even' : 'odd' }
-    // They were last used long ago, for which no timer is to stop them.
+    // They were last used long ago, so they have no timer that would stop them.
     const body = { name: `s${index}`, labels, public: index === 0, autoStopInterval: 0 }
     const { id } = (await world.call('POST', '/sandbox', { body, as: owner })).body as Sandbox
     // Microseconds, which a clock of JavaScript never writes.
@@ -211,7 +211,7 @@ it.each([false, true])('the state that lists are narrowed by is the state that i
       const shown = shownState({ state, desiredState, lost })
       if (shown === 'destroyed' || !isStorableState(state, desiredState)) continue
       if (lost && (desiredState === 'destroyed' || !['started', 'stopped', 'error'].includes(state))) continue
-      // Leased, so that nothing is done about it.
+      // Leased, so that no reconciler takes a step for it.
       await sql`
         update sandboxes set state = ${state}, desired_state = ${desiredState}, lost = ${lost},
           lease_owner = ${randomUUID()}, lease_expires_at = now() + interval '1 h',

@@ -2,13 +2,13 @@ import { AppError } from '@atoll/protocol'
 import { isUuid } from '../database/uuid.ts'
 import { checkText } from './text-map.ts'
 
-/** What a path takes for something else than a sandbox. */
+/** The names that a path of a URL takes for something other than a sandbox. */
 const RESERVED = new Set(['.', '..', 'paginated'])
 
-/** A slash that servers in front may decode, and what shows badly in logs and terminals. */
+/** Slashes, which servers in front may decode, and characters that show badly in logs and terminals. */
 const UNFIT = /[/\\\p{Cc}]/u
 
-/** The name to store; null for none. Throws VALIDATION_FAILED for one that no path could tell from something else. */
+/** Returns the name to store; null for none. Throws VALIDATION_FAILED for a name that would be ambiguous in a path. */
 export function checkSandboxName(name: string | undefined): string | null {
   if (name === undefined || name === '') return null
   checkText('name', name)

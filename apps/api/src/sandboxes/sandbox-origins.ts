@@ -19,49 +19,49 @@ export interface SandboxOriginsOptions {
   volumes: Pick<VolumeService, 'planMounts' | 'attach' | 'runnerOf'>
 }
 
-/** On which runners a sandbox may be. */
+/** The runners on which a sandbox may be, by their ids. */
 export interface Places {
-  /** Those that have its snapshot. */
+  /** The runners that have its snapshot. */
   holders: readonly string[]
-  /** Whether others may be taken, to which the snapshot is brought first. */
+  /** Whether other runners may be picked, to which the snapshot is brought first. */
   canTravel: boolean
-  /** The one that has its volumes, if it has any. */
+  /** The runner that has its volumes, if it has any. */
   only: string | undefined
 }
 
-/** What a new sandbox is made from, and what follows from that. */
+/** The snapshot or build of a new sandbox, and what follows from that. */
 export interface SandboxOrigin {
-  /** Its region: the organization's own where none is asked for. */
+  /** Its region: the organization's default if none is asked for. */
   target: string
   size: Resources
   places: Places
-  /** The state in which it begins on that runner. */
+  /** Returns the state in which it begins on that runner. */
   stateOn(runnerId: string): NewSandboxRow['state']
   columns: Pick<
     NewSandboxRow,
     'snapshot' | 'snapshotId' | 'snapshotRef' | 'buildInfo' | 'entrypoint' | 'volumes' | 'cpu' | 'memoryGib' | 'diskGib'
   >
-  /** Writes down what belongs to the sandbox, once there is one. */
+  /** Attaches the volumes to the new sandbox and notes the use of the snapshot. */
   attach(tx: Queryable, sandboxId: string): Promise<void>
-  /** Wakes whoever is to make the snapshot, once the transaction is through. */
+  /** Tells of a snapshot that is to be made, after the commit. */
   announce(): void
 }
 
-/** Finds out what sandboxes are made from. */
+/** Finds the origins of sandboxes. */
 export interface SandboxOrigins {
   /**
-   * What a plan's snapshot is, before anything is locked; undefined where the plan brings a build of its own. Throws
+   * Returns a plan's snapshot, before anything is locked; undefined if the plan brings a build of its own. Throws
    * SNAPSHOT_NOT_FOUND and SNAPSHOT_NOT_ACTIVE.
    */
   choose(organizationId: string, plan: SandboxPlan): Promise<SnapshotRow | undefined>
-  /** The rest, in the transaction that makes the sandbox. Throws the same, and BAD_REQUEST for volumes that cannot be had. */
+  /** Settles the rest in the transaction that makes the sandbox. Throws the same, and BAD_REQUEST for unusable volumes. */
   settle(tx: Queryable, plan: SandboxPlan, chosen: Chosen): Promise<SandboxOrigin>
-  /** Where a sandbox that is on no runner could be. */
+  /** Returns the places for a sandbox that has no runner. */
   placesOf(tx: Queryable, row: SandboxRow): Promise<Places>
 }
 
 export interface Chosen {
-  /** Locked. */
+  /** The organization's row, locked. */
   organization: OrganizationRow
   snapshot: SnapshotRow | undefined
 }
@@ -76,7 +76,7 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
   ): Promise<SnapshotRow> {
     const { organization, snapshot } = chosen
     if (snapshot !== undefined) {
-      // It may have been deleted since.
+      // The snapshot may have been deleted since `choose`.
       const usable = await store.lockUsable(tx, snapshot.id)
       if (usable === undefined) throw notFound(plan.snapshot)
       return requireActive(usable, plan.snapshot)
@@ -98,7 +98,7 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
       const { id: organizationId, defaultRegionId } = chosen.organization
       const target = plan.target ?? defaultRegionId ?? DEFAULT_TARGET
       const ref = chosen.snapshot?.ref
-      // Sent together.
+      // Sent together: one round trip to the database.
       const [snapshot, known] = await Promise.all([
         snapshotFor(tx, { ...plan, target }, chosen),
         ref === undefined ? undefined : holdings.holdersOf(tx, ref),
@@ -145,7 +145,7 @@ function notFound(asked: string): AppError {
   return new AppError('SNAPSHOT_NOT_FOUND', `Snapshot ${asked} not found`)
 }
 
-/** What a sandbox has: what is asked for or, where nothing is, what its snapshot says. */
+/** Returns the size that is asked for; an amount that is not asked for is the snapshot's. */
 export function sizeOf({ asked }: SandboxPlan, snapshot: SnapshotRow): Resources {
   return {
     cpu: asked.size.cpu || snapshot.cpu,

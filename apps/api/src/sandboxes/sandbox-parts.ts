@@ -82,33 +82,33 @@ export interface SandboxPartsOptions {
   log: Logger
   metrics: Metrics
   quotas: Quotas
-  /** What builds copy from. */
+  /** The contexts that builds copy files from. */
   contexts: BuildContexts
-  /** What an organization logs in at registries with. */
+  /** Returns the registries that an organization can log in at, with its credentials. */
   registries: (organizationId: string) => Promise<RegistryAccess[]>
-  /** Where backups and archives are kept. */
+  /** The objects of backups and archives. */
   objects: BackupObjects
   regions: Pick<RegionService, 'resolve'>
-  /** Whose word counts for where a tunnel comes from. */
+  /** The proxies that are trusted to say where a tunnel comes from. */
   proxies: TrustedProxies
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Silence after which a runner is lost, in milliseconds. */
+  /** The silence after which a runner is lost, in milliseconds. */
   lostAfterMs: number
-  /** Token with which this host's runner will connect, if there is one. */
+  /** The token with which this host's runner will connect, if there is such a runner. */
   runnerToken: string | undefined
-  /** What the operator keeps ready. */
+  /** The warm pools that the operator asks for. */
   warmPool: WarmPoolConfig
 }
 
-/** Everything that makes sandboxes live and reachable. */
+/** The parts that make sandboxes exist and calls reach them. */
 export interface SandboxParts {
   readonly sandboxes: SandboxService
   readonly listing: SandboxListing
   readonly organizationSandboxes: OrganizationSandboxes
   readonly settings: SandboxSettings
   readonly operations: SandboxOperations
-  /** Acts on what has become due. */
+  /** Stops, archives and deletes sandboxes for which that is due. */
   readonly timers: SandboxTimers
   readonly snapshotParts: SnapshotParts
   readonly sandboxSnapshots: SandboxSnapshots
@@ -120,16 +120,16 @@ export interface SandboxParts {
   /** Passes authorised calls on to toolboxes. */
   readonly forward: ToolboxForward
   readonly runners: RunnerService
-  /** When sandboxes are used. */
+  /** Notes when sandboxes are used. */
   readonly activity: SandboxActivity
   readonly tunnels: TunnelRegistry
   /** Lets toolboxes and runners dial in. */
   readonly tunnelUpgrade: TunnelUpgrade
   /** Begins to reconcile and lets this host's runner in. */
   start(): Promise<void>
-  /** Calls that wait for a sandbox are answered now. */
+  /** Ends the calls that wait for a sandbox with SERVICE_UNAVAILABLE. */
   refuseWaiting(): void
-  /** Ends reconciliation, then every tunnel; writes what is held. */
+  /** Ends reconciliation, then closes every tunnel and writes the uses of sandboxes that are not written yet. */
   close(): Promise<void>
 }
 
@@ -211,7 +211,7 @@ interface Kept {
   changes: SandboxChanges
 }
 
-/** What drives sandboxes towards what is wanted of them, and keeps their files in the object store. */
+/** Makes the reconcilers, which drive sandboxes towards their desired states, and the keeper of their backups. */
 function createKeeping({ database, objects, log, now }: SandboxPartsOptions, kept: Kept) {
   const backups = createBackupStore({ ...database, now })
   const leases = createSandboxLeaseStore(database)
@@ -223,7 +223,7 @@ function createKeeping({ database, objects, log, now }: SandboxPartsOptions, kep
   const keeper = createBackupKeeper({ ...kept, store: backups, uploads, objects, log })
   return {
     ...{ backups, keeper },
-    /** The one that what is new is handed over to. */
+    /** The reconciler that new rows are handed over to. */
     reconciler,
     parts: [reconciler, transfers, keeper],
   }
@@ -239,7 +239,7 @@ interface Watched {
   backups: BackupStore
 }
 
-/** What looks after sandboxes that nothing is wanted of: their time, their runners and who speaks for them. */
+/** Makes the parts that watch sandboxes without a due step: their timers, their runners and their toolboxes' tokens. */
 function createWatches({ database, log, now, lostAfterMs }: SandboxPartsOptions, watched: Watched) {
   const { store, room, runners, tunnels, changes, activity, backups } = watched
   const losses = createRunnerLossStore(database, changes)
@@ -251,7 +251,7 @@ function createWatches({ database, log, now, lostAfterMs }: SandboxPartsOptions,
   return {
     guard: createToolboxGuard({ tunnels, store, changes, log }),
     timers,
-    /** Those that have a rhythm. */
+    /** The parts that work at intervals. */
     parts: [timers, loss, sweep],
   }
 }
@@ -263,7 +263,7 @@ interface Made {
   changes: SandboxChanges
 }
 
-/** What sandboxes are made from: snapshots and volumes, and whoever waits for them. */
+/** Makes the parts for the origins of sandboxes: snapshots, volumes, and the follower of sandboxes that wait for a snapshot. */
 function createSources(options: SandboxPartsOptions, { store, runners, snapshotBase, changes }: Made) {
   const { database, listener, quotas, regions, contexts, registries, log, now } = options
   const common = { database, quotas, runners, regions, log, now }

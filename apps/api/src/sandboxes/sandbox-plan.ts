@@ -13,13 +13,13 @@ import type { NewSandboxRow } from './sandbox-table.ts'
 import { planNetwork } from './settings/network-settings.ts'
 import { checkEnv, checkLabels, checkText } from './text-map.ts'
 
-/** What a plan has before its snapshot is known, which says what the sandbox has (`sizeOf`): cores and GiB. */
+/** The size of a plan, in cores and GiB, until the snapshot is known, which gives the real one (`sizeOf`). */
 export const SNAPSHOT_CPU = 1
 export const SNAPSHOT_GPU = 0
 export const SNAPSHOT_MEMORY_GIB = 1
 export const SNAPSHOT_DISK_GIB = 3
 
-/** What a body asks for, with every default filled in; where it goes is decided afterwards. */
+/** A request to create a sandbox with every default filled in; its runner is picked afterwards. */
 export type SandboxPlan = Omit<
   NewSandboxRow,
   | 'id'
@@ -33,15 +33,15 @@ export type SandboxPlan = Omit<
   | 'createdAt'
   | 'updatedAt'
 > & {
-  /** Region; undefined for the organization's own. */
+  /** The region; undefined for the organization's default. */
   target: string | undefined
-  /** 0: it has no end. */
+  /** The minutes until it is deleted; 0: never. */
   ttlMinutes: number
-  /** What cannot be known before the snapshot is. */
+  /** The requests that are settled once the snapshot is known. */
   asked: {
-    /** In place of the snapshot's; 0 is none. */
+    /** The size in place of the snapshot's; 0 asks for none. */
     size: { cpu?: number | undefined; memoryGib?: number | undefined; diskGib?: number | undefined }
-    /** In place of a snapshot. */
+    /** The build in place of a snapshot. */
     buildInfo?: CreateBuildInfo | undefined
     volumes: readonly SandboxVolume[]
   }
@@ -62,7 +62,7 @@ export function planSandbox(body: CreateSandbox): SandboxPlan {
   return fillIn(body)
 }
 
-/** The same for the workspace generation (§8), whose image is a snapshot and whose resources may be chosen. */
+/** Does the same for the workspace generation (§8), whose image is a snapshot and whose resources may be chosen. */
 export function planWorkspace(body: CreateWorkspace): SandboxPlan {
   const { image, cpu, memory, disk, ...common } = body
   refuseWhatCannotBe({ ...common, snapshot: image })
@@ -114,7 +114,7 @@ function refuseWhatCannotBe(body: { snapshot?: string | undefined; buildInfo?: C
   }
 }
 
-/** 0 means the longest interval, and a longer one is cut to it. */
+/** Returns the interval to store: 0 means the longest interval, and a longer one is cut to it. */
 export function archiveMinutes(minutes: number): number {
   return minutes === 0 ? MAX_AUTO_ARCHIVE_MINUTES : Math.min(minutes, MAX_AUTO_ARCHIVE_MINUTES)
 }

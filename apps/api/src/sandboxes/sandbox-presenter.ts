@@ -2,13 +2,13 @@ import type { Sandbox } from '@atoll/protocol'
 import type { Addressed, PublicOrigin } from '../http/public-origin.ts'
 import type { PreviewHosts } from '../previews/preview-hosts.ts'
 
-/** What of a sandbox depends on how its reader came here. */
+/** The URLs of a sandbox, which depend on the address of the request. */
 export interface SandboxPresenter {
-  /** Where the toolboxes are; a sandbox's id comes behind it. */
+  /** Returns the URL of the toolboxes; a sandbox's id is appended to it. */
   toolboxProxyUrl(request: Addressed): string
-  /** Where a port is to be found; `name` is the sandbox's id or a signed token. */
+  /** Returns the URL of a port; `name` is the sandbox's id or a signed token. */
   previewUrl(request: Addressed, preview: { name: string; port: number }): string
-  /** The same with `{{PORT}}` and `{{sandboxId}}` in their places. */
+  /** Returns the same URL with `{{PORT}}` and `{{sandboxId}}` in their places. */
   previewTemplate(request: Addressed): string
   present<Facts extends object>(request: Addressed, facts: Facts): Facts & Pick<Sandbox, 'toolboxProxyUrl'>
 }

@@ -55,7 +55,7 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-/** A replica that hears of nothing: what it finds, it finds by looking (R7). Once dead it looks for nothing more. */
+/** Starts a replica that hears of no change and finds rows by polling only (R7). Once dead it finds nothing more. */
 function startReplica(extra: Partial<ReconcilerLimits> = {}): SandboxReconciler & { die(): Promise<void> } {
   let dead = false
   const leases = createSandboxLeaseStore(database)
@@ -85,7 +85,7 @@ function startReplica(extra: Partial<ReconcilerLimits> = {}): SandboxReconciler 
   replicas.push(replica)
   replica.start()
   return Object.assign(replica, {
-    /** As `kill -9` would: nothing is given back, and its leases run out. */
+    /** Ends it like `kill -9`: it gives no lease back, and its leases run out. */
     async die() {
       dead = true
       // A statement under way would take the expired lease right back, for the ten minutes of these tests.
@@ -286,7 +286,7 @@ describe('R2: a replica that dies', () => {
     await untilSettled(id, end[verb])
     const after = await read(id)
     const events = await store.events(id)
-    // The answer that the dead one waited for comes after all.
+    // The reply that the dead replica waited for comes after all.
     trap.spring()
     await first[Symbol.asyncDispose]()
     expect(await read(id)).toEqual(after)

@@ -27,17 +27,17 @@ import { isMissing, reasonOf, verdictOn } from './step-failure.ts'
 /** Bounds of reconciliation; times in milliseconds. */
 export interface ReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   stepDeadlineMs: number
-  /** The same for what is made and started in one. */
+  /** The deadline of a sandbox that is made and started in one call. */
   launchDeadlineMs: number
-  /** The same for a fork, whose files may have to be copied. */
+  /** The deadline of a fork, whose files may have to be copied. */
   forkDeadlineMs: number
-  /** The same for a disk that grows. */
+  /** The deadline of a resize with a larger disk. */
   resizeDeadlineMs: number
-  /** The same for a step that copies files to or from the object store. */
+  /** The deadline of a step that copies files to or from the object store. */
   transferDeadlineMs: number
-  /** How long a toolbox of an attempt that was cut short has to dial home before it is started anew. */
+  /** How long the toolbox of an interrupted attempt has to dial home before the sandbox is started anew. */
   adoptWaitMs: number
-  /** Tries of one step, since one that got on, before it is given up. */
+  /** Tries of one step, counted from the last one with progress, before it is given up. */
   maxAttempts: number
 }
 
@@ -56,10 +56,10 @@ export const reconcilerLimits: Readonly<ReconcilerLimits> = Object.freeze({
   retryMaxMs: 30_000,
 })
 
-/** With the delays above, half a minute for the first seven and half a minute for each further one: six and a half minutes. */
+/** With the delays above, six and a half minutes: half a minute for the first seven, and half a minute for each further one. */
 const MAX_TRANSFER_ATTEMPTS = 20
 
-/** What differs for copies of files: few at a time, and more patience with an object store or a disk that fails. */
+/** The limits that differ for copies of files: few at a time, and more tries while an object store or a disk fails. */
 export const transferLimits: Partial<ReconcilerLimits> = Object.freeze({
   maxJobs: 4,
   maxAttempts: MAX_TRANSFER_ATTEMPTS,
@@ -79,7 +79,7 @@ export interface ReconcilerOptions {
   files: SandboxFiles
   changes: SandboxChanges
   log: Logger
-  /** Which of the steps that are due this one takes; a deletion whatever else it does. */
+  /** The kind of due steps that this reconciler takes. It also deletes a sandbox whose row it has leased already. */
   work: LeasedWork
   limits?: Partial<ReconcilerLimits>
 }
@@ -89,22 +89,22 @@ export interface SandboxReconciler extends AsyncDisposable {
   start(): void
   /** Looks for work now. */
   wake(): void
-  /** For whoever makes a row: begins with it at once. */
+  /** Returns a handover, by which the caller that writes a new row has this replica begin with it at once. */
   handOver(): Handover
 }
 
-/** A new row, from before it is written until its first step is taken. Disposing gives up what was kept for it. */
+/** Passes a new row on, from before it is written until its first step is taken. Disposing frees the place kept for it. */
 export interface Handover extends Disposable {
   /**
-   * What to write it with, where it begins in `creating` on this runner; undefined where the runner cannot be called from here, or too
-   * much is under way: whoever has room looks for it then.
+   * Returns the lease to write a row with that begins in `creating` on this runner. Returns undefined if this replica cannot
+   * call the runner or has no place free: then a replica with a free place finds the row.
    */
   lease(runnerId: string): FirstLease | undefined
-  /** It is written, and its transaction through. */
+  /** Begins with the row. The caller calls it after the commit. */
   complete(row: SandboxRow): void
 }
 
-/** Works from `start` until disposed, which cuts short the steps in flight and gives their leases back. */
+/** Works from `start` until disposed, which aborts the steps in flight and gives their leases back. */
 export function createSandboxReconciler(options: ReconcilerOptions): SandboxReconciler {
   return new Reconciler(options)
 }
@@ -112,11 +112,11 @@ export function createSandboxReconciler(options: ReconcilerOptions): SandboxReco
 /** One row being driven. */
 interface Drive extends LeaseJob {
   step: SandboxStep
-  /** For the step that its row was written for. */
+  /** The token of the first step, if the row was written with its hash. */
   firstToken: string | undefined
-  /** As last seen; undefined when there is nothing more to do here for now. */
+  /** The row as last seen; undefined when there is nothing more to do here for now. */
   row: SandboxRow | undefined
-  /** The newest change heard of meanwhile. */
+  /** The newest change that was heard of meanwhile and asks for another step. */
   hint: SandboxChange | undefined
   /** Whether its step has moved a part of its files, and has others to move. */
   isMoving: boolean
@@ -217,11 +217,11 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
       return
     }
     drive.hint = isNews(change, drive.row) ? change : undefined
-    // R6: what is being done for a sandbox that shall go is of no use to anyone.
+    // R6: a step for a sandbox that is to be deleted is of no use.
     if (change.desiredState === 'destroyed' && drive.step !== 'remove') drive.controller.abort(new LeaseLostError())
   }
 
-  /** The record of the last step may have been on its way when a deletion came. */
+  /** Reads the row anew if a deletion came while the last step was being recorded. */
   private async refresh(row: SandboxRow, { hint }: Drive): Promise<SandboxRow | undefined> {
     if (hint?.desiredState !== 'destroyed' || row.desiredState === 'destroyed') return row
     return await this.leases.reload(row.id, this.loop.owner)
@@ -231,16 +231,16 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return step === 'remove' || this.isMine(step)
   }
 
-  /** Whether the rows that this one leases are those with this step. */
+  /** Returns whether this reconciler leases rows with this step. */
   private isMine(step: SandboxStep): boolean {
     return step !== 'none' && isTransfer(step) === (this.options.work === 'transfers')
   }
 
-  /** One step and its record. Undefined when there is nothing more to do here for now. */
+  /** Takes one step and records it. Returns undefined when there is nothing more to do here for now. */
   private async advance(row: SandboxRow, drive: Drive): Promise<SandboxRow | undefined> {
     const { step } = drive
     if (step === 'none') return row
-    // What is on no runner is gone as soon as it is wanted gone.
+    // A sandbox without a runner needs no call: it is recorded as removed.
     if (step === 'remove' && row.runnerId === null) return await this.record(row.id, 'removed')
     const runner = this.clientOf(row)
     if (runner === undefined) {
@@ -294,7 +294,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     if (isOver()) return await this.leases.reload(row.id, this.loop.owner)
     const { log } = this.options
     const step = drive.step
-    // A try that moved some of the files has not failed like those before it.
+    // A try that moved some of the files begins the count anew.
     const earlier = drive.isMoving ? 0 : row.attempts
     const attempts = earlier + 1
     log.warn({ err: error, sandboxId: row.id, step, attempt: attempts }, 'a step failed')
@@ -312,7 +312,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return undefined
   }
 
-  /** Its runner may have been given another disk for a while, so its files are neither given up nor taken for removed. */
+  /** Records a loss: the runner may have another disk for a while, so the files are neither given up nor taken for removed. */
   private async lose(row: SandboxRow, error: unknown): Promise<SandboxRow | undefined> {
     this.options.tunnels.disconnect(row.id, 'its runner does not have it')
     const result = await this.options.store.change({
@@ -323,7 +323,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return result?.row
   }
 
-  /** Whether what could not be launched is there, and so has failed to start. Where nobody can say, it has failed to be made. */
+  /** Returns whether the runner has the sandbox that it did not launch, which then failed to start. False if it cannot tell. */
   private async isMade(row: SandboxRow, drive: Drive, error: unknown): Promise<boolean> {
     const runner = this.clientOf(row)
     if (runner === undefined || verdictOn(error) === 'away') return false
@@ -337,14 +337,14 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
 
   private async giveUp(row: SandboxRow, drive: Drive, error: unknown): Promise<SandboxRow | undefined> {
     if (drive.step === 'archive' && (await this.options.files.isSaved(row))) return await this.recordSaved(row)
-    // The files are as they were, and need no recovery.
+    // The files are unchanged, so the sandbox needs no recovery.
     if (drive.step === 'archive' && verdictOn(error) === 'passing') {
       return await this.record(row.id, 'unsaved', reasonOf(error, drive.step))
     }
     using deadline = createDeadline(drive.controller.signal, this.limits.stepDeadlineMs)
     const runner = this.clientOf(row)
-    // What could not be used shall not go on running, nor half of an archive be left; should this fail too, the next
-    // connection of its runner does it.
+    // A sandbox in error must not keep running, and half of a restored archive must not stay. If this fails too, it is done
+    // when the runner connects next.
     const ended =
       drive.step === 'restore'
         ? runner?.remove(row.id, deadline.signal)
@@ -356,7 +356,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return await this.record(row.id, 'failed', reasonOf(error, drive.step))
   }
 
-  /** Its files may be gone from its runner, where what is left of it goes with the next connection. */
+  /** Records `saved`: the runner may have removed the files already, and removes the rest when it connects next. */
   private async recordSaved({ id, changedAt }: SandboxRow): Promise<undefined> {
     const event = (row: SandboxRow) => (row.changedAt.getTime() === changedAt.getTime() ? 'saved' : undefined)
     await this.options.store.change({ id, event, actor: { kind: 'reconciler' }, reason: 'left on its runner for now' })
@@ -379,7 +379,7 @@ function isTransfer(step: SandboxStep): boolean {
   return step === 'archive' || step === 'restore'
 }
 
-/** Whether `hint` asks for a step that the row as last seen does not know of. */
+/** Returns whether `hint` asks for a step that the row as last seen does not know of. */
 function isNews(hint: SandboxChange | undefined, row: SandboxRow | undefined): boolean {
   if (hint === undefined || sandboxSteps[shownState(hint)] === 'none') return false
   return hint.state !== row?.state || hint.desiredState !== row.desiredState

@@ -15,28 +15,31 @@ export interface SandboxRoomOptions {
   store: Pick<SandboxStore, 'usage' | 'organizationUsage'>
   quotas: Pick<Quotas, 'checkSandbox' | 'checkSandboxOf'>
   runners: Pick<RunnerService, 'lockCandidates' | 'lockOne'>
-  /** Where a sandbox that is on no runner could be. */
+  /** Returns the places for a sandbox that has no runner. */
   placesOf: SandboxOrigins['placesOf']
 }
 
 /**
- * Whether there is room for what a sandbox shall have, of its organization's quotas and of a runner, which both stay
- * locked until the transaction ends. All throw NO_AVAILABLE_RUNNER and as the quotas.
+ * Checks that a sandbox's organization has the quotas and a runner the room for its resources; both stay locked until the
+ * transaction ends. All methods throw NO_AVAILABLE_RUNNER and as the quotas do.
  */
 export interface SandboxRoom {
-  /** For a new one of an organization that the transaction has locked: answers its runner. */
+  /** Returns the runner for a new sandbox of an organization that the transaction has locked. */
   forNew(tx: Queryable, organization: OrganizationRow, wanted: Wanted): Promise<string>
-  /** For the start of one that does not run; one that is on no runner, or was lost, gets another, or the same where that is there. */
+  /**
+   * Checks the start of a sandbox that does not run. Returns a runner for one that has none or is lost, which may be the
+   * same runner if that is connected.
+   */
   forStart(tx: Queryable, row: SandboxRow): Promise<SandboxColumns | undefined>
-  /** For one that is to be on another runner than a lost one, of whatever it is counted already: answers that runner. */
+  /** Returns a runner in place of a lost one. It checks no quotas, because the sandbox is counted already. */
   elsewhere(tx: Queryable, row: SandboxRow): Promise<string>
-  /** For one in error that shall count again without running. */
+  /** Checks the quotas for a sandbox that is recovered without a start. */
   forRecovery(tx: Queryable, row: SandboxRow): Promise<undefined>
-  /** For other resources than it has. */
+  /** Checks a resize of the sandbox to `wanted`. */
   forResize(tx: Queryable, row: SandboxRow, wanted: Resources): Promise<void>
 }
 
-/** Where a sandbox is to be, and what it shall have. */
+/** The region, places and class of a sandbox to place, and its resources. */
 export interface Wanted extends Resources {
   target: string
   places: Places
@@ -49,11 +52,11 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
   const check = (tx: Queryable, organizationId: string, demand: Omit<SandboxDemand, 'usage'>) =>
     quotas.checkSandbox(tx, organizationId, { ...demand, usage: () => store.organizationUsage(tx, organizationId) })
 
-  /** What has the snapshot comes before what it would have to be brought to. */
+  /** Picks a runner: one that has the snapshot or, if none has room, one that the snapshot can be brought to. */
   async function place(tx: Queryable, wanted: Wanted): Promise<string> {
     const { target, places, class: size, ...need } = wanted
     const { holders, canTravel, only } = places
-    // Sent together: what is counted is counted once the runners are locked all the same.
+    // Sent together: the usage is counted after the runners are locked all the same.
     const [all, usage] = await Promise.all([
       runners.lockCandidates(tx, { region: target, class: size }),
       store.usage(tx, { region: target }),
@@ -74,10 +77,10 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
   }
 
   async function elsewhere(tx: Queryable, row: SandboxRow): Promise<string> {
-    // What a fork is to begin with is where its parent is.
+    // A fork's first files are on its parent's runner only.
     if (row.state === 'creating' && row.forkedFromId !== null) throw noRunner()
     const places = await placesOf(tx, row)
-    // What waits for its snapshot to come can wait for it elsewhere.
+    // A sandbox that waits for its snapshot to be brought can wait on another runner.
     const canTravel = places.canTravel || row.state === 'pulling_snapshot'
     return await place(tx, { ...row, places: { ...places, canTravel } })
   }
@@ -97,14 +100,14 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
       const organizationId = ownerOf(row)
       const isCounted = row.state !== 'error'
       const isOnDisk = isCounted && row.state !== 'archived'
-      // One on a lost runner may run for all that is known, so it counts.
+      // A sandbox on a lost runner may still run, so it is counted as running already.
       const runs = isCounted && row.lost && (row.state === 'started' || row.desiredState === 'started')
       const adds = runs ? { cpu: 0, memoryGib: 0, running: 0 } : { cpu, memoryGib, running: 1 }
       await check(tx, organizationId, {
         adds: { ...adds, diskGib: isOnDisk ? 0 : diskGib, sandboxes: isCounted ? 0 : 1 },
       })
       if (runnerId === null || row.lost) return { runnerId: await elsewhere(tx, row) }
-      // Its disk is counted already; cpu and memory others may have by now.
+      // Its disk is counted already; others may have taken the cpu and memory.
       await checkRunner(tx, runnerId, { cpu, memoryGib, diskGib: 0 })
       return undefined
     },

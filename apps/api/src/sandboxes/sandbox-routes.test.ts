@@ -55,7 +55,7 @@ describe('the life of a sandbox', () => {
     const started = await call('POST', `/sandbox/${id}/start`)
     expect([started.status, (started.body as Sandbox).state]).toEqual([200, 'started'])
 
-    // What the SDK does: DELETE, then GET of what was deleted.
+    // The SDK sends DELETE, then GET of the deleted sandbox.
     const deleted = await call('DELETE', `/sandbox/${id}?force=true`)
     expect([deleted.status, (deleted.body as Sandbox).state]).toEqual([200, 'destroying'])
     await world.untilState(id, 'destroyed')

@@ -16,7 +16,7 @@ const tags = ['sandbox']
 const membership = { access: 'membership' } as const
 const write = { access: 'write:sandboxes' } as const
 
-/** Daytona's `/sandbox` (§7 of the contract), over the sandbox service. */
+/** The routes of `/sandbox` (§7 of the contract), over the sandbox service. */
 export const sandboxRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, options) => {
   await app.register(creationRoutes, options)
   await app.register(sandboxByIdRoutes, options)

@@ -28,8 +28,8 @@ import { stopEvent } from './stop-event.ts'
 import { checkLabels } from './text-map.ts'
 
 /**
- * How long the answer to a stop waits for its end, in milliseconds. Most take less, and the SDKs, which look again only after a
- * tenth of a second, then see it at once.
+ * How long the response to a stop waits until the sandbox has stopped, in milliseconds. Most stops take less, and the SDKs,
+ * which look again only after a tenth of a second, then see the end at once.
  */
 export const STOPPED_WAIT_MS = 300
 
@@ -45,58 +45,58 @@ export interface SandboxServiceOptions {
   waitUntilStarted: StartWaiter
   /** Waits for STOPPED_WAIT_MS. */
   waitShortly: StateWaiter
-  /** Sandboxes that are ready already. */
+  /** Claims members of warm pools. */
   warm: Pick<WarmClaims, 'claim'>
-  /** Runs after a claim is through. */
+  /** Runs after the transaction of a claim. */
   onClaim: (row: SandboxRow) => void
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
 /**
- * Who asks for what of which sandbox, named by its id or its name; one of another organization is as unknown
+ * Serves users' calls on sandboxes, each named by its id or its name. A sandbox of another organization is unknown
  * (SANDBOX_NOT_FOUND).
  */
 export interface SandboxService {
   /**
-   * Makes a sandbox and waits until it has started. Throws what `planSandbox`, the quotas and the wait throw,
+   * Makes a sandbox and waits until it has started. Throws as `planSandbox`, the quotas and the wait do,
    * NO_AVAILABLE_RUNNER, SANDBOX_NAME_TAKEN, …
    */
   create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<SandboxFacts>
-  /** The same for the workspace generation; one that does not start is no error but shows its state. */
+  /** Does the same for the workspace generation. A sandbox that does not start is no error: it is returned as it is. */
   createWorkspace(caller: Principal, body: CreateWorkspace, signal: AbortSignal): Promise<SandboxFacts>
-  /** Those with all of `labels`, newest first. */
+  /** Returns the sandboxes with all of `labels`, newest first. */
   list(caller: Principal, labels: Record<string, string>): Promise<SandboxFacts[]>
-  /** A destroyed one too, for a day, by its id. */
+  /** Returns a sandbox. A destroyed one is found by its id for a day. */
   get(caller: Principal, idOrName: string): Promise<SandboxFacts>
   /** Asks for the start and returns at once. Throws SANDBOX_STATE_CONFLICT, NO_AVAILABLE_RUNNER and as the quotas. */
   askToStart(caller: Principal, idOrName: string): Promise<SandboxFacts>
   /**
-   * Starts a stopped sandbox and waits until it has started; of an archived one it does not wait for the files. Throws
-   * as `askToStart` and what the wait throws.
+   * Starts a sandbox and waits until it has started; for an archived one it does not wait for the files. Throws as
+   * `askToStart` and the wait do.
    */
   start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts>
   /**
-   * Asks for the stop, or the deletion of what shall be deleted when it stops, and returns when it has stopped or after
+   * Asks for the stop, or for the deletion of a sandbox that is deleted when it stops. Returns when it has stopped or after
    * STOPPED_WAIT_MS. `force`: its processes are given no time to end. Throws SANDBOX_STATE_CONFLICT.
    */
   stop(caller: Principal, idOrName: string, options: StopOptions): Promise<SandboxFacts>
   /** Asks for the deletion and returns at once, whatever the sandbox is doing; repeating it does nothing. */
   delete(caller: Principal, idOrName: string): Promise<SandboxFacts>
   setLabels(caller: Principal, idOrName: string, labels: Record<string, string>): Promise<Record<string, string>>
-  /** Counts as use, as a call of its toolbox does. */
+  /** Counts as use of the sandbox, as a call of its toolbox does. */
   touch(caller: Principal, idOrName: string): Promise<void>
-  /** Which sandbox that is, and the token that opens its previews until it is started anew. */
+  /** Returns the sandbox's id and the token that opens its previews until it is started anew. */
   previewAccess(caller: Principal, idOrName: string): Promise<{ id: string; token: string }>
-  /** The key that signs URLs of its files, across its starts. */
+  /** Returns the key that signs URLs of its files, across its starts. */
   signingKey(caller: Principal, idOrName: string): Promise<string>
-  /** Makes it a new one: what the old one has signed is refused from now on. */
+  /** Replaces that key and returns the new one. URLs signed with the old key are refused from now on. */
   rotateSigningKey(caller: Principal, idOrName: string): Promise<string>
-  /** The id of what has this name and is not destroyed. */
+  /** Returns the id of the sandbox that has this name and is not destroyed. */
   idOfName(name: string, organizationId: string): Promise<string | undefined>
-  /** Those with these ids, whoever's they are: for what tells their organizations. */
+  /** Returns the sandboxes with these ids, of any organization, for the events that their organizations are told. */
   readMany(ids: readonly string[]): Promise<Map<string, SandboxFacts>>
-  /** Whose a sandbox is and whether calls can reach it; undefined for an unknown id. */
+  /** Returns a sandbox's organization and whether calls can reach it; undefined for an unknown id. */
   access(id: string): Promise<SandboxAccess | undefined>
 }
 
@@ -119,7 +119,7 @@ class Sandboxes implements SandboxService {
 
   async create(caller: Principal, body: CreateSandbox, signal: AbortSignal): Promise<SandboxFacts> {
     const row = await this.insert(caller, planSandbox(body))
-    // A build takes as long as it takes, which clients wait for themselves.
+    // A build may take long: clients wait for it themselves.
     if (body.buildInfo !== undefined) return toFacts(row)
     return toFacts(await this.options.waitUntilStarted(row, signal))
   }
@@ -151,14 +151,14 @@ class Sandboxes implements SandboxService {
 
   async start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts> {
     const row = await this.beginStart(caller, idOrName)
-    // Restoring takes as long as there are files, which clients wait for themselves.
+    // A restore may take long: clients wait for it themselves.
     if (shownState(row) === 'restoring') return toFacts(row)
     return toFacts(await this.options.waitUntilStarted(row, signal))
   }
 
   async stop(caller: Principal, idOrName: string, { force, signal }: StopOptions): Promise<SandboxFacts> {
     const row = await this.beginStop(caller, idOrName, force)
-    // It is accepted, whatever keeps this from seeing its end.
+    // The stop is accepted, even if this wait fails.
     const later = await this.options.waitShortly(row, isStopping, signal).catch(() => undefined)
     return toFacts(later ?? row)
   }
@@ -205,7 +205,7 @@ class Sandboxes implements SandboxService {
 
   async readMany(ids: readonly string[]): Promise<Map<string, SandboxFacts>> {
     const rows = await this.options.store.findMany(ids)
-    // What waits in a warm pool is nobody's business.
+    // Members of warm pools have no organization to tell.
     return new Map(rows.filter((row) => row.organizationId !== null).map((row) => [row.id, toFacts(row)]))
   }
 
@@ -215,7 +215,7 @@ class Sandboxes implements SandboxService {
     return row && accessOf(row)
   }
 
-  /** What shall not stay when it stops goes at once. */
+  /** Asks for the stop; a sandbox that is deleted when it stops is deleted at once. */
   private beginStop(caller: Principal, idOrName: string, force: boolean): Promise<SandboxRow> {
     const before = async () => ({ stopForced: force })
     return this.options.commands.give(caller, idOrName, { event: stopEvent, before })
@@ -234,7 +234,7 @@ class Sandboxes implements SandboxService {
     ])
     using handover = this.options.reconciler.handOver()
     const { row, origin } = await this.options.store.transaction(async (tx) => {
-      // First of all locks, for everybody.
+      // Every transaction takes the organization's lock first.
       const locking = this.options.quotas.requireActive(tx, organizationId)
       const claimed = await this.options.warm.claim(tx, { caller, plan, snapshot, organization: locking })
       if (claimed !== undefined) return { origin: undefined, row: claimed }
@@ -249,13 +249,13 @@ class Sandboxes implements SandboxService {
     return row
   }
 
-  /** With the region that its target means. */
+  /** Returns the plan with its target resolved to a region. */
   private async located(plan: SandboxPlan, organizationId: string): Promise<SandboxPlan> {
     if (plan.target === undefined) return plan
     return { ...plan, target: await this.options.regions.resolve(plan.target, organizationId) }
   }
 
-  /** Picks a runner and writes the row; the runners stay locked meanwhile, so that room is not given twice. */
+  /** Picks a runner and writes the row. The runners stay locked meanwhile, so that their room is not given twice. */
   private async place(tx: Queryable, placing: Placing): Promise<SandboxRow> {
     const { plan, origin, caller, organization, handover } = placing
     const { size, places, target } = origin

@@ -6,7 +6,7 @@ import type { SnapshotTransfers } from '../snapshots/snapshot-transfers.ts'
 import type { SandboxSnapshotStore, WaitingSandbox } from './sandbox-snapshot-store.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 
-/** How often it is looked whether somebody waits. In milliseconds. */
+/** How often the follower looks for sandboxes that wait, in milliseconds. */
 const POLL_MS = 1_000
 
 export interface SnapshotFollowerOptions {
@@ -21,10 +21,10 @@ export interface SnapshotFollowerOptions {
   pollMs?: number | undefined
 }
 
-/** Tells sandboxes what has become of the snapshots that they wait for. Works from `start` until disposed. */
+/** Reports to sandboxes what has become of the snapshots that they wait for. Works from `start` until disposed. */
 export interface SnapshotFollower extends AsyncDisposable {
   start(): void
-  /** Looks now. */
+  /** Looks for sandboxes that wait now. */
   wake(): void
 }
 
@@ -49,7 +49,7 @@ export function createSnapshotFollower(options: SnapshotFollowerOptions): Snapsh
     if (snapshot.state === 'removing' || snapshot.state === 'removed') return { event: 'failed', reason: DELETED }
     if (waiting.isHere) return { event: 'pulled' }
     if (now() - sandbox.changedAt.getTime() > SNAPSHOT_PULL_LIMIT_MS) return { event: 'failed', reason: TOO_LONG }
-    // Whoever has its runner brings it.
+    // A replica that can call the runner brings the snapshot.
     if (sandbox.runnerId === null || !runners.readyIds().includes(sandbox.runnerId)) return undefined
     const transfer = transfers.bring(sandbox.runnerId, snapshot)
     if (transfer.kind !== 'failed') return undefined
@@ -101,7 +101,7 @@ interface News {
   reason?: string
 }
 
-/** What a sandbox that waits for a build is told. */
+/** Returns the report for a sandbox that waits for a build. */
 function newsOfBuild({ sandbox, snapshot }: WaitingSandbox): News | undefined {
   switch (snapshot.state) {
     case 'build_pending':

@@ -19,7 +19,7 @@ const WorkspaceById = Type.Object({ workspaceId: Type.String({ description: 'Id 
 const tags = ['sandbox']
 const membership = { access: 'membership' } as const
 
-/** Snapshots of sandboxes (§20.1 of the contract), and the logs of builds they brought along (§7). */
+/** Routes for snapshots of sandboxes (§20.1 of the contract), and for the logs of builds that creates brought along (§7). */
 export const sandboxSnapshotRoutes: FastifyPluginAsyncTypebox<SandboxSnapshotRoutesOptions> = async (app, options) => {
   const { sandboxSnapshots, buildLogs, presenter, publicOrigin } = options
   app.post(

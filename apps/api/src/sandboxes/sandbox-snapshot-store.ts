@@ -10,33 +10,33 @@ import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
 import { shownStateOf } from './shown-state-of.ts'
 
-/** Sandboxes that are looked at in one go, those that wait longest first. */
+/** The most waiting sandboxes that one query returns, the longest waiting first. */
 const WAITING_LIMIT = 1_000
 
 /** A sandbox that cannot be made before its snapshot is there. */
 export interface WaitingSandbox {
   sandbox: Pick<SandboxRow, 'id' | 'state' | 'runnerId' | 'changedAt'>
   snapshot: SnapshotRow
-  /** Whether the sandbox's runner has it. */
+  /** Whether the sandbox's runner has the snapshot. */
   isHere: boolean
 }
 
-/** The SQL of what sandboxes and snapshots have to do with each other. */
+/** The SQL of sandboxes that wait for a snapshot, or that a snapshot is made of. */
 export interface SandboxSnapshotStore {
   waiting(): Promise<WaitingSandbox[]>
   /**
-   * Notes that a snapshot is being made of a sandbox that runs or has stopped, which stays locked until `tx` is through:
-   * then the caller emits the change. Undefined when it does something else.
+   * Notes that a snapshot is being made of a sandbox that runs or has stopped, which stays locked until `tx` ends: then the
+   * caller emits the change. Returns undefined if the sandbox does something else.
    */
   beginSnapshot(tx: Queryable, id: string, by: { snapshotId: string; actor: Actor }): Promise<SandboxRow | undefined>
-  /** Ends that for those whose snapshot is made, or will never be. */
+  /** Ends `snapshotting` of the sandboxes whose snapshot is made, or will never be. */
   endSnapshots(): Promise<void>
 }
 
 export function createSandboxSnapshotStore({ database, changes, now }: SandboxStoreOptions): SandboxSnapshotStore {
   const { db } = database
 
-  /** Both are changes of the shown state (R8), and use. */
+  /** Writes the begin or the end of a snapshot: a change of the shown state (R8), and a use of the sandbox. */
   async function write(tx: Queryable, row: SandboxRow, change: SnapshotChange): Promise<SandboxRow> {
     const { event, actor, snapshottingId } = change
     const at = new Date(now())
@@ -51,7 +51,7 @@ export function createSandboxSnapshotStore({ database, changes, now }: SandboxSt
     return written
   }
 
-  /** Undefined when that was done meanwhile, or nobody sees it: of what is deleted, or lost. */
+  /** Returns undefined if another replica did it meanwhile, or if it does not show because the sandbox is deleted or lost. */
   async function end(tx: Queryable, { id, snapshottingId }: Snapshotting): Promise<SandboxRow | undefined> {
     const still = and(eq(sandboxes.id, id), eq(sandboxes.snapshottingId, snapshottingId))
     const [row] = await tx.select().from(sandboxes).where(still).for('update')
@@ -73,7 +73,7 @@ export function createSandboxSnapshotStore({ database, changes, now }: SandboxSt
         .innerJoin(snapshots, eq(snapshots.id, sandboxes.snapshotId))
         .where(
           and(
-            // In these words: an index has them, which parameters would not be seen to match.
+            // Written without parameters, so that PostgreSQL sees that `sandboxes_waiting_index` fits.
             sql`${sandboxes.state} in ('pending_build', 'building_snapshot', 'pulling_snapshot')`,
             eq(sandboxes.desiredState, 'started'),
           ),

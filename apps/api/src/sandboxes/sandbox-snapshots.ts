@@ -20,14 +20,14 @@ export interface SandboxSnapshotsOptions {
   changes: Pick<SandboxChanges, 'emit'>
 }
 
-/** What becomes of sandboxes' files, and where they came from. All throw SANDBOX_NOT_FOUND. */
+/** Makes snapshots of sandboxes, and finds the builds that they were made from. All methods throw SANDBOX_NOT_FOUND. */
 export interface SandboxSnapshots {
   /**
-   * Begins to make a snapshot of what a sandbox has now; it shows `snapshotting` until that is done. Throws
-   * SANDBOX_STATE_CONFLICT for one that neither runs nor has stopped, and as `begin` does.
+   * Begins to make a snapshot of a sandbox's files; the sandbox shows `snapshotting` until that is done. Throws
+   * SANDBOX_STATE_CONFLICT for one that neither runs nor has stopped, BAD_REQUEST for its memory, and as `begin` does.
    */
   make(caller: Principal, idOrName: string, body: SnapshotSandbox): Promise<SandboxFacts>
-  /** The build that a sandbox brought along. Throws SNAPSHOT_UNKNOWN. */
+  /** Returns the build that a sandbox's create brought along. Throws SNAPSHOT_UNKNOWN. */
   buildOf(caller: Principal, idOrName: string): Promise<{ sandboxId: string; row: SnapshotRow }>
 }
 

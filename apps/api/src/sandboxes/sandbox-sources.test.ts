@@ -41,7 +41,7 @@ async function volume(name: string = randomUUID()): Promise<Volume> {
   return await get()
 }
 
-/** A second host, in the same region. The caller disposes it: then nothing more is placed on it. */
+/** Connects a second runner in the same region. The caller disposes it: then nothing more is placed on it. */
 async function secondRunner(): Promise<{ runner: ScriptedRunner; id: string } & AsyncDisposable> {
   const token = randomUUID()
   const tokenHash = createHash('sha256').update(token).digest('hex')
@@ -114,7 +114,7 @@ describe('a sandbox from a snapshot', () => {
     expect(world.runner.holdings.snapshots.has(ref)).toBe(true)
     await world.call('DELETE', `/sandbox/${sandbox.id}`)
     await world.untilState(sandbox.id, 'destroyed')
-    // Found by the next look, which another deletion brings on.
+    // The next look finds it; another deletion brings that look on.
     const other = await snapshot()
     await world.call('DELETE', `/snapshots/${other.id}`)
     await until('its runner is rid of it', () => !world.runner.holdings.snapshots.has(ref))
@@ -132,7 +132,7 @@ describe('a sandbox on a runner without its snapshot', () => {
     const { name, ref = '' } = await snapshot()
     await using second = await secondRunner()
     second.runner.holdings.finishes = false
-    // Nothing more fits on the first.
+    // Nothing more fits on the first runner.
     await world.api.database.sql`update runners set cpu = 0 where name = 'local'`
     const creating = world.create({ snapshot: name })
     await until('it was asked for', () => second.runner.holdings.snapshots.has(ref))
@@ -145,7 +145,7 @@ describe('a sandbox on a runner without its snapshot', () => {
     second.runner.holdings.advance(ref, 'active')
     const sandbox = await creating
     expect([sandbox.state, sandbox.runnerId]).toEqual(['started', second.id])
-    // The next one finds it there.
+    // The next sandbox finds the snapshot there.
     expect((await world.create({ snapshot: name })).state).toBe('started')
     await world.api.database.sql`update runners set cpu = 64 where name = 'local'`
     for (const { id } of (await world.call('GET', '/sandbox')).body as Sandbox[])
@@ -188,7 +188,7 @@ describe('a sandbox with a build of its own', () => {
     expect(((await world.call('GET', `/workspace/${made.id}`)).body as Workspace).state).toBe('building_image')
     const refused = await world.call('POST', `/sandbox/${made.id}/start`)
     expect([refused.status, messageOf(refused)]).toEqual([400, 'Sandbox state change in progress'])
-    // One more with the same content waits for the same build.
+    // Another sandbox with the same content waits for the same build.
     const second = (await world.call('POST', '/sandbox', { body: { buildInfo } })).body as Sandbox
     expect(second.state).toBe('building_snapshot')
     const logs = await world.call('GET', `/sandbox/${made.id}/build-logs`)
@@ -199,7 +199,7 @@ describe('a sandbox with a build of its own', () => {
     await world.untilState(made.id, 'started')
     await world.untilState(second.id, 'started')
     expect(holdings.calls.filter((call) => call === `make ${ref}`)).toHaveLength(1)
-    // What nobody named is in no list.
+    // A snapshot without a name is in no list.
     const names = ((await world.call('GET', '/snapshots?limit=1000')).body as { items: Snapshot[] }).items
     expect(names.some((item) => item.ref === ref)).toBe(false)
   })

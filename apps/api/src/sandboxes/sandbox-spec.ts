@@ -1,16 +1,16 @@
 import type { NetworkRules, SandboxSpec } from '@atoll/protocol'
 import type { SandboxRow } from './sandbox-table.ts'
 
-/** Processes of a sandbox, at most. */
+/** The most processes of a sandbox. */
 export const PIDS_LIMIT = 4096
 
-/** What a runner is told to make. */
+/** Returns the spec that a runner makes a sandbox from. */
 export function specOf(row: SandboxRow): SandboxSpec {
   return {
     snapshot: row.snapshotRef ?? row.snapshot,
     user: row.osUser,
     limits: { cpu: row.cpu, memoryGiB: row.memoryGib, diskGiB: row.diskGib, pids: PIDS_LIMIT },
-    // What is blocked can be let through later, which `none` could not.
+    // With `nat`, blocked traffic can be allowed later, which `none` does not permit.
     network: 'nat',
     ...(row.volumes.length === 0 ? {} : { volumes: row.volumes }),
     ...(row.entrypoint === null ? {} : { entrypoint: row.entrypoint }),
@@ -18,7 +18,7 @@ export function specOf(row: SandboxRow): SandboxSpec {
   }
 }
 
-/** The same for one that has no files yet: a fork begins with its parent's, and is restored with its own. */
+/** Returns the spec of a sandbox without files: a fork begins with its parent's. A restored fork has its own files: `specOf`. */
 export function newSpecOf(row: SandboxRow): SandboxSpec {
   return { ...specOf(row), ...(row.forkedFromId === null ? {} : { forkOf: row.forkedFromId }) }
 }

@@ -11,7 +11,7 @@ import type { SandboxLeaseStore } from './sandbox-lease-store.ts'
 import { networkRulesOf, newSpecOf, specOf } from './sandbox-spec.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
-/** Time that processes have to end after SIGTERM. */
+/** The time that processes have to end after SIGTERM, in milliseconds. */
 export const STOP_GRACE_MS = 2_000
 
 const TOOLBOX_TOKEN_BYTES = 32
@@ -22,15 +22,15 @@ export interface StepContext {
   leases: Pick<SandboxLeaseStore, 'setToolboxToken' | 'mayBeLeft' | 'forgetLeft'>
   files: SandboxFiles
   leaseOwner: string
-  /** The token whose hash the row was written with, if nothing was tried yet. */
+  /** The token whose hash the row was written with, if no step was tried yet. */
   firstToken: string | undefined
-  /** How long a toolbox of an earlier attempt has to dial home before it is started anew. */
+  /** How long the toolbox of an earlier attempt has to dial home before the sandbox is started anew, in milliseconds. */
   adoptWaitMs: number
   onProgress: OnProgress
 }
 
 /**
- * Does on the runner what `row` needs next and says what to record. Repeating it after a crash anywhere inside
+ * Takes the next step of `row` on the runner and returns the reports to record. Repeating it after a crash anywhere inside
  * does no harm (R2). `signal` ends it.
  */
 export async function takeStep(
@@ -54,7 +54,7 @@ export async function takeStep(
     case 'start':
       await run(context, row, {
         signal,
-        // A change of them may have failed before.
+        // An earlier change of the rules may have failed.
         call: (start) => runner.start(row.id, { ...start, networkRules: networkRulesOf(row) }, signal),
       })
       return 'ready'
@@ -80,7 +80,7 @@ async function archive(context: StepContext, row: SandboxRow, signal: AbortSigna
   if (!(await files.archive({ runner, row, leaseOwner, signal, onProgress }))) throw new LeaseLostError()
 }
 
-/** L7: what is there, or still runs, from before its files went elsewhere, is not what they are restored into. */
+/** Makes the sandbox to restore into. L7: one that is left there from before, or still runs, is removed first. */
 async function makeToRestore({ runner, leases }: StepContext, row: SandboxRow, signal: AbortSignal): Promise<void> {
   if (await leases.mayBeLeft(row)) {
     await runner.remove(row.id, signal)
@@ -92,7 +92,7 @@ async function makeToRestore({ runner, leases }: StepContext, row: SandboxRow, s
   await runner.make(row.id, specOf(row), signal)
 }
 
-/** SHA-256 of a token, in hexadecimal: what is stored of it. */
+/** Returns the SHA-256 of a token in hexadecimal, which is stored in place of the token. */
 export function hashToken(token: string): string {
   return createHash('sha256').update(token).digest('hex')
 }
@@ -101,24 +101,24 @@ export function createToolboxToken(): string {
   return randomBytes(TOOLBOX_TOKEN_BYTES).toString('base64url')
 }
 
-/** What makes it run, on its runner. */
+/** The call that makes a sandbox run on its runner. */
 interface Run {
   call: (start: StartSandbox) => Promise<unknown>
   signal: AbortSignal
 }
 
-/** Makes it run with a token of its own, unless it runs with the one that is stored, and waits for its toolbox. */
+/** Makes the sandbox run with a new token, unless it runs with the stored one already, and waits for its toolbox. */
 async function run(context: StepContext, row: SandboxRow, { call, signal }: Run): Promise<void> {
   const toolboxToken = context.firstToken ?? (await nextToken(context, row, signal))
   if (toolboxToken === undefined) return
-  // The listener below would not hear of an end that came while the token was stored.
+  // The listener below would miss an abort that came while the token was stored.
   signal.throwIfAborted()
   context.tunnels.disconnect(row.id, 'the sandbox is started anew')
   const waiting = new AbortController()
   const stopWaiting = () => waiting.abort(signal.reason)
   signal.addEventListener('abort', stopWaiting, { once: true })
   try {
-    // Waiting begins first: a toolbox may have dialled home before the runner's answer is here.
+    // The wait begins first: a toolbox may dial home before the runner's reply arrives.
     await Promise.all([
       context.tunnels.whenConnected(row.id, hashToken(toolboxToken), waiting.signal),
       call({ toolboxToken, env: row.env, ...claimOf(row) }),
@@ -129,7 +129,7 @@ async function run(context: StepContext, row: SandboxRow, { call, signal }: Run)
   }
 }
 
-/** A token, whose hash is stored; undefined where it runs with an earlier one. */
+/** Returns a new token after storing its hash; undefined if the sandbox runs with an earlier one. */
 async function nextToken(context: StepContext, row: SandboxRow, signal: AbortSignal): Promise<string | undefined> {
   const { toolboxTokenHash: tokenHash } = row
   if (tokenHash !== null && (await adopt(context, row, { tokenHash, signal }))) return undefined
@@ -139,14 +139,14 @@ async function nextToken(context: StepContext, row: SandboxRow, signal: AbortSig
   return token
 }
 
-/** W6: what waits in a warm pool does nothing before it is somebody's. */
+/** W6: the toolbox of a member of a warm pool does nothing before the claim. */
 function claimOf({ warmPoolId }: SandboxRow): { awaitsClaim?: boolean } {
   return warmPoolId === null ? {} : { awaitsClaim: true }
 }
 
 /**
- * An attempt that was cut short may have started the sandbox with the token whose hash is stored. True when it
- * did and its toolbox is here; otherwise the sandbox does not run afterwards.
+ * An interrupted attempt may have started the sandbox with the token whose hash is stored. Returns true if it did and the
+ * toolbox is connected here; otherwise the sandbox does not run afterwards.
  */
 async function adopt(
   { runner, tunnels, adoptWaitMs }: StepContext,
@@ -158,18 +158,18 @@ async function adopt(
   using patience = createDeadline(earlier.signal, adoptWaitMs)
   try {
     await tunnels.whenConnected(row.id, earlier.tokenHash, patience.signal)
-    // It may have been started before a change of its rules that failed.
+    // A change of its rules may have failed after that start.
     await runner.setNetwork(row.id, networkRulesOf(row), earlier.signal)
     return true
   } catch {
-    // Its token was replaced before the runner took it, its toolbox is broken, or it cannot be restricted.
+    // The token was replaced before the runner took it, the toolbox is broken, or the rules cannot be set.
     earlier.signal.throwIfAborted()
     await runner.stop(row.id, { graceMs: 0 }, earlier.signal)
     return false
   }
 }
 
-/** What a runner says of a sandbox; undefined when it has none. */
+/** Returns a sandbox's status on a runner; undefined if the runner does not have it. */
 export async function statusOn(
   runner: RunnerClient,
   id: string,
@@ -183,7 +183,7 @@ export async function statusOn(
   }
 }
 
-/** Where nothing is to be resized, the network is to be as the row has it now. */
+/** Resizes the sandbox or, if no resource differs, sets the network rules of the row. */
 async function resize(runner: RunnerClient, row: SandboxRow, signal: AbortSignal): Promise<void> {
   const { resizeCpu: cpu, resizeMemoryGib: memoryGiB, resizeDiskGib: diskGiB } = row
   const wanted = {

@@ -9,19 +9,19 @@ import { createSandboxChangeStore, notifyOf } from './sandbox-change-store.ts'
 import type { SandboxEventRow, SandboxRow } from './sandbox-table.ts'
 import { sandboxEvents, sandboxes } from './sandbox-table.ts'
 
-/** Most sandboxes a list answers with, newest first. */
+/** The most sandboxes that a list returns, newest first. */
 export const LIST_LIMIT = 10_000
 
-/** What sandboxes take of a runner: cores and GiB. */
+/** The resources of a runner that sandboxes take: cores and GiB. */
 export interface RunnerUsage {
   cpu: number
   memoryGib: number
   diskGib: number
-  /** All that exist. */
+  /** The number of all sandboxes that exist there. */
   sandboxes: number
 }
 
-/** What can be set whatever a sandbox is doing. */
+/** The columns that can be set whatever a sandbox is doing. */
 export type SandboxSettingColumns = Partial<
   Pick<
     SandboxRow,
@@ -29,44 +29,44 @@ export type SandboxSettingColumns = Partial<
   >
 >
 
-/** The SQL of sandboxes, save what reconciliation needs. Times are written from the clock given. */
+/** The SQL of sandboxes, without that of reconciliation. Times are written by the clock that is passed in. */
 export interface SandboxStore extends SandboxChangeStore {
   transaction: Database['transaction']
-  /** A sandbox of an organization; one destroyed before `destroyedAfter` is not found. */
+  /** Returns a sandbox of an organization; one destroyed before `destroyedAfter` is not found. */
   find(id: string, organizationId: string, destroyedAfter: Date): Promise<SandboxRow | undefined>
-  /** The id of what is not destroyed and has this name. */
+  /** Returns the id of the sandbox that has this name and is not destroyed. */
   findIdByName(name: string, organizationId: string): Promise<string | undefined>
-  /** Those with all of `labels`, newest first: neither destroyed nor failed and marked for deletion. */
+  /** Returns sandboxes with all of `labels`, newest first, without destroyed ones and failed ones marked for deletion. */
   list(organizationId: string, labels: Record<string, string>): Promise<SandboxRow[]>
   /** Sets columns of a sandbox that is not destroyed; undefined when there is none. */
   set(id: string, organizationId: string, columns: SandboxSettingColumns): Promise<SandboxRow | undefined>
   /**
-   * Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. The later time counts, save
-   * one that lies ahead of the clock.
+   * Writes when sandboxes were last used (milliseconds since the epoch), all in one statement. The later time counts, but a
+   * stored time that lies ahead of the clock is replaced.
    */
   touch(activity: ReadonlyMap<string, number>): Promise<void>
   /**
-   * What is taken on each of some runners, or of those of a region: disk by all that exists, cpu and memory by all that
-   * runs or shall. What waits in warm pools, which gives way to everything else, counts only `withWarm`.
+   * Returns what is taken on each of some runners, or of the runners of a region: the disk of all sandboxes that exist, cpu
+   * and memory of all that run or are to run. Members of warm pools, which make room for others, count only `withWarm`.
    */
   usage(
     tx: Queryable,
     on: readonly string[] | { region: string },
     withWarm?: 'withWarm',
   ): Promise<Map<string, RunnerUsage>>
-  /** What the sandboxes of an organization take of its quotas. */
+  /** Returns what the sandboxes of an organization take of its quotas. */
   organizationUsage(tx: Queryable, organizationId: string): Promise<SandboxUsage>
-  /** The sandbox whose running toolbox has the token with this SHA-256. */
+  /** Returns the sandbox whose running toolbox has the token with this SHA-256. */
   findByToolboxToken(tokenHash: string): Promise<{ id: string } | undefined>
-  /** A row by id, a destroyed one too, whichever organization and runner it belongs to. */
+  /** Returns a row by id, a destroyed one too, of any organization and runner. */
   findOne(id: string): Promise<SandboxRow | undefined>
-  /** The same of several. */
+  /** Returns several such rows. */
   findMany(ids: readonly string[]): Promise<SandboxRow[]>
-  /** Ids of those that are stored as running on a runner. */
+  /** Returns the ids of the sandboxes that are stored as running on a runner. */
   startedOn(runnerId: string): Promise<string[]>
-  /** Ids of those that were lost with it. */
+  /** Returns the ids of the sandboxes that are lost on a runner. */
   lostOn(runnerId: string): Promise<string[]>
-  /** What happened to a sandbox, oldest first. */
+  /** Returns the events of a sandbox, oldest first. */
   events(sandboxId: string): Promise<SandboxEventRow[]>
 }
 
@@ -98,7 +98,7 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
         if (changed !== undefined) await tx.execute(notifyOf(changes.payload(changed)))
         return changed
       })
-      // Whoever remembers something of it, such as that its previews are public, looks again.
+      // Caches of the row, such as whether its previews are public, are dropped.
       if (row !== undefined) changes.emit(row)
       return row
     },
@@ -140,7 +140,7 @@ export function createSandboxStore(options: SandboxStoreOptions): SandboxStore {
   }
 }
 
-/** What is asked most: written out once, not at each call. */
+/** Prepares the most frequent queries once, so that they are not built at each call. */
 function prepareLookups(db: Queryable) {
   const { id, toolboxTokenHash } = sandboxes
   const byId = eq(id, sql.placeholder('id'))
@@ -181,11 +181,11 @@ async function list(db: Queryable, organizationId: string, labels: Record<string
     .limit(LIST_LIMIT)
 }
 
-/** How far clocks of replicas disagree at most, in milliseconds: a time further ahead is of a clock that was set back. */
+/** The most that clocks of replicas disagree, in milliseconds. A time further ahead is from before a clock was set back. */
 const CLOCKS_APART_MS = 60_000
 
-// drizzle takes the pool's serialiser for arrays of times away, so these travel as text. Rows are locked in the order of
-// their ids, so that no two replicas block each other.
+// drizzle removes the pool's serialiser for arrays of times, so the times are sent as text. Rows are locked in the order
+// of their ids, so that no two replicas block each other.
 async function touch({ sql: query }: Database, activity: ReadonlyMap<string, number>, now: number): Promise<void> {
   const ids = [...activity.keys()]
   const times = [...activity.values()].map((time) => new Date(time).toISOString())
@@ -205,7 +205,7 @@ async function touch({ sql: query }: Database, activity: ReadonlyMap<string, num
     where sandboxes.id = locked.id`
 }
 
-/** What a sandbox has or, where that is more, is being given. */
+/** The resources of a sandbox, or those that it is being resized to where these are more. */
 const size = {
   cpu: sql`greatest(${sandboxes.cpu}, ${sandboxes.resizeCpu})`,
   memoryGib: sql`greatest(${sandboxes.memoryGib}, ${sandboxes.resizeMemoryGib})`,
@@ -244,7 +244,7 @@ async function usage(
   return new Map(rows.map(({ runnerId, ...taken }) => [runnerId ?? '', taken]))
 }
 
-/** What is an organization's, and what waits in its own warm pools. */
+/** Returns the condition for an organization's sandboxes and the members of its own warm pools. */
 export function countsFor(organizationId: string): SQL | undefined {
   const pools = sql`array(select ${warmPools.id} from ${warmPools} where ${eq(warmPools.organizationId, organizationId)})`
   return or(eq(sandboxes.organizationId, organizationId), sql`${sandboxes.warmPoolId} = any(${pools})`)
@@ -252,7 +252,7 @@ export function countsFor(organizationId: string): SQL | undefined {
 
 async function organizationUsage(tx: Queryable, organizationId: string): Promise<SandboxUsage> {
   const runs = sql`not ${isStill}`
-  // What is archived takes no disk of a runner.
+  // An archived sandbox takes no disk of a runner.
   const onDisk = sql`(${sandboxes.state} <> 'archived' or ${sandboxes.desiredState} = 'started')`
   const [taken] = await tx
     .select({

@@ -13,7 +13,7 @@ import type { SandboxRow } from './sandbox-table.ts'
 const NOT_FOUND = 'not found on its runner'
 const RETURNED = 'its runner has returned'
 
-/** Sandboxes of one runner settled side by side. */
+/** The most sandboxes of one runner that are settled at the same time. */
 const MAX_CONCURRENT = 4
 
 export interface SandboxSyncOptions {
@@ -25,9 +25,9 @@ export interface SandboxSyncOptions {
 }
 
 /**
- * Makes rows and runners agree where no reconciliation is due: a sandbox that ended by itself is stopped in its
- * row, one that runs against its row is stopped on its runner, and one that was destroyed, or is elsewhere by now, is
- * deleted there (R9), or kept still until its files are restored elsewhere (L7). What was lost with its runner goes on (L3).
+ * Makes rows and runners agree where no reconciliation is due. A sandbox that ended by itself is stopped in its row; one that
+ * runs against its row is stopped on its runner. One that was destroyed, or is elsewhere by now, is deleted there (R9), or
+ * kept stopped until its files are restored elsewhere (L7). A sandbox that was lost with its runner goes on (L3).
  */
 export function createSandboxSync({ database, store, log, now }: SandboxSyncOptions): RunnerObserver {
   const { db } = database
@@ -39,8 +39,8 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
   }
 
   /**
-   * From now on nothing of what it has is taken elsewhere, so that what is read afterwards stays true. Answers how many
-   * of its sandboxes were lost with it. Those that it does not have any more stay lost (L3).
+   * Reports `reached` for the lost sandboxes that the runner has, and returns their number. From then on they are not taken
+   * elsewhere, so that rows that are read afterwards stay true. Sandboxes that the runner does not have stay lost (L3).
    */
   async function reach(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<number> {
     const has = new Set(statuses.map(({ sandboxId }) => sandboxId))
@@ -65,7 +65,7 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     })
   }
 
-  /** Settles what exists on the runner against its row; true when it is deleted there. */
+  /** Settles a sandbox on the runner against its row. Returns true if it is deleted there. */
   async function settle(runner: ConnectedRunner, { status, row, place }: Found): Promise<boolean> {
     if (row === undefined || place === 'unknown') {
       log.warn({ sandboxId: status.sandboxId, runner: runner.name }, 'a runner has a sandbox that is not its own')
@@ -78,7 +78,7 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     return false
   }
 
-  /** Answers which are deleted. */
+  /** Settles all and returns the ids of the deleted ones. */
   async function settleAll(runner: ConnectedRunner, found: readonly Found[]): Promise<Set<string>> {
     const deleted = new Set<string>()
     const settleSafely = async (one: Found) => {
@@ -86,11 +86,11 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
       try {
         if (await settle(runner, one)) deleted.add(id)
       } catch (error) {
-        // One sandbox that cannot be put right must not keep all the others from their runner.
+        // A sandbox that cannot be settled must not keep the others from their runner.
         log.error({ err: error, sandboxId: id }, 'a sandbox could not be settled on its runner')
       }
     }
-    // L7: what shall not be there ends before anything else.
+    // L7: sandboxes that are elsewhere end before anything else.
     const going = found.filter(({ place }) => place === 'elsewhere' || place === 'left')
     const staying = found.filter((one) => !going.includes(one))
     for (const some of [going, staying]) await eachOf(some, MAX_CONCURRENT, settleSafely)
@@ -116,13 +116,13 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     },
 
     async confirm(runner, statuses) {
-      // L3: what was lost once more, while it could not be written that the runner was heard of, was settled as lost.
+      // L3: while it could not be recorded that the runner was heard of, sandboxes were lost again and settled as lost.
       if ((await reach(runner, statuses)) > 0) await agree(runner, statuses)
     },
 
     async changed(runner, { sandboxId, reason }) {
       if (!isUuid(sandboxId)) return
-      // An event may be older than the newest start, so what counts is what is true now.
+      // An event may be older than the newest start, so only the present status counts.
       const status = await currentStatus(runner, sandboxId)
       if (status.state === 'stopped') await ended(runner, sandboxId, status.reason ?? reason ?? 'ended by itself')
     },
@@ -130,12 +130,12 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
 }
 
 /**
- * What a runner's copy of a sandbox is to the row. `elsewhere`: it is deleted there (R9). `left`: it is where the files were
- * before they were to be restored from the object store, and stays until they are (L7).
+ * The place of a runner's copy of a sandbox, compared with the row. `elsewhere`: the copy is deleted (R9). `left`: the sandbox
+ * is to be restored from the object store, and its earlier copy stays until then (L7).
  */
 type Place = 'here' | 'elsewhere' | 'left' | 'unknown'
 
-/** What a runner has, and its row. */
+/** A sandbox on a runner, and its row. */
 interface Found {
   status: SandboxStatus
   row: SandboxRow | undefined
@@ -148,7 +148,7 @@ function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isCleared: 
   return isToBeRestored(row) && !former.isCleared ? 'left' : 'elsewhere'
 }
 
-/** What does not run. */
+/** The shown states of sandboxes that do not run. */
 const restful: ReadonlySet<SandboxState> = new Set(['stopped', 'error'])
 
 async function currentStatus(runner: ConnectedRunner, sandboxId: string): Promise<SandboxStatus> {

@@ -20,7 +20,7 @@ import { organizations } from '../organizations/organization-table.ts'
 import { eventColumns, isActorKind } from '../reconciliation/state-events.ts'
 import { runners } from '../runners/runner-table.ts'
 
-/** What a sandbox was built from; `snapshotRef` is the contract's id of equal content. */
+/** The build that a sandbox was made from; builds of equal content have the same `snapshotRef`. */
 export interface SandboxBuildInfo {
   dockerfileContent: string
   contextHashes: string[]
@@ -29,40 +29,40 @@ export interface SandboxBuildInfo {
   snapshotRef: string
 }
 
-/** Where a sandbox has a volume. */
+/** A volume of a sandbox, and where it is mounted. */
 export interface SandboxMount {
   volumeId: string
   mountPath: string
   subpath?: string
 }
 
-/** What a sandbox is and shall become: docs/spec/sandbox-state.md. Rows outlive their sandboxes, without the env. */
+/** The sandboxes and their states: docs/spec/sandbox-state.md. Rows outlive their sandboxes, without the env. */
 export const sandboxes = pgTable(
   'sandboxes',
   {
     id: uuid('id').primaryKey().defaultRandom(),
-    /** Null: a member of a warm pool, which is nobody's yet. */
+    /** Null for a member of a warm pool, which belongs to no organization yet. */
     organizationId: uuid('organization_id'),
-    /** The warm pool that it waits in, unclaimed: docs/spec/warm-pool.md. No foreign key: a pool may go before them. */
+    /** The warm pool of an unclaimed member: docs/spec/warm-pool.md. No foreign key: a pool may be deleted before its members. */
     warmPoolId: uuid('warm_pool_id'),
-    /** The version of the runner that made it, while it waits in a warm pool. */
+    /** The version of the runner that made it, while it is a member of a warm pool. */
     warmRunnerVersion: text('warm_runner_version'),
-    /** It was claimed, and its toolbox may not have heard of that. */
+    /** Whether its toolbox may not have heard yet that it was claimed. */
     claimPending: boolean('claim_pending').notNull().default(false),
-    /** Null: its id is its name. Never in the form of an id. */
+    /** Never in the form of an id. Null: its id is its name. */
     name: text('name'),
-    /** Null when its files are on no runner: archived and not wanted otherwise, or in an error that left them so. */
+    /** Null when its files are on no runner: archived with no other state desired, or in an error that left them so. */
     runnerId: uuid('runner_id'),
     snapshot: text('snapshot').notNull(),
-    /** Null of what is older than snapshots. No foreign key: snapshots refer to sandboxes. */
+    /** Null for sandboxes that are older than snapshots. No foreign key: snapshots refer to sandboxes. */
     snapshotId: uuid('snapshot_id'),
-    /** What its runner calls the snapshot; null: the same as `snapshot`. */
+    /** The runner's name of the snapshot; null: the same as `snapshot`. */
     snapshotRef: text('snapshot_ref'),
-    /** What it was built from, when that was given with it. */
+    /** The build that its create brought along; null if it was made from a snapshot. */
     buildInfo: jsonb('build_info').$type<SandboxBuildInfo>(),
-    /** Run at each start; null: the image's own. */
+    /** The command that runs at each start; null: the image's own. */
     entrypoint: text('entrypoint').array(),
-    /** As in `sandbox_volumes`, for those who only read. */
+    /** A copy of its rows in `sandbox_volumes`, for reading. */
     volumes: jsonb('volumes').$type<SandboxMount[]>().notNull().default([]),
     /** The sandbox whose files it began with. */
     forkedFromId: uuid('forked_from_id'),
@@ -79,48 +79,48 @@ export const sandboxes = pgTable(
     gpu: integer('gpu').notNull(),
     memoryGib: integer('memory_gib').notNull(),
     diskGib: integer('disk_gib').notNull(),
-    /** What `resizing` makes of the three: null unless it is resizing. */
+    /** The cpu, memory and disk that a resize leads to; null unless it is resizing. */
     resizeCpu: integer('resize_cpu'),
     resizeMemoryGib: integer('resize_memory_gib'),
     resizeDiskGib: integer('resize_disk_gib'),
     networkBlockAll: boolean('network_block_all').notNull(),
-    /** Blocks of IPv4 addresses, by commas; null: all that is not blocked. */
+    /** The allowed blocks of IPv4 addresses, separated by commas; null: all that are not blocked. */
     networkAllowList: text('network_allow_list'),
     autoStopMinutes: integer('auto_stop_minutes').notNull(),
     autoArchiveMinutes: integer('auto_archive_minutes').notNull(),
     autoDeleteMinutes: integer('auto_delete_minutes').notNull(),
-    /** When it is deleted whatever it is doing; null: never. */
+    /** The time at which it is deleted whatever it is doing; null: never. */
     autoDestroyAt: timestamp('auto_destroy_at', { withTimezone: true }),
     state: text('state', { enum: storedSandboxStates }).notNull(),
     desiredState: text('desired_state', { enum: ['started', 'stopped', 'archived', 'resized', 'destroyed'] }).notNull(),
-    /** What it is again once recovered; null unless in an error, or on a lost runner, that allows it. */
+    /** The state that it is recovered to; null unless it is in an error, or on a lost runner, and can be recovered. */
     recoverableTo: text('recoverable_to', { enum: ['stopped', 'archived'] }),
-    /** Its files are on a runner that is lost: `state` is what it was then. */
+    /** Whether its files are on a lost runner, or missing on their runner; `state` is then the state before that. */
     lost: boolean('lost').notNull().default(false),
-    /** Since when the state shown to clients stands. */
+    /** The time of the last change of the state that clients see. */
     changedAt: timestamp('changed_at', { withTimezone: true }).notNull(),
-    /** Since when it has not run; null while it does or shall, and in an error. Archiving and resizing do not interrupt it. */
+    /** The time since which it has not run; null while it runs or is to run, and in an error. Archiving and resizing keep it. */
     stoppedAt: timestamp('stopped_at', { withTimezone: true }),
-    /** Whether the last stop asked for gives its processes no time. */
+    /** Whether the last stop that was asked for gives its processes no time to end. */
     stopForced: boolean('stop_forced').notNull().default(false),
     errorReason: text('error_reason'),
     backupState: text('backup_state', { enum: ['None', 'Pending', 'InProgress', 'Completed', 'Error'] })
       .notNull()
       .default('None'),
-    /** The newest whole backup, which is kept though later changes make it `None`: what archived files are restored from. */
+    /** The newest whole backup, from which archived files are restored. It is kept when `backup_state` becomes `None`. */
     backupId: uuid('backup_id'),
     backupCreatedAt: timestamp('backup_created_at', { withTimezone: true }),
-    /** SHA-256 of this start's toolbox token, in hexadecimal; null when nothing may dial home. */
+    /** The SHA-256 of this start's toolbox token, in hexadecimal; null when no toolbox may dial home. */
     toolboxTokenHash: text('toolbox_token_hash'),
-    /** Opens this start's previews and WebSockets to whoever shows it; null when destroyed. 122 random bits. */
+    /** The token that opens this start's previews and WebSockets; null when destroyed. 122 random bits. */
     authToken: text('auth_token').default(sql`replace(gen_random_uuid()::text, '-', '')`),
-    /** Signs URLs of this sandbox's files, across its starts; null when destroyed. 244 random bits. */
+    /** The key that signs URLs of this sandbox's files, across its starts; null when destroyed. 244 random bits. */
     signingKey: text('signing_key').default(sql`replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')`),
     leaseOwner: uuid('lease_owner'),
     leaseExpiresAt: timestamp('lease_expires_at', { withTimezone: true }),
-    /** Failures of the step that is due, since the last change of state or since it last got on. */
+    /** Failed tries of the due step since the last change of state, or since its last try with progress. */
     attempts: integer('attempts').notNull().default(0),
-    /** Of the step that is due; of a stopped one that could not be archived: when the timer may archive it again. */
+    /** When the due step is tried next; for a stopped sandbox that could not be archived, when its timer may do it again. */
     nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
     lastActivityAt: timestamp('last_activity_at', { withTimezone: true }).notNull(),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
@@ -138,22 +138,22 @@ export const sandboxes = pgTable(
     index('sandboxes_organization_index')
       .on(table.organizationId, table.createdAt.desc().nullsFirst(), table.id)
       .where(sql`${table.state} <> 'destroyed'`),
-    // The order of a list that asks for none: of ten thousand, a page in a third of the time.
+    // The default order of a list: a page of ten thousand sandboxes takes a third of the time.
     index('sandboxes_activity_index')
       .on(table.organizationId, table.lastActivityAt.desc().nullsFirst(), table.id.desc().nullsFirst())
       .where(sql`${table.state} <> 'destroyed'`),
-    // Who was made from what.
+    // Finds the sandboxes that were made from a snapshot.
     index('sandboxes_snapshot_index').on(table.snapshotId).where(sql`${table.state} <> 'destroyed'`),
     index('sandboxes_snapshot_ref_index')
       .on(sql`coalesce(${table.snapshotRef}, ${table.snapshot})`, table.runnerId)
       .where(sql`${table.state} <> 'destroyed'`),
     index('sandboxes_forked_from_index').on(table.forkedFromId).where(sql`${table.forkedFromId} is not null`),
-    // What is looked for each second: few rows, however many sandboxes there are.
+    // The follower of snapshots looks for these rows each second: they are few, however many sandboxes there are.
     index('sandboxes_waiting_index')
       .on(table.changedAt)
       .where(sql`${table.state} in ('pending_build', 'building_snapshot', 'pulling_snapshot')`),
     index('sandboxes_snapshotting_index').on(table.snapshottingId).where(sql`${table.snapshottingId} is not null`),
-    // Every other order of a list, and what few sandboxes of many are: one label, public, failed or on the way.
+    // The other orders of a list, and the filters that few sandboxes pass: one label, public, failed or on the way.
     index('sandboxes_shown_name_index')
       .on(table.organizationId, sql`coalesce(${table.name}, ${table.id}::text)`, table.id)
       .where(sql`${table.state} <> 'destroyed'`),
@@ -177,17 +177,17 @@ export const sandboxes = pgTable(
       .where(
         sql`${table.state} <> 'destroyed' and (${table.state} = 'error' or ${table.state} <> ${table.desiredState})`,
       ),
-    // What waits to be claimed, and what was claimed a moment ago: few rows.
+    // The members of warm pools, and the sandboxes that were claimed a moment ago: few rows.
     index('sandboxes_warm_index').on(table.warmPoolId).where(sql`${table.warmPoolId} is not null`),
     index('sandboxes_claim_index').on(table.runnerId).where(sql`${table.claimPending}`),
     index('sandboxes_runner_index').on(table.runnerId).where(sql`${table.state} <> 'destroyed'`),
-    // What is looked for to be forgotten.
+    // The history looks for old rows of destroyed sandboxes to delete.
     index('sandboxes_destroyed_index').on(table.changedAt).where(sql`${table.state} = 'destroyed'`),
-    // What a reconciler looks for: few rows, however many sandboxes there are.
+    // A reconciler looks for these rows: they are few, however many sandboxes there are.
     index('sandboxes_unsettled_index').on(table.runnerId).where(sql`${table.state} <> ${table.desiredState}`),
     ...timerIndexes(table),
     ...stateChecks(table),
-    // W1: it is somebody's, or waits in a pool.
+    // W1: a sandbox belongs to an organization or is a member of a pool.
     check('sandboxes_owner_check', sql`(${table.organizationId} is null) = (${table.warmPoolId} is not null)`),
     check(
       'sandboxes_claim_check',
@@ -200,7 +200,7 @@ export const sandboxes = pgTable(
 
 type Columns<Name extends string> = Readonly<Record<Name, AnyPgColumn>>
 
-/** Which states a row can be in: as `isStorableState` of the protocol says, and with what belongs to them. */
+/** The states that a row can be in, as `isStorableState` of the protocol says, and the columns that belong to them. */
 function stateChecks(
   table: Columns<
     | ('state' | 'desiredState' | 'recoverableTo' | 'lost' | 'runnerId' | 'backupId' | 'backupState')
@@ -250,17 +250,17 @@ function stateChecks(
   ]
 }
 
-/** A time as an interval since the epoch, which may be indexed with minutes added: adding them to a time may not. */
+/** A time as an interval since the epoch. PostgreSQL can index it with minutes added, which it cannot for a time. */
 export function sinceEpoch(time: AnyPgColumn | SQL): SQL {
   return sql`(${time} - timestamptz '1970-01-01T00:00:00Z')`
 }
 
-/** When a timer of this many minutes that began at `time` is due, since the epoch. */
+/** The interval since the epoch after which a timer of this many minutes that began at `time` is due. */
 export function dueAfter(time: AnyPgColumn, minutes: AnyPgColumn): SQL {
   return sql`(${sinceEpoch(time)} + ${minutes} * interval '1 minute')`
 }
 
-/** Each finds what one timer is due for: few rows, however many there are. The conditions are `sandbox-timer-store.ts`'s. */
+/** Each index finds the rows that one timer is due for: few, however many there are. `timer-store.ts` has the conditions, too. */
 function timerIndexes(
   table: Columns<
     | ('state' | 'desiredState' | 'lost' | 'lastActivityAt' | 'stoppedAt' | 'autoDestroyAt')
@@ -288,10 +288,10 @@ function timerIndexes(
   ]
 }
 
-/** Every change of a sandbox's shown state. */
+/** The history of sandboxes: a row for every change of the shown state. */
 export const sandboxEvents = pgTable(
   'sandbox_events',
-  // Null organization: nobody's then, in a warm pool.
+  // The organization is null if the sandbox was a member of a warm pool then.
   { ...eventColumns(), organizationId: uuid('organization_id'), sandboxId: uuid('sandbox_id').notNull() },
   (table) => [
     index('sandbox_events_sandbox_index').on(table.sandboxId, table.id),

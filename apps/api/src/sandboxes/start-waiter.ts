@@ -17,7 +17,7 @@ export type StartWaiter = (row: SandboxRow, signal: AbortSignal) => Promise<Sand
 export function createStartWaiter({ waitMs = STARTED_WAIT_MS, ...options }: StartWaiterOptions): StartWaiter {
   const wait = createStateWaiter({ ...options, waitMs })
   return async (known, signal) => {
-    // What was ready when it was asked for is not waited for.
+    // A sandbox that is ready already needs no wait.
     if (!isOnItsWay(known)) return started(known)
     const row = await wait(known, isOnItsWay, signal)
     if (row !== undefined && isOnItsWay(row)) throw timeout(known.id, waitMs)

@@ -2,12 +2,12 @@ import { AppError } from '@atoll/protocol'
 import type { SandboxChange, SandboxChanges } from './sandbox-changes.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
-/** How often a waiter looks though it was told nothing: the safety net under lost notifications. */
+/** How often a waiter reads the row without a notification, in milliseconds, because notifications may be lost. */
 const RECHECK_MS = 2_000
 
 export interface StateWaiterOptions {
   changes: SandboxChanges
-  /** The row as it is now. */
+  /** Reads the row as it is now. */
   read: (id: string) => Promise<SandboxRow | undefined>
   /** Ends every wait with SERVICE_UNAVAILABLE. */
   closing: AbortSignal
@@ -15,12 +15,12 @@ export interface StateWaiterOptions {
   waitMs: number
 }
 
-/** Whether to go on waiting. */
+/** Returns whether to go on waiting. */
 export type Condition = (lifecycle: Pick<SandboxChange, 'state' | 'desiredState' | 'lost'>) => boolean
 
 /**
- * Waits while a condition holds for a sandbox whose row was read or written just now, and returns its row as it is then, or
- * when time is up. Throws the caller's reason when that signal aborts.
+ * Waits while `condition` holds for a sandbox whose row was read or written just now. Returns its row when the condition ends
+ * or the time is up; undefined if there is no row any more. Throws the caller's reason when that signal aborts.
  */
 export type StateWaiter = (
   known: SandboxRow,
@@ -65,7 +65,7 @@ export function createStateWaiter({ changes, read, closing, waitMs }: StateWaite
   }
 }
 
-/** Something to wait for that keeps a ring nobody waited for. */
+/** A bell to wait for. It keeps a ring that comes before the wait. */
 interface Bell {
   ring: () => void
   wait(timeoutMs: number): Promise<void>

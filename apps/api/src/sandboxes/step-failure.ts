@@ -3,13 +3,13 @@ import { TunnelError } from '@atoll/tunnel'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import { BackupDamagedError } from './backups/backup-transfer.ts'
 
-/** `away`: the runner has gone, which says nothing of the step. `permanent`: trying again would end the same. */
+/** `away`: the runner's link has ended, which says nothing of the step. `permanent`: another try would end the same way. */
 export type Verdict = 'away' | 'permanent' | 'passing'
 
-/** Errors after which there is no link any more. */
+/** The codes of errors after which there is no link any more. */
 const LINK_IS_OVER: ReadonlySet<string> = new Set(['LINK_CLOSED', 'LINK_TIMEOUT', 'PROTOCOL_ERROR', 'VERSION_MISMATCH'])
 
-/** What the failure of a step means. */
+/** Returns what the failure of a step means. */
 export function verdictOn(error: unknown): Verdict {
   if (error instanceof TunnelError) {
     return LINK_IS_OVER.has(error.code) ? 'away' : 'passing'
@@ -18,10 +18,10 @@ export function verdictOn(error: unknown): Verdict {
   return error instanceof BackupDamagedError ? 'permanent' : 'passing'
 }
 
-/** Steps for what has its files on its runner. */
+/** The steps of sandboxes that have their files on their runner. */
 const ON_FILES: ReadonlySet<SandboxStep> = new Set(['start', 'stop', 'resize', 'archive'])
 
-/** Whether a step failed because its runner does not have the sandbox, whose files should be there. */
+/** Returns whether a step failed because its runner does not have the sandbox, whose files should be there. */
 export function isMissing(error: unknown, step: SandboxStep): boolean {
   return error instanceof RunnerCallError && error.code === 'SANDBOX_NOT_FOUND' && ON_FILES.has(step)
 }
@@ -41,7 +41,7 @@ const deeds: Readonly<Record<SandboxStep, string>> = {
   none: 'be changed',
 }
 
-/** What the sandbox's user is told. Only a runner's refusal is quoted: other failures are the operator's affair. */
+/** Returns the reason for the user. Only a runner's refusal and a damaged backup are quoted; the rest is for the operator. */
 export function reasonOf(error: unknown, step: SandboxStep): string {
   const what = `The sandbox could not ${deeds[step]}`
   if (error instanceof RunnerCallError) {
@@ -50,6 +50,6 @@ export function reasonOf(error: unknown, step: SandboxStep): string {
   if (error instanceof BackupDamagedError) return `${what}: ${error.message}`
   const isCopy = step === 'archive' || step === 'restore'
   if (isCopy && !(error instanceof TunnelError)) return `${what}: the object store failed`
-  // What a start waits for longest is its toolbox.
+  // A start waits longest for its toolbox.
   return step === 'start' ? `${what}: its toolbox did not connect in time` : `${what}: its runner did not answer`
 }

@@ -2,8 +2,8 @@ import { phaseOf, sandboxStateTable } from '@atoll/protocol'
 import type { SandboxRow } from './sandbox-table.ts'
 
 /**
- * What stopping a sandbox is for it: of one that is deleted when it stops, the deletion (§6). While a snapshot is made of
- * it no deletion, which would end the snapshot, but a stop, which is refused.
+ * Returns the event for a stop: `delete` for a sandbox that is deleted when it stops (§6), else `stop`. While a snapshot is
+ * made of the sandbox it is `stop`, which is refused, because a deletion would end the snapshot.
  */
 export function stopEvent(row: SandboxRow): 'stop' | 'delete' {
   const canStop = typeof sandboxStateTable[phaseOf(row)].stop === 'string'

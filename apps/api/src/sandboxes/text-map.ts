@@ -1,6 +1,6 @@
 import { AppError, MAX_ENV_BYTES, MAX_ENV_VARIABLES, MAX_LABELS, MAX_LABELS_BYTES } from '@atoll/protocol'
 
-/** Names that the parts inside a sandbox speak to each other with. */
+/** The prefix of the variables that Atoll's own programs in a sandbox use. */
 const RESERVED_ENV_PREFIX = 'ATOLL_'
 
 /** Characters that neither an environment nor PostgreSQL can hold: NUL and lone surrogates. */

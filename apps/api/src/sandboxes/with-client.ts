@@ -1,7 +1,7 @@
 import { AppError } from '@atoll/protocol'
 import type { FastifyRequest } from 'fastify'
 
-/** Runs work that ends early when the client goes away. */
+/** Runs `work`, whose signal aborts when the client closes the connection. */
 export async function withClient<Result>(
   request: FastifyRequest,
   work: (signal: AbortSignal) => Promise<Result>,

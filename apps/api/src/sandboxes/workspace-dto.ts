@@ -1,6 +1,6 @@
 import type { Sandbox, Workspace } from '@atoll/protocol'
 
-/** A sandbox as the workspace generation sees it (§8). */
+/** Returns a sandbox as the workspace generation sees it (§8). */
 export function toWorkspace(sandbox: Sandbox): Workspace {
   const { state, ...rest } = sandbox
   const { name, snapshot, createdAt, backupState, backupCreatedAt } = rest
@@ -16,7 +16,7 @@ export function toWorkspace(sandbox: Sandbox): Workspace {
   }
 }
 
-/** What clients of that generation read from a text of its own. */
+/** Returns the fields that clients of that generation read from `providerMetadata`, a JSON text. */
 function providerMetadata(sandbox: Sandbox) {
   const { state, target, updatedAt, cpu, gpu, memory, disk } = sandbox
   const { autoStopInterval, autoArchiveInterval, backupCreatedAt } = sandbox
@@ -27,7 +27,7 @@ function providerMetadata(sandbox: Sandbox) {
   }
 }
 
-/** Two states have older names, and clients wait for ever for one that they do not know to be the end. */
+/** Returns a state by its older name, where it has one. A final state must be a known one, else clients wait for ever. */
 function workspaceState(state: NonNullable<Sandbox['state']>): NonNullable<Workspace['state']> {
   switch (state) {
     case 'building_snapshot':

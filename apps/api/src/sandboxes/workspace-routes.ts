@@ -18,7 +18,7 @@ const tags = ['workspace']
 const membership = { access: 'membership' } as const
 const write = { access: 'write:sandboxes' } as const
 
-/** Sandboxes under their older name, `/workspace` (§8 of the contract): the same ones, over the same service. */
+/** Routes for sandboxes under their older name, `/workspace` (§8 of the contract), over the same service. */
 export const workspaceRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (app, options) => {
   await app.register(collectionRoutes, options)
   await app.register(workspaceByIdRoutes, options)

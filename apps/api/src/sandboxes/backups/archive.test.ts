@@ -20,7 +20,7 @@ async function archived(files: string): Promise<string> {
   return id
 }
 
-/** Tries until nobody has any patience left. */
+/** Fails to archive until the tries are used up. */
 async function failToArchive(id: string): Promise<void> {
   world.objects.failures = 1_000
   await world.command(id, 'archive')
@@ -31,7 +31,7 @@ async function failToArchive(id: string): Promise<void> {
   world.objects.failures = 0
 }
 
-/** As the service asks for it, which has picked a runner. */
+/** Asks for a start as the service does after picking a runner. */
 function start(id: string) {
   return world.command(id, 'start', { runnerId: world.runnerId })
 }

@@ -20,13 +20,13 @@ import type { UploadStore } from './upload-store.ts'
 
 /** Bounds of keeping backups; times in milliseconds. */
 export interface BackupKeeperLimits extends LeaseLoopLimits, RetryLimits {
-  /** Tries, since one that got on, before a backup is given up. */
+  /** Tries of a backup, counted from the last one with progress, before it is given up. */
   maxAttempts: number
-  /** Objects deleted in one go. */
+  /** The most objects that are deleted in one go. */
   maxDeletions: number
-  /** Deletions that fail in one go before the others are left for the next: each may keep new backups waiting. */
+  /** Failed deletions in one go before the others are left for the next: each may keep new backups waiting. */
   maxFailedDeletions: number
-  /** How long a runner has to let go of an archive. */
+  /** How long a runner has to discard an archive. */
   discardDeadlineMs: number
 }
 
@@ -34,7 +34,7 @@ export const backupKeeperLimits: Readonly<BackupKeeperLimits> = Object.freeze({
   maxJobs: 2,
   leaseMs: 30_000,
   pollMs: 5_000,
-  // Five and a half minutes.
+  // Together with the delays below, five minutes.
   maxAttempts: 15,
   retryMinMs: 1_000,
   retryMaxMs: 30_000,
@@ -57,19 +57,19 @@ export interface BackupKeeperOptions {
   limits?: Partial<BackupKeeperLimits>
 }
 
-/** Makes the backups that are wanted, and deletes the objects of those that nobody wants any more. */
+/** Makes the backups that are wanted, and deletes the objects of discarded ones. */
 export interface BackupKeeper extends AsyncDisposable {
   start(): void
   /** Looks for work now. */
   wake(): void
 }
 
-/** Works from `start` until disposed, which cuts short what is on its way and gives its leases back. */
+/** Works from `start` until disposed, which aborts the backups that are being made and gives their leases back. */
 export function createBackupKeeper(options: BackupKeeperOptions): BackupKeeper {
   return new Keeper(options)
 }
 
-/** One backup being made. */
+/** A backup that is being made. */
 interface Making extends LeaseJob {
   sandboxId: string
   /** Whether it has moved a part of the files, and has others to move. */
@@ -93,7 +93,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
   }
 
   start(): void {
-    // Whatever else is wanted of a sandbox does not wait for its backup.
+    // Another change that is wanted of a sandbox does not wait for its backup.
     this.unsubscribe = this.options.changes.subscribe((change) => {
       if (change === 'all' || change.state === change.desiredState) return
       const making = this.loop.jobs().find(({ sandboxId }) => sandboxId === change.id)
@@ -142,7 +142,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
     }
   }
 
-  /** What it took the place of is to be deleted. */
+  /** The backup that the new one replaced is to be deleted. */
   isMore(): boolean {
     return true
   }
@@ -164,7 +164,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
     }
   }
 
-  /** `silent`: runners that have not answered lately, which are not asked. */
+  /** Deletes a backup's object and row. `silent`: runners that did not reply lately, which are not asked again. */
   private async forget(backup: DiscardedBackup, silent: Set<string>): Promise<void> {
     const { store, objects } = this.options
     await objects.remove(backupKey(backup))
@@ -178,7 +178,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
     const { store, log } = this.options
     const verdict = verdictOn(error)
     if (making.controller.signal.aborted || verdict === 'away') return await store.release(id, this.loop.owner)
-    // A try that moved some of the files has not failed like those before it.
+    // A try that moved some of the files begins the count anew.
     const earlier = making.isMoving ? 0 : job.attempts
     const attempts = earlier + 1
     log.warn({ err: error, sandboxId: sandbox.id, attempt: attempts }, 'a backup failed')
@@ -186,7 +186,7 @@ class Keeper implements BackupKeeper, LeaseWork<BackupJob, Making> {
     await store.fail(id, this.loop.owner, { attempts, delayMs: retryDelayMs(earlier, this.limits), last })
   }
 
-  /** Its runner needs the archive no longer. What stays there for now goes by itself after a day: false. */
+  /** Discards an archive on its runner. Returns false if that failed: then the runner deletes it by itself after a day. */
   private async discardStaged({ id, sandboxId, runnerId }: Omit<DiscardedBackup, 'attempts'>): Promise<boolean> {
     const { runners, log } = this.options
     const runner = runnerId === null ? undefined : runners.client(runnerId)

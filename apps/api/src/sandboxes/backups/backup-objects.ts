@@ -3,28 +3,28 @@ import { addAbortSignal } from 'node:stream'
 import { AppError } from '@atoll/protocol'
 import type { ByteSpan, NamedPart, ObjectStore, PartTarget } from '../../object-storage/object-store.ts'
 
-/** Bytes of a part of a backup: what is moved again at most after a crash, and what S3 has in memory of it. */
+/** The bytes of a part: the most that is moved again after a crash, and that is held in memory for S3. */
 const PART_BYTES = 16 * 1024 ** 2
 
-/** Where backups are kept. A key's object is whole or absent. */
+/** The object store of backups. The object of a key is whole or absent. */
 export interface BackupObjects {
-  /** Bytes of a part but the last; more for backups that would have too many. */
+  /** The bytes of every part but the last; parts are larger where a backup would have too many. */
   readonly partBytes: number
-  /** Begins an upload, which no crash ends; answers its id. */
+  /** Begins an upload, which outlives crashes, and returns its id. */
   begin(key: string): Promise<string>
-  /** Stores a part of exactly `bytes`; answers its etag. Throws OBJECT_UPLOAD_NOT_FOUND. */
+  /** Stores a part of exactly `bytes` and returns its etag. Throws OBJECT_UPLOAD_NOT_FOUND. */
   putPart(target: PartTarget, source: Readable, bytes: number): Promise<string>
-  /** Makes one object of the parts. False when there is no such upload, which may be because that was done before. */
+  /** Makes one object of the parts. Returns false if there is no such upload, maybe because it was completed before. */
   complete(target: Omit<PartTarget, 'number'>, parts: readonly NamedPart[]): Promise<boolean>
-  /** Bytes of the object; undefined for an unknown key. */
+  /** Returns the bytes of the object; undefined for an unknown key. */
   size(key: string): Promise<number | undefined>
-  /** All of it, or a span. Throws for an unknown key. Whoever takes the stream reads it to its end or destroys it. */
+  /** Returns the object or a span of it. Throws for an unknown key. The caller reads the stream to its end or destroys it. */
   get(key: string, signal: AbortSignal, span?: ByteSpan): Promise<Readable>
-  /** With every upload to it. An unknown key is nothing to delete. */
+  /** Deletes the object and every upload to it. An unknown key is no error. */
   remove(key: string): Promise<void>
 }
 
-/** Where a backup's object is: in a scope that no organization has. */
+/** Returns the key of a backup's object, in a scope that no organization has. */
 export function backupKey(backup: { id: string; sandboxId: string }): string {
   return `sandbox-backups/${backup.sandboxId}/${backup.id}`
 }

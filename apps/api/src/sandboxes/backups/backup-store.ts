@@ -10,7 +10,7 @@ import type { BackupRow } from './backup-table.ts'
 import { sandboxBackups } from './backup-table.ts'
 import { discardBackups, isUnfinished } from './discard-backups.ts'
 
-/** What there is to say of a whole object. */
+/** The size and checksum of a whole object. */
 export interface BackupSum {
   bytes: number
   sha256: string
@@ -20,62 +20,62 @@ export interface BackupSum {
 export interface KeptBackup extends BackupSum {
   id: string
   ofChange: Date
-  /** Null for one that was written in one piece. */
+  /** Null for a backup that was written in one piece. */
   partBytes: number | null
 }
 
-/** One backup being made, and of what. */
+/** A backup that is being made, and its sandbox. */
 export interface BackupJob {
   id: string
   sandbox: SandboxRow
-  /** Failures since it last got on. */
+  /** Failed tries since the last one with progress. */
   attempts: number
 }
 
-/** One whose object is to be deleted, and where the sandbox is. */
+/** A backup whose object is to be deleted, and its sandbox's runner. */
 export interface DiscardedBackup extends Pick<BackupRow, 'id' | 'sandboxId' | 'attempts'> {
   runnerId: string | null
 }
 
 export interface JobRequest {
   owner: string
-  /** Only of sandboxes on these runners. */
+  /** Leases only backups of sandboxes on these runners. */
   runnerIds: readonly string[]
   limit: number
   leaseMs: number
 }
 
-/** The SQL of backups. Leases run on the database's clock; writes fail softly when a lease is no longer the owner's. */
+/** The SQL of backups. Leases run on the database's clock. No write throws when a lease is no longer the owner's. */
 export interface BackupStore {
-  /** Notes that a backup is wanted; undefined for an unknown sandbox. Throws SANDBOX_STATE_CONFLICT. */
+  /** Notes that a backup is wanted and returns the row; undefined for an unknown sandbox. Throws SANDBOX_STATE_CONFLICT. */
   request(sandboxId: string, organizationId: string): Promise<SandboxRow | undefined>
-  /** Leases backups that are wanted and that nobody makes. */
+  /** Leases wanted backups that no replica makes. */
   lease(request: JobRequest): Promise<BackupJob[]>
   renew(owner: string, ids: readonly string[], leaseMs: number): Promise<void>
-  /** Notes how many failures there were since it last got on, and gives the lease back; `last`: the backup is given up. */
+  /** Notes how many tries failed since the last one with progress, and gives the lease back; `last`: the backup is given up. */
   fail(id: string, owner: string, retry: { attempts: number; delayMs: number; last: boolean }): Promise<void>
-  /** Gives a lease back: nothing is written under it any more. */
+  /** Gives a lease back, under which the caller writes nothing any more. */
   release(id: string, owner: string): Promise<void>
-  /** Records that a wanted backup is whole, and lets the one before go; false when nobody wants it any more. */
+  /** Records that a wanted backup is whole, and discards the one before. Returns false if it is not wanted any more. */
   keep(id: string, owner: string, sum: BackupSum): Promise<boolean>
 
   /**
-   * Begins the backup that an archive needs, or takes over the one that was begun for this change of state, for whoever holds
-   * the sandbox's lease as `owner`; answers its id, undefined when the lease is lost.
+   * Begins the backup that an archive needs, or takes over the one that was begun for this change of state, for `owner`, who
+   * holds the sandbox's lease. Returns the backup's id; undefined if the lease is lost.
    */
   beginArchive(row: SandboxRow, owner: string, backup: { id: string; leaseMs: number }): Promise<string | undefined>
-  /** Records that it is whole: from now on the sandbox's files may go. */
+  /** Records that this backup is whole: from now on the sandbox's files may be removed. Returns false if that came too late. */
   keepForArchive(row: SandboxRow, owner: string, backup: BackupSum & { id: string }): Promise<boolean>
-  /** The whole backup that `row` has; undefined when there is none. */
+  /** Returns the whole backup of `row`; undefined if there is none. */
   kept(row: SandboxRow): Promise<KeptBackup | undefined>
-  /** Whether the archive that `row` is being changed to is whole: its files may be gone from the runner. */
+  /** Returns whether the archive that `row` is being changed to is whole: then its files may be gone from the runner. */
   isSaved(row: SandboxRow): Promise<boolean>
 
-  /** Backups whose objects are to be deleted, and nobody may still be writing; oldest first. */
+  /** Returns backups whose objects are to be deleted and that no replica may still be writing, oldest first. */
   discarded(limit: number): Promise<DiscardedBackup[]>
-  /** Notes that one could not be deleted, and when to try again. */
+  /** Notes that an object could not be deleted, and when to try again. */
   postpone(id: string, retry: { attempts: number; delayMs: number }): Promise<void>
-  /** Forgets one whose object is deleted, unless somebody may still be writing it. */
+  /** Deletes the row of a backup whose object is deleted, unless a replica may still be writing the object. */
   forget(id: string): Promise<void>
 }
 
@@ -240,7 +240,7 @@ async function lease(tx: Queryable, { owner, runnerIds, limit, leaseMs }: JobReq
     .where(
       and(
         isUnfinished,
-        // What an archive writes is its reconciler's, also where it waits for the next try.
+        // The backup of an archive is written by the reconciler only, also while it waits for the next try.
         eq(sandboxes.state, sandboxes.desiredState),
         inArray(sandboxes.backupState, ['Pending', 'InProgress']),
         inArray(sandboxes.runnerId, [...runnerIds]),
@@ -283,7 +283,7 @@ async function fail(tx: Queryable, { id, owner, attempts, delayMs, last }: Failu
   if (last) await tx.update(sandboxes).set({ backupState: 'Error' }).where(eq(sandboxes.id, sandbox.id))
 }
 
-/** Locks a backup that `owner` makes, and its sandbox: that one first, as whatever changes a sandbox does. */
+/** Locks a backup that `owner` makes, and its sandbox: the sandbox first, as every change of a sandbox does. */
 async function lockJob(tx: Queryable, id: string, owner: string): Promise<SandboxRow | undefined> {
   const [found] = await tx.select().from(sandboxBackups).where(held(id, owner))
   if (found === undefined) return undefined
@@ -292,7 +292,7 @@ async function lockJob(tx: Queryable, id: string, owner: string): Promise<Sandbo
   return still.length === 0 ? undefined : sandbox
 }
 
-/** Locks the sandbox while it is being archived by `owner`, still the same time. */
+/** Locks a sandbox. Returns false unless `owner` still archives it, and for the same change of state. */
 async function lockArchiving(tx: Queryable, row: SandboxRow, owner: string): Promise<boolean> {
   const same = and(eq(sandboxes.id, row.id), eq(sandboxes.changedAt, row.changedAt), heldBy(owner))
   const rows = await tx.select({ id: sandboxes.id }).from(sandboxes).where(same).for('update')

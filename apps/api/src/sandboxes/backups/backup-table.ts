@@ -16,34 +16,34 @@ import {
 import { sandboxes } from '../sandbox-table.ts'
 
 /**
- * Copies of sandboxes' files in the object store, whole or not. A row is there before its object and goes after it, so
- * that no object is ever without one.
+ * Copies of sandboxes' files in the object store, whole or not. A row is written before its object and deleted after it, so
+ * that no object is ever without a row.
  */
 export const sandboxBackups = pgTable(
   'sandbox_backups',
   {
     id: uuid('id').primaryKey(),
     sandboxId: uuid('sandbox_id').notNull(),
-    /** `pending`: asked for. `writing`: on its way. `kept`: whole and checked. `discarded`: its object is deleted. */
+    /** `pending`: asked for. `writing`: being written. `kept`: whole and checked. `discarded`: its object is to be deleted. */
     state: text('state', { enum: ['pending', 'writing', 'kept', 'discarded'] }).notNull(),
-    /** The sandbox's `changedAt` when it was made: whether anything may have changed since. */
+    /** The sandbox's `changedAt` when it was made, which tells whether the files may have changed since. */
     ofChange: timestamp('of_change', { withTimezone: true }).notNull(),
-    /** Of the object, once that is known. */
+    /** The bytes of the object, once they are known. */
     bytes: bigint('bytes', { mode: 'number' }),
-    /** Of the object, in hexadecimal. */
+    /** The SHA-256 of the object, in hexadecimal. */
     sha256: text('sha256'),
-    /** How the archive in the object is packed. */
+    /** The format of the archive in the object. */
     format: text('format', { enum: ['tar', 'tar+gzip', 'tar+zstd'] })
       .notNull()
       .default('tar'),
     /** The upload that the parts belong to, while it is written. */
     uploadId: text('upload_id'),
-    /** Of all parts but the last; null for an object that has none of them recorded. */
+    /** The bytes of all parts but the last; null for an object without recorded parts. */
     partBytes: bigint('part_bytes', { mode: 'number' }),
-    /** Failures since it last got on. */
+    /** Failed tries since the last one with progress. */
     attempts: integer('attempts').notNull().default(0),
     nextAttemptAt: timestamp('next_attempt_at', { withTimezone: true }),
-    /** Who may be writing the object. */
+    /** The replica that may be writing the object. */
     leaseOwner: uuid('lease_owner'),
     leaseExpiresAt: timestamp('lease_expires_at', { withTimezone: true }),
     createdAt: timestamp('created_at', { withTimezone: true }).notNull(),
@@ -58,7 +58,7 @@ export const sandboxBackups = pgTable(
     uniqueIndex('sandbox_backups_unfinished_unique')
       .on(table.sandboxId)
       .where(sql`${table.state} in ('pending', 'writing')`),
-    // What a keeper looks for: few rows, however many backups there are.
+    // A keeper looks for these rows: they are few, however many backups there are.
     index('sandbox_backups_work_index').on(table.createdAt).where(sql`${table.state} <> 'kept'`),
     check('sandbox_backups_state_check', sql`${table.state} in ('pending', 'writing', 'kept', 'discarded')`),
     check('sandbox_backups_format_check', sql`${table.format} in ('tar', 'tar+gzip', 'tar+zstd')`),
@@ -69,15 +69,15 @@ export const sandboxBackups = pgTable(
   ],
 )
 
-/** Parts of backups' objects that are in the object store: what a copy goes on from, and how damage is found. */
+/** The parts of backups that are in the object store: a copy goes on from them, and their checksums show damage. */
 export const sandboxBackupParts = pgTable(
   'sandbox_backup_parts',
   {
     backupId: uuid('backup_id').notNull(),
-    /** From 1 on. */
+    /** Counts from 1. */
     number: integer('number').notNull(),
     etag: text('etag').notNull(),
-    /** In hexadecimal. */
+    /** The SHA-256 of the part, in hexadecimal. */
     sha256: text('sha256').notNull(),
   },
   (table) => [

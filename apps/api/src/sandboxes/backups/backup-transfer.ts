@@ -6,17 +6,17 @@ import type { RunnerClient } from '../../runners/runner-client.ts'
 import type { BackupObjects } from './backup-objects.ts'
 import type { BackupSum } from './backup-store.ts'
 
-/** What came out of the object store is not what went in. */
+/** The object store returned other bytes than were stored. */
 export class BackupDamagedError extends Error {
   override readonly name = 'BackupDamagedError'
 }
 
-/** Nobody wants the backup any more, or another replica makes it. */
+/** The backup is not wanted any more, or another replica makes it. */
 export class BackupNotWantedError extends Error {
   override readonly name = 'BackupNotWantedError'
 }
 
-/** Between which two files are copied. */
+/** The runner and the object store between which files are copied. */
 export interface Transfer {
   runner: Pick<RunnerClient, 'archives'>
   objects: BackupObjects
@@ -25,8 +25,8 @@ export interface Transfer {
 }
 
 /**
- * Hears that a part was moved, and is there whatever fails next; false with the last of them, and when all are moved once
- * more: what fails then could fail so for ever.
+ * Hears of progress: true when a part was moved that need not be moved again, whatever fails next. False with the last part,
+ * and when all parts are to be moved once more, because a failure that follows could repeat for ever.
  */
 export type OnProgress = (isMoving: boolean) => void
 
@@ -35,13 +35,13 @@ export interface Backup {
   sandboxId: string
 }
 
-/** Where a part lies in the whole, which is not empty. */
+/** Returns the span of a part in the whole, which is not empty. */
 export function spanOf(number: number, { bytes, partBytes }: { bytes: number; partBytes: number }): ByteSpan {
   const start = (number - 1) * partBytes
   return { start, end: Math.min(start + partBytes, bytes) - 1 }
 }
 
-/** Passes bytes on and sums them up. */
+/** Makes a stream that passes bytes on and returns their sum after its end. */
 export function createSummer(): { stream: Transform; sum(): BackupSum } {
   const hash = createHash('sha256')
   let bytes = 0
@@ -66,7 +66,7 @@ export function createSummer(): { stream: Transform; sum(): BackupSum } {
   }
 }
 
-/** Passes bytes on, and fails at their end, before whoever reads them has seen it, unless they are the right ones. */
+/** Makes a stream that passes bytes on. If they are not the right ones it fails instead of ending, so no reader sees an end. */
 export function createCheck({ bytes, sha256 }: { bytes: number; sha256: string | undefined }): Transform {
   const hash = createHash('sha256')
   let seen = 0
@@ -83,9 +83,9 @@ export function createCheck({ bytes, sha256 }: { bytes: number; sha256: string |
   })
 }
 
-/** Both as one stream, which fails when either does. */
+/** Joins both into one stream, which fails when either does. */
 export function through(source: Readable, transform: Transform): Readable {
   return pipeline(source, transform, () => {
-    // Whoever reads the result learns of a failure there.
+    // The reader of the result gets the error.
   })
 }

@@ -6,17 +6,17 @@ import type { Queryable } from '../../database/database.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { sandboxBackups } from './backup-table.ts'
 
-/** Wanted, or on their way. */
+/** The condition for backups that are wanted or being written. */
 export const isUnfinished = inArray(sandboxBackups.state, ['pending', 'writing'])
 
-/** Lets go of backups: a keeper deletes their objects. */
+/** Marks backups as discarded: a keeper deletes their objects. */
 export async function discardBackups(tx: Queryable, condition: SQL | undefined): Promise<void> {
   await tx.update(sandboxBackups).set({ state: 'discarded' }).where(condition)
 }
 
 /**
- * What a change of a sandbox's state does to its backups, in that change's transaction: one under way is given up, and
- * of what is destroyed nothing is kept. What an archive has come to that was not finished waits for the next archive.
+ * Changes the backups of a sandbox in the transaction of a change of its state: discards one under way, and every backup of
+ * a destroyed sandbox. The backup of an unfinished archive waits for the next archive.
  */
 export async function letGoOfBackups(tx: Queryable, row: SandboxRow, next: SandboxLifecycle): Promise<void> {
   const ofSandbox = eq(sandboxBackups.sandboxId, row.id)
@@ -29,7 +29,7 @@ export async function letGoOfBackups(tx: Queryable, row: SandboxRow, next: Sandb
   } else if (isUnderWay(row) || row.backupState === 'Error') await discardBackups(tx, and(ofSandbox, isUnfinished))
 }
 
-/** Whether an archive ends unfinished, or such a one is gone on with: nothing has changed the files between the two. */
+/** Returns whether an archive ends unfinished, or an unfinished one goes on: nothing changes the files in between. */
 function isPaused(row: SandboxRow, next: SandboxLifecycle): boolean {
   const [from, to] = [phaseOf(row), phaseOf(next)]
   return (from === 'archiving' && to === 'stopped') || (to === 'archiving' && !isUnderWay(row))

@@ -5,14 +5,14 @@ import type { Backup, Transfer } from './backup-transfer.ts'
 import { createCheck, spanOf, through } from './backup-transfer.ts'
 import type { BackupPart } from './upload-store.ts'
 
-/** A whole backup, and its parts in order; none of one that was written in one piece. */
+/** A whole backup, and its parts in order; a backup that was written in one piece has none. */
 export interface RestoredBackup extends Backup, KeptBackup {
   parts: readonly BackupPart[]
 }
 
 /**
- * Copies a backup to a runner where the sandbox is made and stopped, part by part; goes on where an earlier try was cut off.
- * A damaged one changes nothing there: BackupDamagedError.
+ * Copies a backup, part by part, to a runner where the sandbox is made and stopped; goes on where an earlier try was
+ * interrupted. Throws BackupDamagedError for a damaged backup, which changes nothing there.
  */
 export async function restoreFiles(transfer: Transfer, backup: RestoredBackup): Promise<SandboxStatus> {
   const { runner, signal } = transfer
@@ -44,7 +44,7 @@ async function sendParts(transfer: Transfer, backup: RestoredBackup, arrived: nu
   }
 }
 
-/** Of one without parts nothing is known but the sum of the whole. */
+/** Checks a backup without parts, of which only the checksum of the whole is known. */
 async function checkWhole({ objects, signal }: Transfer, backup: RestoredBackup): Promise<void> {
   const whole = through(await objects.get(backupKey(backup), signal), createCheck(backup))
   try {

@@ -5,9 +5,9 @@ import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { until } from '../../testing/until.ts'
 
-/** Many parts of a test's object store. */
+/** Files that take many parts in a test's object store. */
 const FILES = 'all that there is to be moved, in ever so many parts'
-/** With the mark of the memory runner's packing. */
+/** The bytes of the archive, with the mark of the memory runner's packing. */
 const BYTES = FILES.length + 1
 
 let world: ReconciledSandboxes
@@ -19,7 +19,7 @@ afterEach(() => world[Symbol.asyncDispose]())
 
 const start = (id: string) => world.command(id, 'start', { runnerId: world.runnerId })
 
-/** Holds a call of a verb, after so many that went through. */
+/** Holds a call of a verb, after `count` calls that went through. */
 const holdAfter = (verb: StepVerb, count: number): Trap => world.runner.trap(verb, 'before', count)
 
 describe('A3: after a crash no more than one part is moved again', () => {
@@ -201,7 +201,7 @@ describe('an archive', () => {
     const id = await world.stopped(FILES)
     await world.command(id, 'archive')
     await world.untilSettled(id, 'archived')
-    // As the version before wrote it.
+    // The columns are as the version before wrote them.
     await world.database.sql`delete from sandbox_backup_parts`
     await world.database.sql`update sandbox_backups set part_bytes = null, upload_id = null`
     const [key = ''] = world.objects.keysOf(id)

@@ -9,13 +9,13 @@ import { restoreFiles } from './restore-files.ts'
 import { saveFiles } from './save-files.ts'
 import type { UploadStore } from './upload-store.ts'
 
-/** A copy to or from the object store that takes longer is given up and begun anew, in milliseconds. */
+/** The longest copy to or from the object store, in milliseconds; a longer one is aborted and tried again. */
 export const TRANSFER_DEADLINE_MS = 2 * 60 * 60 * 1000
 
 export interface FilesMove {
   runner: RunnerClient
   row: SandboxRow
-  /** Who holds the sandbox's lease. */
+  /** The replica that holds the sandbox's lease. */
   leaseOwner: string
   signal: AbortSignal
   onProgress: OnProgress
@@ -23,11 +23,11 @@ export interface FilesMove {
 
 /** Moves sandboxes' files between runners and the object store. Every call may be repeated after a crash inside it. */
 export interface SandboxFiles {
-  /** From its runner, where nothing is left of it then; false when the lease was lost. */
+  /** Moves the files from the runner, where nothing is left of the sandbox then. Returns false if the lease was lost. */
   archive(move: FilesMove): Promise<boolean>
-  /** Into a sandbox that is made on its runner and has not been started. */
+  /** Copies the files into a sandbox that is made on its runner and has not been started. */
   restore(move: Omit<FilesMove, 'leaseOwner'>): Promise<void>
-  /** Whether the archive that a row is being changed to is whole, though something may be left on its runner. */
+  /** Returns whether the archive that a row is being changed to is whole, though files may be left on its runner. */
   isSaved(row: SandboxRow): Promise<boolean>
 }
 
@@ -42,7 +42,7 @@ export function createSandboxFiles(options: SandboxFilesOptions): SandboxFiles {
   return {
     async archive(move) {
       const { runner, row, signal } = move
-      // By an earlier attempt: its files may be gone from the runner already.
+      // An earlier attempt may have saved the files, which may be gone from the runner already.
       if (!(await store.isSaved(row)) && !(await saveForArchive(options, move))) return false
       await runner.remove(row.id, signal)
       return true
@@ -57,7 +57,7 @@ export function createSandboxFiles(options: SandboxFilesOptions): SandboxFiles {
   }
 }
 
-/** False when the lease was lost. */
+/** Copies the files and records the backup. Returns false if the lease was lost. */
 async function saveForArchive({ store, uploads, objects }: SandboxFilesOptions, move: FilesMove): Promise<boolean> {
   const { runner, row, leaseOwner, signal, onProgress } = move
   const id = await store.beginArchive(row, leaseOwner, { id: randomUUID(), leaseMs: TRANSFER_DEADLINE_MS })

@@ -6,7 +6,7 @@ import type { Backup, Transfer } from './backup-transfer.ts'
 import { BackupDamagedError, BackupNotWantedError, createSummer, spanOf, through } from './backup-transfer.ts'
 import type { BackupPart, BackupUpload, UploadStore, Writing } from './upload-store.ts'
 
-/** How often an upload is begun anew because the object store no longer knows it. */
+/** The most uploads of one call: another one is begun when the object store no longer knows the first. */
 const MAX_UPLOADS = 2
 
 /** A backup that `owner` writes. */
@@ -18,7 +18,8 @@ export interface Saving extends Transfer {
 
 /**
  * Copies a sandbox's files from its runner to the object store, in parts, and reads them back; goes on where an earlier try
- * was cut off. Throws BackupDamagedError, with nothing kept of it, BackupNotWantedError, and what the two fail with.
+ * was interrupted. Throws BackupDamagedError after deleting the object, BackupNotWantedError, and the errors of the runner
+ * and of the object store.
  */
 export async function saveFiles(saving: Saving, backup: WrittenBackup): Promise<BackupSum> {
   const { runner, objects, uploads, signal, onProgress } = saving
@@ -27,7 +28,7 @@ export async function saveFiles(saving: Saving, backup: WrittenBackup): Promise<
   for (let attempt = 1; ; attempt++) {
     const upload = await findUpload(saving, { backup, staged })
     const isThere = await moveParts(saving, { backup, staged, upload })
-    // It may have been made one object just before a crash.
+    // The parts may have been made one object just before a crash.
     if (isThere || (await objects.size(key)) === staged.bytes) break
     must(await uploads.forget(backup))
     onProgress(false)
@@ -42,7 +43,7 @@ interface Copy {
   staged: StagedArchive
 }
 
-/** The upload of an earlier try, if that was of the same archive, or another. */
+/** Returns the upload of an earlier try, if that was of the same archive; else begins a new one. */
 async function findUpload({ objects, uploads }: Saving, { backup, staged }: Copy): Promise<BackupUpload> {
   const known = await uploads.find(backup.id)
   if (known?.sha256 === staged.sha256) return known
@@ -60,7 +61,7 @@ function partBytesOf({ bytes }: StagedArchive, least: number): number {
   return partBytes
 }
 
-/** Moves the parts that are missing, and makes one object of all; false when the upload is gone. */
+/** Moves the missing parts and makes one object of all. Returns false if the object store does not know the upload any more. */
 async function moveParts(saving: Saving, copy: Copy & { upload: BackupUpload }): Promise<boolean> {
   const { backup, staged, upload } = copy
   const parts = new Map(upload.parts.map((part) => [part.number, part]))
@@ -99,7 +100,7 @@ async function movePart(
   }
 }
 
-/** Believes the object store only what it gives back. */
+/** Checks the backup by reading it back from the object store. */
 async function readBack({ objects, uploads, signal }: Saving, { backup, staged }: Copy): Promise<void> {
   const key = backupKey(backup)
   const stored = createSummer()

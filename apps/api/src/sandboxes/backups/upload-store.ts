@@ -10,31 +10,31 @@ export interface BackupPart {
   sha256: string
 }
 
-/** What is known of a backup that is being written. */
+/** The upload of a backup that is being written. */
 export interface BackupUpload {
   uploadId: string
   partBytes: number
-  /** Of the whole archive. */
+  /** The checksum of the whole archive. */
   sha256: string
-  /** In order. */
+  /** The parts that were moved, in order. */
   parts: BackupPart[]
 }
 
 export interface Writing {
   id: string
-  /** Who holds the backup's lease. */
+  /** The replica that holds the backup's lease. */
   owner: string
 }
 
-/** How far backups have come. Writes answer false when the lease is no longer the owner's, or nobody wants the backup. */
+/** The SQL of uploads. Writes return false if the lease is no longer the owner's, or the backup is not wanted any more. */
 export interface UploadStore {
-  /** Undefined when nothing of it has been moved. */
+  /** Returns a backup's upload; undefined if none was begun. */
   find(id: string): Promise<BackupUpload | undefined>
   parts(id: string): Promise<BackupPart[]>
-  /** Notes what is going to be moved; nothing of it has been. */
+  /** Notes a new upload, of which no part was moved yet. */
   begin(writing: Writing, upload: StagedArchive & Pick<BackupUpload, 'uploadId' | 'partBytes'>): Promise<boolean>
   addPart(writing: Writing, part: BackupPart): Promise<boolean>
-  /** Forgets what has been moved. */
+  /** Forgets the upload and its parts. */
   forget(writing: Writing): Promise<boolean>
 }
 
@@ -68,7 +68,7 @@ export function createUploadStore({ db, transaction }: Pick<Database, 'db' | 'tr
   }
 }
 
-/** Another upload, of which there are no parts yet. */
+/** Writes the columns of another upload, or of none, and deletes the parts of the old one. */
 async function change(
   tx: Queryable,
   writing: Writing,

@@ -16,7 +16,7 @@ const tags = ['sandbox']
 const membership = { access: 'membership' } as const
 const many = { 200: Type.Array(Sandbox) }
 
-/** Forks of sandboxes (§20.1 of the contract). */
+/** Routes for forks of sandboxes (§20.1 of the contract). */
 export const forkRoutes: FastifyPluginAsyncTypebox<ForkRoutesOptions> = async (app, { forks, presenter }) => {
   app.post(
     '/sandbox/:sandboxId/fork',

@@ -4,17 +4,17 @@ import { ownerOf } from '../owner-of.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { sandboxes } from '../sandbox-table.ts'
 
-/** Forks of one sandbox that are listed, newest first, and ancestors that are looked for. */
+/** The most forks of one sandbox that are listed, newest first, and the most ancestors that are looked for. */
 const MAX_RELATIVES = 1_000
 
-/** The SQL of what is a fork of what. One destroyed at `destroyedAfter` or before is not among the answers. */
+/** The SQL of forks and their parents. Sandboxes destroyed at `destroyedAfter` or before are not returned. */
 export interface ForkStore {
   transaction: Database['transaction']
-  /** The row, which stays as it is until `tx` is through. */
+  /** Returns the row, locked until `tx` ends. */
   lock(tx: Queryable, id: string, organizationId: string): Promise<SandboxRow | undefined>
-  /** What was made of it, newest first; without `destroyedAfter` no destroyed ones. */
+  /** Returns the direct forks of a sandbox, newest first; without `destroyedAfter` no destroyed ones. */
   forksOf(parent: SandboxRow, destroyedAfter: Date | undefined): Promise<SandboxRow[]>
-  /** What it was made of, and what that was made of: the nearest first. */
+  /** Returns the parent of a fork, the parent of that, and so on: the nearest first. */
   ancestorsOf(child: SandboxRow, destroyedAfter: Date): Promise<SandboxRow[]>
 }
 
@@ -41,7 +41,7 @@ export function createForkStore({ db, transaction }: Pick<Database, 'db' | 'tran
     async ancestorsOf(child, destroyedAfter) {
       const { id } = child
       const organizationId = ownerOf(child)
-      // Rows outlive their sandboxes, so that one long destroyed does not hide what is before it.
+      // Rows outlive their sandboxes, so that a parent destroyed long ago does not hide its own ancestors.
       const chain = await db.execute<{ id: string; depth: number }>(sql`
         with recursive chain (id, depth) as (
           select forked_from_id, 1 from sandboxes where id = ${id} and forked_from_id is not null

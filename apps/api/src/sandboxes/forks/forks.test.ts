@@ -143,7 +143,7 @@ test('of many forks at once as many succeed as there is room for, while their pa
   const answers = await Promise.all(Array.from({ length: 20 }, () => fork(id, {}, as)))
   expect(answers.filter(({ status }) => status === 200)).toHaveLength(4)
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 403]))
-  // Whoever locks what, none waits for the other for ever.
+  // No two transactions wait for each other for ever.
   const mixed = await Promise.all(
     Array.from({ length: 10 }, (_, index) =>
       index % 2 ? fork(id, {}, as) : world.call('POST', `/sandbox/${id}/${index % 4 ? 'start' : 'stop'}`, { as }),

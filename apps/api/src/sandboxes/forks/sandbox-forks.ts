@@ -32,18 +32,18 @@ export interface SandboxForksOptions {
   now: () => number
 }
 
-/** Sandboxes made with the files of others. All throw SANDBOX_NOT_FOUND. */
+/** Forks sandboxes, and finds forks and their ancestors. All methods throw SANDBOX_NOT_FOUND. */
 export interface SandboxForks {
   /**
    * Makes a sandbox with the files, and the settings, that another one has now, and waits until it has started. Throws
    * SANDBOX_STATE_CONFLICT for a parent that neither runs nor has stopped, NO_AVAILABLE_RUNNER when the parent's runner
-   * takes no more, SANDBOX_NAME_TAKEN, and what the quotas and the wait throw.
+   * takes no more, SANDBOX_NAME_TAKEN, and as the quotas and the wait do.
    */
   fork(caller: Principal, idOrName: string, asked: ForkSandbox & { signal: AbortSignal }): Promise<SandboxFacts>
-  /** What was made of it directly, newest first. */
+  /** Returns the direct forks of a sandbox, newest first. */
   list(caller: Principal, idOrName: string, includeDestroyed: boolean): Promise<SandboxFacts[]>
   parent(caller: Principal, idOrName: string): Promise<SandboxFacts>
-  /** Its parent, that one's parent and so on. */
+  /** Returns the parent of a fork, the parent of that, and so on. */
   ancestors(caller: Principal, idOrName: string): Promise<SandboxFacts[]>
 }
 
@@ -86,7 +86,7 @@ export function createSandboxForks(options: SandboxForksOptions): SandboxForks {
   }
 }
 
-/** By the state table; what a snapshot is being made of stands still for longer than a fork may wait. */
+/** Checks the state table, and refuses a parent that a snapshot is made of: it stands still for longer than a fork may wait. */
 function checkForkable(parent: SandboxRow): void {
   const cell = sandboxStateTable[phaseOf(parent)].fork
   if (typeof cell === 'object') throw new AppError(cell.code, cell.message)
@@ -95,14 +95,14 @@ function checkForkable(parent: SandboxRow): void {
 }
 
 interface Forking {
-  /** Locked. */
+  /** The parent's row, locked. */
   parent: SandboxRow
   name: string | null
   caller: Principal
   handover: Handover
 }
 
-/** Locks in the order of all others: the sandbox, its organization, volumes, runners. */
+/** Writes the fork's row. It locks in the order of every transaction: the sandbox, its organization, volumes, runners. */
 async function insertFork(
   options: SandboxForksOptions,
   tx: Queryable,
@@ -136,7 +136,7 @@ function sizeOf({ cpu, memoryGib, diskGib }: SandboxRow) {
   return { cpu, memoryGib, diskGib }
 }
 
-/** What a fork has of its parent; the time at which it is deleted, too. Tokens and keys are its own. */
+/** Returns the columns that a fork has of its parent, also the time at which it is deleted. Tokens and keys are its own. */
 function inherited(parent: SandboxRow) {
   const { snapshot, snapshotId, snapshotRef, buildInfo, entrypoint, volumes } = parent
   const { osUser, env, labels, public: isPublic, target, class: size, cpu, gpu, memoryGib, diskGib } = parent

@@ -4,8 +4,8 @@ import { runners } from '../../runners/runner-table.ts'
 import { sandboxes } from '../sandbox-table.ts'
 
 /**
- * Where sandboxes were and are no more, though their runner may still have them: what permits to delete them there (R9).
- * Rows stay, since a runner may come back with an older disk.
+ * The former runners of sandboxes, which may still have them: a row permits to delete the sandbox there (R9). Rows stay, since
+ * a runner may return with an older disk.
  */
 export const formerPlacements = pgTable(
   'former_placements',
@@ -13,7 +13,7 @@ export const formerPlacements = pgTable(
     sandboxId: uuid('sandbox_id').notNull(),
     runnerId: uuid('runner_id').notNull(),
     leftAt: timestamp('left_at', { withTimezone: true }).notNull(),
-    /** When the runner was last seen without it; null: it may have it. */
+    /** When the runner was found without the sandbox, or removed it; null: the runner may have it. */
     clearedAt: timestamp('cleared_at', { withTimezone: true }),
   },
   (table) => [

@@ -9,8 +9,8 @@ import { formerPlacements } from './former-placement-table.ts'
 type Place = Pick<SandboxRow, 'id' | 'runnerId'>
 
 /**
- * Notes where a sandbox was, in the transaction that takes it elsewhere. `isCleared`: it is known that nothing of it is left
- * there.
+ * Notes the former runner of a sandbox, in the transaction that takes it elsewhere. `isCleared`: it is known that nothing of
+ * the sandbox is left there.
  */
 export async function noteMove(
   tx: Queryable,
@@ -21,24 +21,24 @@ export async function noteMove(
   if (from.runnerId !== null) await noteLeft(tx, { id: from.id, runnerId: from.runnerId }, { at, isCleared })
   if (to.runnerId === null) return
   const here = isAt(to.id, to.runnerId)
-  // A removal there that is under way comes first.
+  // Waits for a removal there that is under way.
   await tx.select({ one: sql`1` }).from(formerPlacements).where(here).for('update')
-  // What is there now is no longer what was; L7: what may yet be there is removed before it is restored into.
+  // The runner is no former one any more. L7: a row not cleared stays, so that old files are removed before the restore.
   await tx.delete(formerPlacements).where(and(here, isNotNull(formerPlacements.clearedAt)))
 }
 
-/** Whether the runner of a sandbox may have files of it from before they went elsewhere. */
+/** Returns whether the runner of a sandbox may have files of it from before they went elsewhere. */
 export async function mayBeLeft(db: Queryable, sandboxId: string, runnerId: string): Promise<boolean> {
   const left = and(isAt(sandboxId, runnerId), isNull(formerPlacements.clearedAt))
   return (await db.select({ one: sql`1` }).from(formerPlacements).where(left)).length > 0
 }
 
-/** Notes that they are gone. */
+/** Notes that those files are gone. */
 export async function forgetLeft(db: Queryable, sandboxId: string, runnerId: string): Promise<void> {
   await db.delete(formerPlacements).where(isAt(sandboxId, runnerId))
 }
 
-/** What was once on a runner, and can go from there since its files are elsewhere. */
+/** Returns the ids of sandboxes that were once on a runner and can be removed there, since their files are elsewhere. */
 export async function removable(db: Queryable, runnerId: string, limit: number): Promise<string[]> {
   const rows = await db
     .select({ id: formerPlacements.sandboxId })
@@ -51,8 +51,8 @@ export async function removable(db: Queryable, runnerId: string, limit: number):
 }
 
 /**
- * Removes by `remove` what is left of a sandbox on a runner, and notes that. A move of the sandbox to that runner waits for
- * the end of the transaction; a sandbox that has moved there is not removed.
+ * Calls `remove` for what is left of a sandbox on a runner, and notes the removal. A move of the sandbox to that runner waits
+ * for the end of the transaction; a sandbox that has moved there is not removed.
  */
 export async function removeLeft(
   tx: Queryable,
@@ -69,7 +69,7 @@ export async function removeLeft(
   await tx.update(formerPlacements).set({ clearedAt: at }).where(left)
 }
 
-/** What is destroyed, or has its files on another runner. What is yet to be restored may need those that are left. */
+/** The condition for destroyed sandboxes and ones with files elsewhere. One still to be restored may need the old files. */
 function isElsewhere(runnerId: string): SQL {
   const { state, desiredState, lost, recoverableTo } = sandboxes
   const isToBeRestored = sql`(not ${lost} and ${desiredState} <> 'destroyed'
@@ -82,7 +82,7 @@ function isAt(sandboxId: string, runnerId: string): SQL | undefined {
   return and(eq(formerPlacements.sandboxId, sandboxId), eq(formerPlacements.runnerId, runnerId))
 }
 
-/** Notes that what is on a runner there is to go when it can be reached. */
+/** Notes that a runner is to remove its copy of a sandbox when it can be reached. */
 export async function noteLeft(
   tx: Queryable,
   { id, runnerId }: { id: string; runnerId: string },
@@ -95,7 +95,7 @@ export async function noteLeft(
     .onConflictDoUpdate({ target: [formerPlacements.sandboxId, formerPlacements.runnerId], set: values })
 }
 
-/** Which of `ids` were on this runner once, and whether it was seen without them since. */
+/** Returns which of `ids` were on this runner once, and whether the runner was seen without them since. */
 export async function formerlyOn(
   db: Queryable,
   runnerId: string,
@@ -109,13 +109,13 @@ export async function formerlyOn(
   return new Map(rows.map(({ id, clearedAt }) => [id, { isCleared: clearedAt !== null }]))
 }
 
-/** Whether a row's files are yet to come from the object store, so that those it had elsewhere are not needless yet. */
+/** Returns whether a row's files are still to be restored from the object store, so that older copies may be needed. */
 export function isToBeRestored({ state, desiredState, lost, recoverableTo }: SandboxRow): boolean {
   if (lost || desiredState === 'destroyed') return false
   return state === 'archived' || (state === 'error' && recoverableTo === 'archived')
 }
 
-/** Notes that a runner has none of what was there once, save `left`. */
+/** Notes that a runner has none of the sandboxes that were on it once, except `left`. */
 export async function clearFormer(
   db: Queryable,
   runnerId: string,
@@ -128,7 +128,7 @@ export async function clearFormer(
     .where(and(eq(formerPlacements.runnerId, runnerId), isNull(formerPlacements.clearedAt), gone))
 }
 
-/** Whether a runner that may yet return may have something of an organization's sandboxes. */
+/** Returns whether a runner that may yet return may have files of an organization's sandboxes. */
 export async function isLeftSomewhere(tx: Queryable, organizationId: string): Promise<boolean> {
   const rows = await tx
     .select({ one: sql`1` })

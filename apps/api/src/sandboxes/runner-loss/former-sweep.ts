@@ -5,13 +5,13 @@ import { createRecurringWork } from '../../recurring-work.ts'
 import type { RunnerService } from '../../runners/runner-service.ts'
 import { removable, removeLeft } from './former-placements.ts'
 
-/** How often runners are asked to remove what is elsewhere, in milliseconds. */
+/** How often runners are asked to remove sandboxes that are elsewhere, in milliseconds. */
 const SWEEP_INTERVAL_MS = 60_000
 
-/** Sandboxes that one sweep removes on one runner. */
+/** The most sandboxes that one sweep removes on one runner. */
 const BATCH_SIZE = 100
 
-/** A removal holds a connection to the database, which a transaction that does nothing does not have for ever. In milliseconds. */
+/** The deadline of a removal, in milliseconds: it holds a transaction open, which must not be idle for long. */
 const REMOVAL_DEADLINE_MS = 5_000
 
 export interface FormerSweepOptions {
@@ -23,11 +23,11 @@ export interface FormerSweepOptions {
 }
 
 /**
- * Removes from runners what is elsewhere by now (L7): what could not be removed when they returned, and what was kept until
- * its files were restored.
+ * Removes sandboxes that are elsewhere by now from their former runners (L7): those that could not be removed when the runner
+ * returned, and those that were kept until their files were restored.
  */
 export interface FormerSweep extends Pick<RecurringWork, 'start'>, AsyncDisposable {
-  /** Does all that is due now, save what fails. */
+  /** Does all removals that are due now; a failed one does not stop the others. */
   sweep(signal?: AbortSignal): Promise<void>
 }
 

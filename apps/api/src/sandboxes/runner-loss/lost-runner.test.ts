@@ -42,7 +42,7 @@ async function addRunner(): Promise<{ id: string; runner: ScriptedRunner }> {
   return { id: made.id, runner }
 }
 
-/** As a replica of its own would see it. */
+/** Notices the loss as another replica would. */
 async function notice(): Promise<void> {
   const { database } = world.api
   const changes = createSandboxChanges({ subscribe: () => undefined })
@@ -121,7 +121,7 @@ describe('a sandbox whose runner is lost', () => {
     await world.untilState(id, 'started')
     expect((await world.get(id)).runnerId).toBe(other.id)
     expect(other.runner.get(id).files.toString()).toBe('then')
-    // L6: the toolbox of before is not let in.
+    // L6: the earlier toolbox is not let in.
     await until('it is cut off', () => old.toolbox?.closed === true)
     await expect(world.runner.dial(id)).rejects.toThrow()
     await world.runner.connect()

@@ -99,7 +99,7 @@ describe('what was being made on a lost runner', () => {
 })
 
 describe('what is recovered elsewhere', () => {
-  /** As the service asks for it, which has picked a runner. */
+  /** Recovers a sandbox as the service does after picking a runner. */
   async function recover(id: string): Promise<string> {
     world.otherId ??= await world.addRunner('other')
     await world.command(id, 'recover', { runnerId: world.otherId })
@@ -124,7 +124,7 @@ describe('what is recovered elsewhere', () => {
     await world.comeBack()
     expect(world.runner.sandboxes.has(id)).toBe(false)
     expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })
-    // L7: an older disk brings it back, and it goes again.
+    // L7: an older disk brings it back, and it is removed again.
     world.runner.sandboxes.set(id, { state: 'running', token: 't', files: 'now', resources: {}, network: undefined })
     await world.disconnect()
     await world.comeBack()
@@ -195,7 +195,7 @@ describe('what is recovered elsewhere', () => {
     await world.comeBack()
     await world.sweep()
     expect(world.runner.get(id)).toMatchObject({ state: 'stopped', files: 'now' })
-    // L7: where it is restored into that very runner, it is as it was backed up.
+    // L7: restored on that very runner, it has the files of its backup.
     await world.command(id, 'start', { runnerId: world.runnerId })
     await world.untilSettled(id, 'started')
     expect(world.runner.get(id).files).toBe('then')

@@ -14,30 +14,30 @@ import { noteMove } from './former-placements.ts'
 export interface LostRunner {
   id: string
   name: string
-  /** Removed by an administrator: it will not return. */
+  /** Whether an administrator removed it: then it will not return. */
   isGone: boolean
-  /** Since when nothing was heard of it. */
+  /** The time since which nothing was heard of it. */
   silentSince: Date
 }
 
-/** `toSettle`: what its loss changes at once. `toMove`: what has no files there yet and can be made elsewhere. */
+/** `toSettle`: rows that the loss changes at once. `toMove`: rows without files there yet, which can be made elsewhere. */
 export type LossWork = 'toSettle' | 'toMove'
 
 export interface Move {
-  /** A row of the runner that is lost. */
+  /** A row of the lost runner. */
   row: SandboxRow
   silence: Silence
   at: Date
-  /** Picks another runner; throws where there is none. */
+  /** Picks another runner; throws if there is none. */
   place: (tx: Queryable, row: SandboxRow) => Promise<string>
 }
 
-/** The SQL of lost runners and what was on them. */
+/** The SQL of lost runners and the sandboxes on them. */
 export interface RunnerLossStore {
   lost(silence: Silence): Promise<LostRunner[]>
-  /** Rows of a lost runner to work on, those that wait longest first. */
+  /** Returns rows of a lost runner to work on, the longest waiting first. */
   due(runner: LostRunner, work: LossWork, limit: number): Promise<SandboxRow[]>
-  /** Gives what is being made or restored another runner; false when it has gone on, or its runner has returned. */
+  /** Moves a sandbox that is being made or restored. Returns false if its row has changed, or its runner has returned. */
   move(move: Move): Promise<boolean>
 }
 
@@ -74,7 +74,7 @@ export function createRunnerLossStore(database: Database, changes: SandboxChange
 
 const { state, desiredState, lost } = sandboxes
 
-/** The phases that `lost` changes (L2), and what is being destroyed. */
+/** The phases that `lost` changes (L2), and destroying. */
 const isUnsettled = sql`(${desiredState} = 'destroyed' or (not ${lost}
   and (${state} in ('stopped', 'started') or (${state} = 'error' and ${sandboxes.recoverableTo} = 'stopped'))))`
 
@@ -91,7 +91,7 @@ async function moveIn(
   const [current] = await tx.select().from(sandboxes).where(stillAsIn(row)).for('update')
   if (current === undefined || row.runnerId === null || !(await lockLost(tx, row.runnerId, silence))) return undefined
   const runnerId = await place(tx, current)
-  // L6: what may have begun to run there is shut out.
+  // L6: without its token a sandbox that may have begun to run there is shut out.
   const afresh = { attempts: 0, nextAttemptAt: null, leaseOwner: null, leaseExpiresAt: null, toolboxTokenHash: null }
   const [moved] = await tx
     .update(sandboxes)

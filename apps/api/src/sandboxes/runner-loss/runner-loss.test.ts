@@ -97,7 +97,7 @@ describe('a runner', () => {
 })
 
 describe('a runner that is compared for longer than one is silent', () => {
-  /** It returns with much to remove, which takes its time: `during` that, time passes while it is looked. */
+  /** Has the runner return with a removal that takes long; `during` it, time passes and lost runners are looked for. */
   async function returning(during: (watching: RunnerLoss, id: string) => Promise<void>): Promise<string> {
     world.startReplica()
     const id = await world.withBackup('then')
@@ -133,7 +133,7 @@ describe('a runner that is compared for longer than one is silent', () => {
 
   it('L3: leaves nothing lost, though that could not be written down', async () => {
     const id = await returning(async (_watching, reached) => {
-      // As another replica does when the database was away for so long.
+      // Another replica writes this after the database was away for so long.
       await world.database.sql`update sandboxes set lost = true, recoverable_to = 'archived' where id = ${reached}`
     })
     expect(await world.shown(id)).toMatchObject({ state: 'started', desiredState: 'started', lost: false })

@@ -18,16 +18,16 @@ import type { LostRunner, RunnerLossStore } from './runner-loss-store.ts'
 /** How often lost runners are looked for, in milliseconds. */
 const PASS_INTERVAL_MS = 5_000
 
-/** Looks further apart than this are no watch: who did not look, or could not, does not know what was to be heard. */
+/** The longest gap between two looks of one watch. In a longer one a runner may have been heard of without being noted. */
 const MAX_GAP_MS = 4 * PASS_INTERVAL_MS
 
-/** How long what is being made, on a runner that was lost, waits for another or for its return. In milliseconds. */
+/** How long a sandbox that is being made on a lost runner waits for another runner, or for its return. In milliseconds. */
 export const MOVE_WAIT_MS = 10 * 60_000
 
-/** Rows that one query answers with; a pass goes on until none are left. */
+/** The most rows that one query returns; a pass goes on until none are left. */
 const BATCH_SIZE = 200
 
-/** Changes made side by side, each of which takes a database connection for some milliseconds. */
+/** The most changes at the same time, each of which takes a database connection for some milliseconds. */
 const MAX_CONCURRENT = 4
 
 export interface RunnerLossOptions {
@@ -38,27 +38,27 @@ export interface RunnerLossOptions {
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Silence after which a runner is lost, in milliseconds. */
+  /** The silence after which a runner is lost, in milliseconds. */
   lostAfterMs: number
 }
 
 /**
- * Notices runners that nothing is heard of any more, and does what that means for the sandboxes there: docs/spec/
- * sandbox-state.md, L1 to L10. Any number of replicas may do so at once: each row is looked at again under its lock.
+ * Finds runners that are lost or removed, and changes the sandboxes there: docs/spec/sandbox-state.md, L1 to L11. Any number of
+ * replicas may do so at once: each row is looked at again under its lock.
  */
 export interface RunnerLoss extends AsyncDisposable {
-  /** Looks from now on, each time five seconds after the look before. */
+  /** Begins to look for lost runners, each time five seconds after the look before. */
   start(): void
-  /** Does all that is due now. */
+  /** Changes every sandbox for which that is due now. */
   pass(): Promise<void>
 }
 
-/** Disposing ends the pass under way. */
+/** Disposing cuts the pass under way short. */
 export function createRunnerLoss(options: RunnerLossOptions): RunnerLoss {
   return new Watch(options)
 }
 
-/** Thrown to undo a change: the runner has been heard of meanwhile. */
+/** Rolls a change back: the runner has been heard of meanwhile. */
 class HeardAgainError extends Error {
   override readonly name = 'HeardAgainError'
 }
@@ -72,7 +72,7 @@ class Watch implements RunnerLoss {
   private readonly options: RunnerLossOptions
   private closed = false
   private readonly rhythm: RecurringWork
-  /** Since when it was looked without a gap, and when last; milliseconds since the epoch. */
+  /** The first and the last look of a watch without a gap, in milliseconds since the epoch. */
   private watchingSince: number | undefined
   private lastLook = 0
 
@@ -104,7 +104,7 @@ class Watch implements RunnerLoss {
     await this.rhythm[Symbol.asyncDispose]()
   }
 
-  /** L1: as long as it has not itself watched for the whole time, none but removed runners are lost. */
+  /** L1: until this replica has watched for the whole time, only removed runners are lost. */
   private silence(): Silence {
     const { now, lostAfterMs } = this.options
     const at = now()
@@ -113,14 +113,14 @@ class Watch implements RunnerLoss {
     return watchedMs >= lostAfterMs ? silenceAt(at, lostAfterMs) : { heardBefore: new Date(0), seenBefore: new Date(0) }
   }
 
-  /** The database answered, so runners that are heard of can have been noted there. */
+  /** Notes a look: the database replied, so a runner that was heard of could have been noted there. */
   private looked(): void {
     const at = this.options.now()
     if (this.watchingSince === undefined || !isNext(this.lastLook, at)) this.watchingSince = at
     this.lastLook = at
   }
 
-  /** Until nothing there is left to change; L8: some rows at a time. */
+  /** Records the loss until no row there is left to change; L8: some rows at a time. */
   private async settle(loss: Case): Promise<void> {
     const { losses, log } = this.options
     let changes = 0
@@ -135,9 +135,9 @@ class Watch implements RunnerLoss {
     if (changes > 0) log.warn({ runnerId: id, runner: name, silentSince, sandboxes: changes }, 'a runner is lost')
   }
 
-  /** What its runner's loss means for a row. */
+  /** Returns the report for a row of a lost runner. */
   private async newsFor({ runner }: Case, row: SandboxRow): Promise<News> {
-    // L10: what is whole in the object store, and was to go from the runner, is archived.
+    // L10: a sandbox whose archive is whole in the object store is archived.
     const isSaved = phaseOf(row) === 'archiving' && (await this.options.backups.isSaved(row))
     const event = (current: SandboxRow): SandboxReport | undefined => {
       const phase = phaseOf(current)
@@ -149,7 +149,7 @@ class Watch implements RunnerLoss {
     return { event, reason: reasonOf(row, runner) }
   }
 
-  /** L4: what is being made is made elsewhere; what finds no place is given up in the end. */
+  /** L4: moves sandboxes that are being made to other runners; one that finds none is given up in the end. */
   private async moveAway(loss: Case): Promise<void> {
     const { losses, log } = this.options
     const rows = await losses.due(loss.runner, 'toMove', BATCH_SIZE)
@@ -163,7 +163,7 @@ class Watch implements RunnerLoss {
 
   private async moved({ runner, silence }: Case, row: SandboxRow): Promise<boolean> {
     const { losses, room, log, now } = this.options
-    // A build is made where its snapshot is.
+    // A sandbox that waits for a build must be made where that build is.
     if (row.state === 'pending_build' || row.state === 'building_snapshot') return false
     const place = (tx: Queryable, current: SandboxRow) => room.elsewhere(tx, current)
     try {
@@ -186,7 +186,7 @@ class Watch implements RunnerLoss {
     const { store, log, now } = this.options
     const before = async (tx: Queryable, current: SandboxRow): Promise<SandboxColumns | undefined> => {
       if (!(await lockLost(tx, runner.id, silence))) throw new HeardAgainError()
-      // L9: its runner removes it when it returns.
+      // L9: the runner removes the sandbox when it returns.
       if (event(current) === 'removed')
         await noteLeft(tx, { id: row.id, runnerId: runner.id }, { at: new Date(now()), isCleared: false })
       return undefined
@@ -196,14 +196,14 @@ class Watch implements RunnerLoss {
       const result = await store.change({ id: row.id, runnerId: runner.id, event, actor, reason, before })
       return result?.outcome.kind === 'changed'
     } catch (error) {
-      // One that cannot be changed must not keep all the others.
+      // A sandbox that cannot be changed must not hold up the others.
       if (!(error instanceof HeardAgainError)) log.error({ err: error, sandboxId: row.id }, 'a loss could not be noted')
       return false
     }
   }
 }
 
-/** What a row is told, and why. */
+/** The report for a row, and its reason. */
 interface News {
   event: (row: SandboxRow) => SandboxReport | undefined
   reason: string
@@ -216,7 +216,7 @@ function reasonOf({ lost, recoverableTo }: SandboxRow, { isGone }: LostRunner): 
     : 'its runner was lost and removed'
 }
 
-/** Whether a look at `at` goes on from the last; a clock that was set back does not. */
+/** Returns whether a look at `at` goes on with the watch of the last; after a clock was set back it does not. */
 function isNext(last: number, at: number): boolean {
   return at >= last && at - last <= MAX_GAP_MS
 }

@@ -18,7 +18,7 @@ let tunnels: TunnelRegistry
 let changes: SandboxChanges
 let guard: ToolboxGuard
 let heard: () => void
-/** What the sandbox's row says. */
+/** The token's hash in the sandbox's row. */
 let tokenHash: string | null
 let reads: number
 

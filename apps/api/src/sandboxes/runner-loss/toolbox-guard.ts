@@ -5,7 +5,7 @@ import type { ToolboxLink, TunnelRegistry } from '../../tunnels/tunnel-registry.
 import type { SandboxChanges } from '../sandbox-changes.ts'
 import type { SandboxStore } from '../sandbox-store.ts'
 
-/** Rows read at once. */
+/** The rows that one query reads. */
 const BATCH_SIZE = 500
 
 export interface ToolboxGuardOptions {
@@ -16,20 +16,20 @@ export interface ToolboxGuardOptions {
 }
 
 /**
- * Ends the links of toolboxes whose token is no longer their sandbox's: those that a lost runner still has of what is
+ * Ends the links of toolboxes whose token is no longer their sandbox's: toolboxes on a lost runner, of sandboxes that are
  * elsewhere by now (L6). A runner that can be reached ends them itself.
  */
 export interface ToolboxGuard extends AsyncDisposable {
-  /** How many changes were heard of that may end a link. */
+  /** The number of changes heard of that may end a link. */
   readonly changesHeard: number
-  /** Looks at the link of a sandbox, which came about while such a change was heard of. */
+  /** Checks the link of a sandbox that connected while such a change was heard of. */
   check(sandboxId: string): void
 }
 
-/** States that a runner's loss can lead to, in which a toolbox that is connected may have another token than the row. */
+/** The states after a runner's loss in which a connected toolbox may have another token than the row. */
 const UNSURE: ReadonlySet<SandboxState> = new Set(['creating', 'restoring', 'archived', 'error', 'destroyed'])
 
-/** Watches from now until it is disposed. */
+/** Watches from this call until it is disposed. */
 export function createToolboxGuard({ tunnels, store, changes, log }: ToolboxGuardOptions): ToolboxGuard {
   const running = new Set<Promise<void>>()
   let changesHeard = 0

@@ -23,7 +23,7 @@ it('a disk may take longer to grow than any other step (R5)', async () => {
   const other = runner.trap('resize', 'before')
   await world.command(cpu, 'resize', { ...same, resizeCpu: resizeCpu + 1 })
   await other.reached
-  // The deadline of the step that began later has cut it short.
+  // The step that began later was ended by its deadline.
   await until('the other is tried again', () => resizes(cpu) === 2)
   expect(resizes(disk)).toBe(1)
   growing.spring()

@@ -7,12 +7,12 @@ type NetworkColumns = Pick<SandboxRow, 'networkBlockAll' | 'networkAllowList'>
 
 const MAX_PREFIX = 32
 
-/** What a new sandbox may reach. Throws VALIDATION_FAILED. */
+/** Returns the network settings of a new sandbox. Throws VALIDATION_FAILED. */
 export function planNetwork(body: UpdateNetworkSettings): NetworkColumns {
   return planNetworkChange({ networkBlockAll: false, networkAllowList: null }, body)
 }
 
-/** What `settings` make of what a sandbox may reach: letting all through drops an allow list. Throws VALIDATION_FAILED. */
+/** Returns the settings after a change: allowing all traffic drops an allow list. Throws VALIDATION_FAILED. */
 export function planNetworkChange(had: NetworkColumns, settings: UpdateNetworkSettings): NetworkColumns {
   const { networkBlockAll, networkAllowList, domainAllowList } = settings
   if (domainAllowList !== undefined && domainAllowList.trim() !== '') {
@@ -25,7 +25,7 @@ export function planNetworkChange(had: NetworkColumns, settings: UpdateNetworkSe
   }
 }
 
-/** As it is stored: without blanks; null for none. */
+/** Returns an allow list as it is stored: without blanks; null for none. */
 function toBlocks(text: string): string | null {
   if (text.trim() === '') return null
   const blocks = text.split(',').map((block) => block.trim())

@@ -3,12 +3,12 @@ import { AppError } from '@atoll/protocol'
 import type { Resources } from '../../runners/placement.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 
-/** What a sandbox has and what it does. */
+/** A sandbox's resources and state. */
 type Resizable = Resources & Pick<SandboxRow, 'state'>
 
 /**
- * What a sandbox shall have: a running one only more cpu and memory, a stopped one any, and neither less disk. Throws
- * BAD_REQUEST, also where nothing would change.
+ * Returns the resources after a resize: a running sandbox gets only more cpu and memory, a stopped one any, and neither less
+ * disk. Throws BAD_REQUEST, also if nothing would change.
  */
 export function planResize(row: Resizable, { cpu, memory, disk }: UpdateResources): Resources {
   const wanted = { cpu: cpu ?? row.cpu, memoryGib: memory ?? row.memoryGib, diskGib: disk ?? row.diskGib }

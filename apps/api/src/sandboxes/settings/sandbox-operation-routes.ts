@@ -15,7 +15,7 @@ const tags = ['sandbox']
 const write = { access: 'write:sandboxes' } as const
 const response = { 200: Sandbox }
 
-/** What changes a sandbox as a whole: the rest of Daytona's `/sandbox` (§7 and §20.1 of the contract). */
+/** Routes that change a sandbox as a whole: the rest of `/sandbox` (§7 and §20.1 of the contract). */
 export const sandboxOperationRoutes: FastifyPluginAsyncTypebox<SandboxOperationRoutesOptions> = async (
   app,
   options,

@@ -17,7 +17,7 @@ import type { StateWaiter } from '../state-waiter.ts'
 import { planNetworkChange } from './network-settings.ts'
 import { planResize } from './resize-rules.ts'
 
-/** What a runner is given to say whether it has a sandbox, in milliseconds. */
+/** The time that a runner has to say whether it has a sandbox, in milliseconds. */
 const STATUS_WAIT_MS = 5_000
 
 export interface SandboxOperationsOptions {
@@ -25,27 +25,30 @@ export interface SandboxOperationsOptions {
   room: SandboxRoom
   runners: Pick<RunnerService, 'lockLost' | 'client'>
   backups: Pick<BackupStore, 'request'>
-  /** Somebody is to look for backups to make. */
+  /** Has the keeper of backups look for work. */
   wakeBackups: () => void
   wait: StateWaiter
 }
 
-/** What changes a sandbox as a whole. All but one return at once. Throw SANDBOX_NOT_FOUND and SANDBOX_STATE_CONFLICT. */
+/** Changes a sandbox as a whole. All but `setNetwork` return at once; all throw SANDBOX_NOT_FOUND and SANDBOX_STATE_CONFLICT. */
 export interface SandboxOperations {
-  /** Of a stopped sandbox: its files go to the object store, and its runner is free. */
+  /** Archives a stopped sandbox: its files go to the object store and are removed from its runner. */
   archive(caller: Principal, idOrName: string): Promise<SandboxFacts>
-  /** Of one that is started or stopped: a copy of its files goes to the object store. */
+  /** Backs up a started or stopped sandbox: a copy of its files goes to the object store. */
   backUp(caller: Principal, idOrName: string): Promise<SandboxFacts>
-  /** Throws BAD_REQUEST for what cannot be, NO_AVAILABLE_RUNNER and as the quotas. */
+  /** Resizes a sandbox. Throws as `planResize` and the quotas do, and NO_AVAILABLE_RUNNER. */
   resize(caller: Principal, idOrName: string, resources: UpdateResources): Promise<SandboxFacts>
-  /** The same for the workspace generation; throws FORBIDDEN for a GPU. */
+  /** Does the same for the workspace generation; throws FORBIDDEN for a GPU. */
   resizeWorkspace(caller: Principal, idOrName: string, resources: UpdateWorkspaceResources): Promise<SandboxFacts>
   /**
-   * From an error that left its files; and from a lost runner to the files of its backup, which loses what changed since.
-   * Throws NO_AVAILABLE_RUNNER and as the quotas.
+   * Recovers a sandbox from an error that left its files, or from a lost runner with the files of its backup, which loses
+   * later changes. Throws NO_AVAILABLE_RUNNER and as the quotas do.
    */
   recover(caller: Principal, idOrName: string, options: { start: boolean }): Promise<SandboxFacts>
-  /** Waits until it is in force, or half a minute: then it shows as resizing still. Throws VALIDATION_FAILED. */
+  /**
+   * Changes the network settings and waits until they are in force, at most half a minute: then the sandbox still shows
+   * `resizing`. Throws VALIDATION_FAILED.
+   */
   setNetwork(
     caller: Principal,
     idOrName: string,
@@ -65,7 +68,7 @@ export function createSandboxOperations(options: SandboxOperationsOptions): Sand
     return toFacts(await commands.give(caller, idOrName, { event: 'resize', before }))
   }
 
-  /** The runner of a lost sandbox, where it is there and says that it does not have it. */
+  /** Returns the runner of a lost sandbox, if that runner is connected and says that it does not have the sandbox. */
   async function runnerWithout({ id, runnerId, lost }: SandboxRow): Promise<string | undefined> {
     const runner = lost && runnerId !== null ? runners.client(runnerId) : undefined
     if (runner === undefined || runnerId === null) return undefined
@@ -73,12 +76,12 @@ export function createSandboxOperations(options: SandboxOperationsOptions): Sand
       const status = await statusOn(runner, id, AbortSignal.timeout(STATUS_WAIT_MS))
       return status === undefined ? runnerId : undefined
     } catch {
-      // Nobody knows.
+      // The runner did not say.
       return undefined
     }
   }
 
-  /** L5: nothing is taken from a runner that has just been heard of, unless it is not there. */
+  /** L5: a sandbox is not recovered from a runner that has just been heard of, unless that does not have it. */
   async function afterLoss(
     row: SandboxRow,
     before: NonNullable<Command['before']>,

@@ -10,13 +10,13 @@ export interface SandboxSettingsRoutesOptions {
 }
 
 const sandboxId = Type.String({ description: 'Id or name' })
-/** Not an integer's type, which would cut `1.5` down to 1. */
+/** The type is not an integer, because validation would cut `1.5` down to 1. */
 const minutes = { maximum: MAX_INTERVAL_MINUTES, multipleOf: 1, description: 'Whole minutes' }
 
-/** What of a path says how long; the same for both generations. */
+/** An interval in a path, the same for both generations of clients. */
 export const Interval = Type.Number({ minimum: 0, ...minutes })
 export const AnyInterval = Type.Number({ minimum: -MAX_INTERVAL_MINUTES, ...minutes })
-/** What of a path says yes or no. */
+/** A yes or no in a path. */
 export const YesOrNo = Type.Enum(['true', 'false', '1', '0'])
 
 export function isYes(text: string): boolean {
@@ -27,7 +27,7 @@ const ByInterval = Type.Object({ sandboxId, interval: Interval })
 const tags = ['sandbox']
 const write = { access: 'write:sandboxes' } as const
 
-/** Settings of Daytona's `/sandbox` (§7 and §20.1 of the contract). */
+/** Routes for the settings of `/sandbox` (§7 and §20.1 of the contract). */
 export const sandboxSettingsRoutes: FastifyPluginAsyncTypebox<SandboxSettingsRoutesOptions> = async (app, options) => {
   const { settings, presenter } = options
   app.post(

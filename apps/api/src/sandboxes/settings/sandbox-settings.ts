@@ -11,25 +11,25 @@ const MINUTE_MS = 60_000
 export interface SandboxSettingsOptions {
   commands: Pick<SandboxCommands, 'idOf'>
   store: Pick<SandboxStore, 'set'>
-  /** An interval has changed, and may be over by now. */
+  /** Has the timers look: an interval has changed, and may be over by now. */
   wakeTimers: () => void
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
 /**
- * What of a sandbox can be set in any state, at once and without any runner. Intervals are minutes. None counts as use
- * of the sandbox. All throw SANDBOX_NOT_FOUND.
+ * Sets what can be set in any state, at once and without a runner. Intervals are minutes. No setting counts as use of the
+ * sandbox. All methods throw SANDBOX_NOT_FOUND.
  */
 export interface SandboxSettings {
   setPublic(caller: Principal, idOrName: string, isPublic: boolean): Promise<SandboxFacts>
   /** 0: never. */
   setAutoStop(caller: Principal, idOrName: string, minutes: number): Promise<SandboxFacts>
-  /** 0, and whatever is more than the longest: the longest. */
+  /** 0 means the longest interval, and a longer one is cut to it. */
   setAutoArchive(caller: Principal, idOrName: string, minutes: number): Promise<SandboxFacts>
-  /** Negative: never; 0: as soon as it stops, and at once when it has. */
+  /** Negative: never; 0: as soon as it stops, and at once if it has stopped already. */
   setAutoDelete(caller: Principal, idOrName: string, minutes: number): Promise<SandboxFacts>
-  /** From now on; 0: no end. */
+  /** Minutes from now; 0: never. */
   setTimeToLive(caller: Principal, idOrName: string, minutes: number): Promise<SandboxFacts>
 }
 
@@ -52,7 +52,7 @@ export function createSandboxSettings({ commands, store, wakeTimers, now }: Sand
   }
 }
 
-/** When a sandbox ends that has `minutes` left at `now` (milliseconds since the epoch); null for no end. */
+/** Returns when a sandbox is deleted that has `minutes` left at `now` (milliseconds since the epoch); null for never. */
 export function destroyAt(now: number, minutes: number): Date | null {
   return minutes === 0 ? null : new Date(now + minutes * MINUTE_MS)
 }

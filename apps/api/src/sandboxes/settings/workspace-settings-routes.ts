@@ -19,7 +19,7 @@ const ByInterval = Type.Object({ workspaceId, interval: Interval })
 const tags = ['workspace']
 const write = { access: 'write:sandboxes' } as const
 
-/** Settings and operations under the older name, `/workspace` (§8 of the contract). */
+/** Routes for settings and operations under the older name, `/workspace` (§8 of the contract). */
 export const workspaceSettingsRoutes: FastifyPluginAsyncTypebox<WorkspaceSettingsRoutesOptions> = async (
   app,
   options,
@@ -80,7 +80,7 @@ const operationRoutes: FastifyPluginAsyncTypebox<WorkspaceSettingsRoutesOptions>
     },
   )
 
-  // What the older pages call a snapshot is a backup.
+  // Pages of this generation call a backup a snapshot.
   for (const [name, summary] of [
     ['backup', 'Copy its files to the object store; answers at once'],
     ['snapshot', 'The same as backup'],

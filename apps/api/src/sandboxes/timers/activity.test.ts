@@ -19,7 +19,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 
 const ignore = { onData: () => undefined, onEnd: () => undefined, onReset: () => undefined }
 
-/** Answers nothing, or the beginning of an answer. What was upgraded ends when its client ends it. */
+/** Sends no response, or only the beginning of one. An upgraded stream ends when its client ends it. */
 function holding(status?: number): ToolboxScript {
   return (exchange) => {
     exchange.handlers = status === 101 ? { ...ignore, onEnd: () => exchange.end() } : ignore
@@ -47,7 +47,7 @@ async function lastUse(id: string): Promise<number> {
   return Date.parse(String(row?.['last_activity_at']))
 }
 
-/** Unused for years, with an interval of so many minutes from now on; the timers look. */
+/** Makes a sandbox unused for years and sets its interval to `minutes`, upon which the timers look. */
 async function makeOverdue({ id }: Sandbox, minutes: number): Promise<void> {
   await world.api.database.sql`update sandboxes set last_activity_at = ${LONG_AGO} where id = ${id}`
   expect((await world.call('POST', `/sandbox/${id}/autostop/${minutes}`)).status).toBe(200)
@@ -107,7 +107,7 @@ it.each(uses)('%s is use of a sandbox for as long as it lasts', async (_what, sc
   const socket = await begin(sandbox)
   await reached
   for (let look = 0; look < 2; look += 1) {
-    // Off, so that a look that is under way does not meet a use taken back, which there never is.
+    // The timer is off, so that a look under way does not see a use that is taken back, which never happens.
     await makeOverdue(sandbox, 0)
     await until('a look notes the use, before it looks for what is due', async () => {
       return (await lastUse(id)) > Date.parse(LONG_AGO)
@@ -116,7 +116,7 @@ it.each(uses)('%s is use of a sandbox for as long as it lasts', async (_what, sc
   const endedAt = Date.now()
   socket.destroy()
   await until('the end of it is noted', async () => (await lastUse(id)) >= endedAt)
-  // What the API still sees of the use may be noted once more.
+  // The API may note the end of the use once more.
   await until('it is stopped once nothing uses it', async () => {
     await makeOverdue(sandbox, 1)
     return (await world.get(id)).state === 'stopped'

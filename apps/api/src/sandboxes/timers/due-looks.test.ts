@@ -4,11 +4,11 @@ import type { DueLooks } from './due-looks.ts'
 import { createDueLooks } from './due-looks.ts'
 
 let clock: number
-/** By how much the clock was set forward; the timers know nothing of it. In milliseconds. */
+/** The milliseconds by which the clock was set forward; the timers do not know of it. */
 let setBy: number
 let timers: { at: number; call: () => void }[]
 let looks: number[]
-/** What the next look tells of when the next is due. */
+/** The time that the next look returns. */
 let due: number | undefined
 let fails: boolean
 
@@ -40,7 +40,7 @@ function createLooks(): DueLooks {
   })
 }
 
-/** Lets `ms` pass, and what falls due happen at its time. */
+/** Lets `ms` pass, and runs each timer at its time. */
 async function advance(ms: number): Promise<void> {
   const until = clock + ms
   for (;;) {
@@ -114,7 +114,7 @@ it.each([-3_600_000, 3_600_000])('goes on as before when the clock is set by %d 
   await advance(0)
   expect(looks.slice(3)).toEqual([1_021_000])
   setBy += ms
-  // Whoever wakes it all the time does not keep it from looking.
+  // Calls of `wake` do not delay the look.
   for (let call = 0; call < 10; call += 1) {
     made.wake()
     await advance(100)

@@ -1,30 +1,30 @@
 import type { Logger } from '@atoll/service'
 
-/** At most so long until the next look, in milliseconds: for what another replica has changed. */
+/** The longest time until the next look, in milliseconds, because another replica may have changed something. */
 const LOOK_MAX_MS = 10_000
 
-/** At least so long from look to look, in milliseconds, however much is due, or is asked for. */
+/** The shortest time from look to look, in milliseconds, however much is due and however often a look is asked for. */
 const LOOK_MIN_MS = 500
 
 export interface DueLooksOptions {
-  /** Does what is due, and resolves with when the next is, in milliseconds since the epoch; undefined: nothing is. */
+  /** Does what is due. Returns when something is due next, in milliseconds since the epoch; undefined: nothing is. */
   look: () => Promise<number | undefined>
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Calls once after `delayMs`, unless the function that it answers is called. The system's timers by default. */
+  /** Calls `call` once after `delayMs`, unless the returned function is called before. The system's timers by default. */
   after?: (delayMs: number, call: () => void) => () => void
 }
 
-/** Looks when something is due. Disposing ends the look under way. */
+/** Looks whenever something is due. Disposing waits for the look under way. */
 export interface DueLooks extends AsyncDisposable {
-  /** Looks now, and from then on. */
+  /** Looks now, and then whenever something is due. */
   start(): void
-  /** Something may have come due earlier than the last look knew: looks as soon as it may. */
+  /** Looks as soon as it may, because something may be due earlier than the last look knew. */
   wake(): void
 }
 
-/** One look at a time, in the moment something is due: half a second late at most, and as long as the look before takes. */
+/** Runs one look at a time, when something is due: late by half a second at most, and by the duration of the look before. */
 export function createDueLooks({ look, log, now, after = systemAfter }: DueLooksOptions): DueLooks {
   let isStarted = false
   let isClosed = false
@@ -37,7 +37,7 @@ export function createDueLooks({ look, log, now, after = systemAfter }: DueLooks
     if (isClosed) return
     cancel()
     const time = now()
-    // A clock that was set back says nothing of how long ago the last look was.
+    // A clock that was set back does not tell how long ago the last look was.
     const restMs = time < lookedAt ? 0 : lookedAt + LOOK_MIN_MS - time
     cancel = after(Math.min(Math.max(0, at - time, restMs), LOOK_MAX_MS), () => {
       running = run()

@@ -35,7 +35,7 @@ function createTimers(options: Partial<Pick<SandboxTimersOptions, 'activity' | '
   return createSandboxTimers({ timers, store, changes, activity: unused, log, now: () => clock, ...options })
 }
 
-/** Whether it has been asked to change by `minutes` and one pass, and not a millisecond before. */
+/** Returns the row after `minutes` and one pass, and checks that a pass a millisecond before changed nothing. */
 async function changesAfter(id: string, minutes: number): Promise<SandboxRow> {
   const timers = createTimers()
   const begin = clock
@@ -355,9 +355,9 @@ it.each(kinds)('%s looks at an index alone', async (kind) => {
   const name = kind.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`)
   for (const query of [dueQuery(db, kind, { now: at, limit: 10 }).toSQL(), nextQuery(db, kind, at).toSQL()]) {
     const plan = await sql.begin(async (tx) => {
-      // A table as small as this would be read whole otherwise.
+      // Otherwise PostgreSQL would read a table as small as this as a whole.
       await tx`set local enable_seqscan = off`
-      // Nor does it matter here in which order an index is read.
+      // The order in which an index is read does not matter here.
       await tx`set local enable_bitmapscan = off`
       return await tx.unsafe(`explain ${query.sql}`, query.params as string[])
     })

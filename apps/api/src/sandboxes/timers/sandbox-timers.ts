@@ -10,37 +10,37 @@ import { createDueLooks } from './due-looks.ts'
 import type { Timer, TimerStore } from './timer-store.ts'
 import { isDue, timers } from './timer-store.ts'
 
-/** Sandboxes that one query answers with; a pass goes on until none are left. */
+/** The most sandboxes that one query returns; a pass goes on until none are left. */
 const BATCH_SIZE = 200
 
-/** Changes made side by side, each of which takes a database connection for some milliseconds. */
+/** The most changes at the same time, each of which takes a database connection for some milliseconds. */
 const MAX_CONCURRENT = 4
 
 export interface SandboxTimersOptions {
   timers: TimerStore
   store: Pick<SandboxStore, 'change'>
   changes: Pick<SandboxChanges, 'subscribe'>
-  /** What is used here, written down or not. */
+  /** The uses of sandboxes that this replica saw, written or not. */
   activity: Pick<SandboxActivity, 'flush' | 'isUsed'>
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
 }
 
-/** Stops, archives and deletes sandboxes whose time has come (§6). */
+/** Stops, archives and deletes sandboxes for which a timer is due (§6). */
 export interface SandboxTimers extends AsyncDisposable {
-  /** From now on acts when something is due: at most a second late, or ten where only another replica heard of a change. */
+  /** Begins to act when a timer is due: at most a second late, or ten seconds where only another replica heard of a change. */
   start(): void
-  /** A setting has changed: what is due by it is done at once. */
+  /** Acts at once on timers that are due by a changed setting. */
   wake(): void
   /**
-   * Does all that is due now. Any number of replicas may do so at once: each row is looked at again under its lock, with
-   * the settings and the activity it has then.
+   * Acts on every timer that is due now. Any number of replicas may do so at once: each row is looked at again under its lock,
+   * with the settings and the activity it has then.
    */
   pass(): Promise<void>
 }
 
-/** Disposing ends the pass under way. */
+/** Disposing cuts the pass under way short. */
 export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimers {
   const { store, activity, log, now } = options
   let closed = false
@@ -48,7 +48,7 @@ export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimer
   async function act(id: string, timer: Timer): Promise<boolean> {
     const event = (row: SandboxRow) => {
       if (!isDue(row, timer, now())) return undefined
-      // It may have been used since the row was written, and even since it was locked.
+      // The sandbox may have been used since the row was written, and even since it was locked.
       return timer === 'autoStop' && activity.isUsed(id) ? undefined : commandOf(timer, row)
     }
     const result = await store.change({ id, event, actor: { kind: 'reconciler' }, reason: reasons[timer] })
@@ -61,7 +61,7 @@ export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimer
     try {
       return await act(id, timer)
     } catch (error) {
-      // One that cannot be changed must not keep all the others.
+      // A sandbox that cannot be changed must not hold up the others.
       log.error({ err: error, sandboxId: id, timer }, 'a timer was due and could not act')
       return false
     }
@@ -74,14 +74,14 @@ export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimer
       await eachOf(ids, MAX_CONCURRENT, async (id) => {
         if (!closed && (await actSafely(id, timer))) changes += 1
       })
-      // Where nothing changed, asking again would find the same.
+      // If nothing changed, another query would return the same rows.
       if (ids.length < BATCH_SIZE || changes === 0) return
     }
   }
 
   async function pass(): Promise<void> {
     const isWritten = await activity.flush()
-    // By what is written down something in use would look unused.
+    // While uses cannot be written, a used sandbox would look unused.
     for (const timer of timers) if (timer !== 'autoStop' || isWritten) await passOf(timer)
   }
 
@@ -93,7 +93,7 @@ export function createSandboxTimers(options: SandboxTimersOptions): SandboxTimer
     log,
     now,
   })
-  // What ends by itself may have to go at once.
+  // A sandbox that stops by itself may have to be deleted at once.
   const unsubscribe = options.changes.subscribe((change) => {
     if (change === 'all' || (change.state === 'stopped' && change.desiredState === 'stopped')) looks.wake()
   })

@@ -4,15 +4,15 @@ import type { Database, Queryable } from '../../database/database.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { dueAfter, sandboxes, sinceEpoch } from '../sandbox-table.ts'
 
-/** What may come due for a sandbox. */
+/** The timers that may be due for a sandbox. */
 export const timers = ['autoDestroy', 'autoDelete', 'autoStop', 'autoArchive'] as const
 export type Timer = (typeof timers)[number]
 
-/** The SQL of timers, each query from an index of its own. */
+/** The SQL of timers; each query uses an index of its own. */
 export interface TimerStore {
-  /** Ids of what `timer` is due for at `now`, longest due first. */
+  /** Returns the ids of the sandboxes that `timer` is due for at `now`, longest due first. */
   due(timer: Timer, now: Date, limit: number): Promise<string[]>
-  /** When something is due next after `now`, in milliseconds since the epoch; undefined when nothing will be. */
+  /** Returns when a timer is due next after `now`, in milliseconds since the epoch; undefined if none will be. */
   next(now: Date): Promise<number | undefined>
 }
 
@@ -25,7 +25,7 @@ const stopped = sql`${state} = 'stopped' and ${desiredState} = 'stopped' and not
 const still = sql`${state} = ${desiredState} and ${state} in ('stopped', 'archived')
   and ${sandboxes.autoDeleteMinutes} >= 0`
 
-/** What a snapshot is being made of waits for that, unless its time to live is over. */
+/** While a snapshot is made of a sandbox, only the end of its time to live is due. */
 const isLeftAlone = isNull(sandboxes.snapshottingId)
 
 const dueTimes: Record<Timer, { at: SQL; among: SQL | undefined }> = {
@@ -57,7 +57,7 @@ export function dueQuery(db: Queryable, timer: Timer, { now, limit }: { now: Dat
   const { at, among } = dueTimes[timer]
   const time = sql`${now.toISOString()}::timestamptz`
   const { nextAttemptAt } = sandboxes
-  // What could not be archived has a pause.
+  // A sandbox that could not be archived has a pause.
   const mayBeTried = timer === 'autoArchive' ? or(isNull(nextAttemptAt), lte(nextAttemptAt, time)) : undefined
   return db
     .select({ id: sandboxes.id })
@@ -81,7 +81,7 @@ export function nextQuery(db: Queryable, timer: Timer, now: Date) {
 
 const MINUTE_MS = 60_000
 
-/** Whether `timer` is due for a row at `now` (milliseconds since the epoch): the same as the queries. */
+/** Returns whether `timer` is due for a row at `now` (milliseconds since the epoch), by the conditions of the queries. */
 export function isDue(row: SandboxRow, timer: Timer, now: number): boolean {
   const after = (since: Date | null, minutes: number) => since !== null && since.getTime() + minutes * MINUTE_MS <= now
   const settled = row.state === row.desiredState && row.snapshottingId === null
