@@ -26,6 +26,8 @@ export interface CallOptions {
   body?: object | FormData
   /** Milliseconds that a command may take beside. */
   extraMs?: number
+  /** The code of a failure that is as it should be. */
+  expected?: string
 }
 
 export type Outcome =
@@ -55,7 +57,7 @@ export function createApiClient({ url, apiKey, tally, slackMs, isCalm }: ApiClie
     else if (code === UNKNOWN_ERROR) tally.problem(`an error that nobody thought of: ${where}: ${why}`)
   }
   return {
-    async call(method, path, { operation, promised, body, extraMs = 0 }) {
+    async call(method, path, { operation, promised, body, extraMs = 0, expected }) {
       const patienceMs = isCalm() ? Math.min(slackMs, CALM_SLACK_MS) : slackMs
       const deadlineMs = PROMISED_MS[promised] + patienceMs + extraMs
       const begunAt = performance.now()
@@ -68,7 +70,8 @@ export function createApiClient({ url, apiKey, tally, slackMs, isCalm }: ApiClie
       if (outcome.kind === 'failed') tally.reason(`${operation}: ${outcome.why}`)
       const where = `${operation} (${method} ${path})`
       if (isHung) tally.problem(`hung: ${where} had no answer after ${deadlineMs / 1000} s`)
-      else if (outcome.kind === 'failed') noteFailure(where, outcome)
+      else if (outcome.kind === 'failed' && (expected === undefined || outcome.code !== expected))
+        noteFailure(where, outcome)
       return outcome
     },
   }

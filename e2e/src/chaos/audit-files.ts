@@ -49,11 +49,11 @@ type Count = (what: string, number?: number) => void
 async function auditOne(audit: FileAudit, sandbox: KnownSandbox, count: Count): Promise<void> {
   const { calls, tally } = audit
   const what = `${sandbox.name} (${sandbox.id})`
-  const found = (await calls.look(sandbox)) ?? 'unknown'
+  const found = (await calls.look(sandbox)) ?? 'unheard'
   count(found)
   const outcome = await bringUp(audit, sandbox)
-  // What was never made has nothing to lose, and says so.
-  if (outcome === 'beyond recovery' && !sandbox.hasRun) return
+  // What was never made has nothing to lose, and what its runner took along is lost; both say so.
+  if (outcome === 'beyond recovery' && (!sandbox.hasRun || sandbox.mayBeLost)) return
   if (outcome !== 'started')
     return tally.problem(`${what} was ${found} and could not be started: it is ${sandbox.state}`)
   await makeWritable(audit, sandbox, count)

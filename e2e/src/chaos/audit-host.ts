@@ -3,19 +3,22 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { ProcessFacts } from '@atoll/dev-env'
-import { descendantsOf, listProcesses } from '@atoll/dev-env'
+import { listProcesses } from '@atoll/dev-env'
 import { auditFolders, hasFiles } from './audit-folders.ts'
 import { auditDiskSizes, auditLimits } from './audit-limits.ts'
 import { auditPool, linkedDisks } from './audit-pool.ts'
 import { names, readText } from './host-paths.ts'
 import type { SandboxRow, SystemRows } from './system-rows.ts'
-import type { Victims } from './victims.ts'
 
 /** What of a system is on the host, compared with its rows; the sandboxes in `running` have processes, no others. */
 export interface HostAudit {
+  /** Of one runner. */
   dataDir: string
+  /** Of its sandboxes. */
   rows: SystemRows
-  victims: Victims
+  runnerPid: number | undefined
+  /** Processes of the data folder that are no sandbox's, the runner's own among them. */
+  knownPids: readonly (number | undefined)[]
 }
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
@@ -27,7 +30,7 @@ export function auditHost(audit: HostAudit): string[] {
   const instance = readFileSync(join(runner, 'instance-id'), 'utf8').trim()
   const isRunning = ({ state }: SandboxRow) => state === 'started'
   const running = new Set(idsOf(audit.rows, isRunning))
-  const disks = { runnerPid: audit.victims.runner(), sandboxes: join(runner, 'sandboxes') }
+  const disks = { runnerPid: audit.runnerPid, sandboxes: join(runner, 'sandboxes') }
   return [
     ...auditProcesses(audit, instance, running),
     ...compare('control group', cgroupsOf(instance), running),
@@ -42,13 +45,9 @@ export function auditHost(audit: HostAudit): string[] {
   ]
 }
 
-function auditProcesses({ dataDir, victims }: HostAudit, instance: string, running: ReadonlySet<string>): string[] {
+function auditProcesses({ dataDir, knownPids }: HostAudit, instance: string, running: ReadonlySet<string>): string[] {
   const processes = listProcesses()
-  const postmaster = victims.postmaster()
-  const known = new Set([
-    ...[victims.supervisor(), victims.api(), victims.runner()],
-    ...(postmaster === undefined ? [] : descendantsOf(postmaster, processes)),
-  ])
+  const known = new Set(knownPids)
   const sandboxOf = (one: ProcessFacts) =>
     new RegExp(`/atoll-${instance}/([^/\n]+)`).exec(one.cgroups)?.[1] ??
     /\/runner\/sandboxes\/([^/ ]+)/.exec(one.command)?.[1]

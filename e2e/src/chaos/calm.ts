@@ -2,8 +2,11 @@ import { auditFiles } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
 import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
 import { whatIsUncovered } from './coverage.ts'
+import { loseForGood } from './lose-for-good.ts'
+import { noting } from './noting.ts'
 import type { Scene } from './scene.ts'
 import { settle } from './settle.ts'
+import type { SandboxRow } from './system-rows.ts'
 import { readRows } from './system-rows.ts'
 
 /** Between two tries, in milliseconds. */
@@ -16,6 +19,13 @@ export async function auditEverything(scene: Scene): Promise<void> {
   await comeToRest(scene, 'settled after')
   scene.isCalm = true
   await compare(scene, 'after the storm')
+  const { second } = scene
+  if (second !== undefined) {
+    await noting(tally, 'the loss of a runner', () => loseForGood(scene, second))
+    scene.runners = 1
+    await comeToRest(scene, 'without it after')
+    await compare(scene, 'after a runner was lost')
+  }
   const files = await auditFiles({ ...scene, withinMs: options.settleMs })
   for (const problem of auditAcknowledged(await readRows(scene.atoll.dataDir), ledger)) tally.problem(problem)
   if (options.interrupted?.aborted) return tally.fact('interrupted', 'what the storm has not shown is no problem')
@@ -49,23 +59,31 @@ async function empty({ operator, options, pool, tally }: Scene): Promise<void> {
   }
 }
 
-async function comeToRest({ atoll, operator, options, tally }: Scene, fact: string): Promise<void> {
+async function comeToRest({ atoll, operator, options, runners, tally }: Scene, fact: string): Promise<void> {
   const begunAt = performance.now()
   try {
-    await settle(atoll, { withinMs: options.settleMs, look: operator.look })
+    await settle(atoll, { withinMs: options.settleMs, runners, look: operator.look })
   } catch (error) {
     tally.problem(error instanceof Error ? error.message : String(error))
   }
   tally.fact(fact, `${((performance.now() - begunAt) / 1000).toFixed(1)} s`)
 }
 
-async function compare({ atoll, victims, ledger, tally }: Scene, when: string): Promise<void> {
+async function compare({ atoll, victims, runners, ledger, tally, ...scene }: Scene, when: string): Promise<void> {
   const { dataDir } = atoll
+  const second = runners > 1 ? scene.second : undefined
   const rows = await readRows(dataDir)
+  const of = (isIts: (row: SandboxRow) => boolean) => ({ ...rows, sandboxes: rows.sandboxes.filter(isIts) })
+  const ofFirst = of(({ runnerId }) => second === undefined || runnerId !== second.id)
   const problems = [
     ...auditAcknowledged(rows, ledger),
     ...(await auditRows(rows, dataDir)),
-    ...auditHost({ dataDir, rows, victims }),
+    ...auditHost({ dataDir, rows: ofFirst, runnerPid: victims.runner(), knownPids: victims.own() }),
   ]
+  if (second !== undefined) {
+    const pid = second.pid()
+    const ofSecond = of(({ runnerId }) => runnerId === second.id)
+    problems.push(...auditHost({ dataDir: second.dataDir, rows: ofSecond, runnerPid: pid, knownPids: [pid] }))
+  }
   for (const problem of problems) tally.problem(`${when}: ${problem}`)
 }

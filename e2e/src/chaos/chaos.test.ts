@@ -18,6 +18,7 @@ it.runIf(isRoot)(
     onTestFailed(() => console.log(lines.join('\n')))
     const { problems, page, explanation } = await runChaos({
       ...{ seed, workers: 8, stormMs: STORM_MS, slackMs: 120_000, settleMs: 150_000, diskGib: 64 },
+      lostAfterS: 5,
       checkout: dirname(dirname(dirname(import.meta.dirname))),
       say: (line) => lines.push(line),
     })

@@ -8,11 +8,19 @@ const MAX_EXPLAINED = 5
 const MAX_LOG_LINES = 20
 const MAX_LINE_CHARACTERS = 500
 
-/** What happened to the sandboxes that problems name, from their events and the system's logs, while those are there. */
-export async function explain(problems: readonly string[], dataDir: string): Promise<string[]> {
+/**
+ * What happened to the sandboxes that problems name, from their events and the logs, while those are there. The first of
+ * the data folders has the database.
+ */
+export async function explain(problems: readonly string[], dataDirs: readonly string[]): Promise<string[]> {
+  const [dataDir = ''] = dataDirs
   const ids = [...new Set(problems.flatMap((problem) => problem.match(ID) ?? []))].slice(0, MAX_EXPLAINED)
   const explained = await Promise.all(
-    ids.map(async (id) => [`about ${id}`, ...(await eventsOf(id, dataDir)), ...logLinesOf(id, dataDir)]),
+    ids.map(async (id) => [
+      `about ${id}`,
+      ...(await eventsOf(id, dataDir)),
+      ...dataDirs.flatMap((folder) => logLinesOf(id, folder)),
+    ]),
   )
   return explained.flat()
 }

@@ -17,6 +17,7 @@ export const FAULTS_OF_SOME = {
   'kill young runtime': 7,
   'kill old runtime': 3,
   'stall toolbox': 3,
+  'lose second host': 2,
 } as const
 
 /** A worker's own fault, which comes with what it does. */

@@ -1,3 +1,5 @@
+import type { Background } from './background.ts'
+import { createBackground } from './background.ts'
 import type { Chance } from './chance.ts'
 import type { DataDisk } from './data-disk.ts'
 import type { Deck } from './deck.ts'
@@ -6,6 +8,7 @@ import type { FaultKind } from './fault-kinds.ts'
 import { FAULTS_OF_ALL, FAULTS_OF_SOME } from './fault-kinds.ts'
 import type { Ledger } from './ledger.ts'
 import { pause } from './pause.ts'
+import type { SecondRunner } from './second-runner.ts'
 import type { Tally } from './tally.ts'
 import type { Victims } from './victims.ts'
 
@@ -13,6 +16,8 @@ import type { Victims } from './victims.ts'
 const [MIN_GAP_MS, MAX_GAP_MS] = [300, 3_000]
 /** How long a process stands still and the disk is full, in milliseconds. */
 const [MIN_STALL_MS, MAX_STALL_MS] = [300, 5_000]
+/** How long the second runner is away, in milliseconds: it is lost meanwhile, and other things are hit. */
+const [MIN_AWAY_MS, MAX_AWAY_MS] = [12_000, 20_000]
 /** How long a runtime that has just begun is looked for. */
 const YOUNG_RUNTIME_MS = 1_500
 const LOOK_EVERY_MS = 5
@@ -32,6 +37,7 @@ export interface FaultOptions {
   chance: Chance
   victims: Victims
   disk: DataDisk
+  second: SecondRunner | undefined
   ledger: Ledger
   tally: Tally
   say: (line: string) => void
@@ -56,19 +62,23 @@ export async function runFaults(options: FaultOptions): Promise<void> {
   let doneBefore = 0
   const ofAll = createDeck(chance.child('all'), wanted(FAULTS_OF_ALL, options.only))
   const ofSome = createDeck(chance.child('some'), wanted(FAULTS_OF_SOME, options.only))
-  const faults = faultsOf(options)
-  while (!over.aborted) {
+  const background = createBackground()
+  const faults = faultsOf(options, background)
+  try {
+    while (!over.aborted) await next()
+  } finally {
+    await background.end()
+  }
+
+  async function next(): Promise<void> {
     await pause(chance.integer(MIN_GAP_MS, MAX_GAP_MS), over)
     if (over.aborted) return
     const isBack = tally.done - doneBefore >= CALLS_BETWEEN_PER_WORKER * workers && (await isServing())
     const mayHitAll = chance.percent(AGAIN_PERCENT) || isBack
     const deck: Deck<FaultKind> = mayHitAll && chance.percent(OF_ALL_PERCENT) ? ofAll : ofSome
     const kind = deck.draw()
-    if (kind === undefined) continue
-    if (!(await faults[kind]())) {
-      deck.putBack(kind)
-      continue
-    }
+    if (kind === undefined) return
+    if (!(await faults[kind]())) return deck.putBack(kind)
     if (deck === ofAll) doneBefore = tally.done
     tally.fault(kind)
     say(`fault: ${kind}`)
@@ -83,7 +93,8 @@ function wanted<Kind extends string>(
   return Object.fromEntries(kinds) as Record<Kind, number>
 }
 
-function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Record<FaultKind, Apply> {
+function faultsOf(options: FaultOptions, background: Background): Record<FaultKind, Apply> {
+  const { victims, chance, disk, second, ledger, over } = options
   const some = (pids: number[]) => (pids.length === 0 ? undefined : chance.pick(pids))
   const stall = async (pid: number | undefined) => {
     if (!signal(pid, 'SIGSTOP')) return false
@@ -104,6 +115,13 @@ function faultsOf({ victims, chance, disk, ledger, over }: FaultOptions): Record
     'stall runner': () => stall(victims.runner()),
     'stall toolbox': () => stall(some(victims.toolboxes())),
     'stall postmaster': () => stall(victims.postmaster()),
+    'lose second host': () =>
+      second !== undefined &&
+      background.begin(async () => {
+        await second.vanish(chance.pick(['host', 'link']))
+        await pause(chance.integer(MIN_AWAY_MS, MAX_AWAY_MS), over)
+        await second.start()
+      }),
     'host disk full': async () => {
       try {
         disk.fill(chance.pick(LEFT_BYTES))

@@ -10,7 +10,9 @@ export const ABSENT = 'absent'
 export interface KnownFile {
   readonly path: string
   /** Digests of contents, or ABSENT. */
-  readonly possible: Set<string>
+  possible: Set<string>
+  /** What may have been in it at any time since the last backup that is known of, or ever where there is none. */
+  sinceSaved: Set<string>
   settled: boolean
   /** Whether it was on disk when its write was acknowledged: an upload is, and what a command has flushed. */
   flushed: boolean
@@ -33,13 +35,19 @@ export interface KnownSandbox {
   readonly mark: string
   id: string | undefined
   existence: 'asked' | 'there' | 'leaving' | 'gone'
-  /** As last heard. */
+  /** As last heard; `unheard` where nobody could say. */
   state: string
   /** Whether anybody has seen it started. */
   hasRun: boolean
   readonly files: Map<string, KnownFile>
   /** How many paths have been used. */
   paths: number
+  /** When its newest backup was begun, as last heard, and how far the last one is. */
+  backup: { state: string; createdAt: string | undefined }
+  /** Whether a backup of it was seen whole. */
+  isSaved: boolean
+  /** Its runner is gone for good and nothing was left to go on with. */
+  mayBeLost: boolean
   /** Its disk was filled and nobody said that it has room again. */
   isFull: boolean
   /** As last heard. */
@@ -69,18 +77,25 @@ export function createLedger(): Ledger {
     firstSight: undefined,
     add(name, source) {
       const files = [...(source?.files.values() ?? [])]
-      const copies = files.map((file) => ({ ...file, possible: new Set(file.possible) }))
+      const copies = files.map((file) => ({
+        ...file,
+        possible: new Set(file.possible),
+        sinceSaved: new Set(file.possible),
+      }))
       const sandbox: KnownSandbox = {
         ...{
           name,
           mark: source?.mark ?? name,
           id: undefined,
           existence: 'asked',
-          state: 'unknown',
+          state: 'unheard',
           // Of those that are forgotten, too: they may be there.
           paths: source?.paths ?? 0,
           isFull: false,
           hasRun: false,
+          backup: { state: 'None', createdAt: undefined },
+          isSaved: false,
+          mayBeLost: false,
           resources: undefined,
           resizedTo: undefined,
         },
@@ -103,7 +118,13 @@ export function createLedger(): Ledger {
 export function freshFile(sandbox: KnownSandbox): KnownFile {
   sandbox.paths += 1
   const path = `/home/daytona/kept/${sandbox.paths}`
-  const file: KnownFile = { path, possible: new Set([ABSENT]), settled: true, flushed: true }
+  const file: KnownFile = {
+    path,
+    possible: new Set([ABSENT]),
+    sinceSaved: new Set([ABSENT]),
+    settled: true,
+    flushed: true,
+  }
   sandbox.files.set(file.path, file)
   return file
 }
@@ -113,7 +134,19 @@ export function noteContent(file: KnownFile, digest: string, how: { acknowledged
   if (how.acknowledged) file.possible.clear()
   else file.settled = false
   file.possible.add(digest)
+  file.sinceSaved.add(digest)
   file.flushed = how.flushed
+}
+
+/** Notes that a backup has what is in the sandbox now. */
+export function noteSaved(sandbox: KnownSandbox): void {
+  sandbox.isSaved = true
+  for (const file of sandbox.files.values()) file.sinceSaved = new Set(file.possible)
+}
+
+/** Notes that it may have the files of its last backup again, whichever that is. */
+export function fallBack(sandbox: KnownSandbox): void {
+  for (const file of sandbox.files.values()) file.possible = new Set(file.sinceSaved)
 }
 
 /** The sandbox's file must be there, whatever its content. */

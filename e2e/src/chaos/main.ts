@@ -34,6 +34,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 const begunAt = performance.now()
 const { problems, page, explanation } = await runChaos({
   ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: 64 },
+  lostAfterS: 10,
   ...(values.only === undefined ? {} : { faults: values.only }),
   interrupted: interrupted.signal,
   checkout: dirname(dirname(import.meta.dirname)),

@@ -6,6 +6,8 @@ export interface ChaosOptions {
   slackMs: number
   /** How long the system may take to come to rest after the storm, in milliseconds. */
   settleMs: number
+  /** When a runner that nobody hears of is lost, in seconds. */
+  lostAfterS: number
   /** Kinds of faults to leave it at; all, where it is not given. */
   faults?: readonly string[]
   /** The data folder's file system; a full one fills it. */

@@ -6,7 +6,7 @@ import { explain } from './explain.ts'
 import { noting } from './noting.ts'
 import type { ChaosOptions } from './options.ts'
 import type { Scene } from './scene.ts'
-import { createScene } from './scene.ts'
+import { createScene, furnish } from './scene.ts'
 import { storm } from './storm.ts'
 import { createTally } from './tally.ts'
 
@@ -31,14 +31,15 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const disk = openDataDisk(options.diskGib)
   let explanation: string[] = []
   try {
-    const atoll = await startAtoll({
-      ...{ dataDir: disk.dataDir, checkout: options.checkout, env: { ATOLL_PORT: String(await freePort()) } },
-    })
+    const env = { ATOLL_PORT: String(await freePort()), ATOLL_RUNNER_LOST_AFTER_S: String(options.lostAfterS) }
+    const atoll = await startAtoll({ dataDir: disk.dataDir, checkout: options.checkout, env })
     const scene = createScene(options, { atoll, disk, tally })
+    await noting(tally, 'what comes before the storm', () => furnish(scene))
     await noting(tally, 'the storm', () => storm(scene))
     await noting(tally, 'the comparison', () => auditEverything(scene))
     await noting(tally, 'the deletion', () => deleteEverything(scene))
-    explanation = await explain(tally.problems, atoll.dataDir)
+    explanation = await explain(tally.problems, [atoll.dataDir, ...(scene.second ? [scene.second.dataDir] : [])])
+    await noting(tally, 'the end of the second runner', async () => await scene.second?.[Symbol.asyncDispose]())
     await noting(tally, 'the stop', () => endSystem(scene))
   } finally {
     await noting(tally, 'taking the data disk away', () => disk[Symbol.dispose]())

@@ -1,7 +1,7 @@
 import type { ApiClient, Outcome } from './api-client.ts'
 import { jsonOf } from './api-client.ts'
 import type { KnownFile, KnownSandbox, Ledger, Resources } from './ledger.ts'
-import { ABSENT, contentFor, digestOf, freshFile, mustBeThere, noteContent } from './ledger.ts'
+import { ABSENT, contentFor, digestOf, freshFile, mustBeThere, noteContent, noteSaved } from './ledger.ts'
 import type { Tally } from './tally.ts'
 
 const EXECUTE_TIMEOUT_S = 10
@@ -35,7 +35,13 @@ export function adopt(sandbox: KnownSandbox, found: Record<string, unknown>): vo
   sandbox.hasRun ||= sandbox.state === 'started'
   const [cpu, memory, disk] = ['cpu', 'memory', 'disk'].map((name) => Number(found[name])) as [number, number, number]
   sandbox.resources = { cpu, memory, disk }
-  if (sandbox.state === 'error') sandbox.resizedTo = undefined
+  if (sandbox.state === 'error' || sandbox.state === 'unknown') sandbox.resizedTo = undefined
+  const createdAt = found['backupCreatedAt']
+  sandbox.backup = {
+    state: String(found['backupState']),
+    createdAt: createdAt === undefined ? undefined : String(createdAt),
+  }
+  if (sandbox.state === 'archived') noteSaved(sandbox)
   if (sandbox.existence === 'asked') sandbox.existence = 'there'
 }
 
@@ -98,14 +104,14 @@ function createLifeCalls(options: SandboxCallsOptions): LifeCalls {
       const call = { operation: verb, promised: verb === 'start' ? 'start' : 'quick' } as const
       const outcome = await client.call('POST', `/sandbox/${sandbox.id}/${verb}`, call)
       // What it is now is anyone's guess until the next look.
-      sandbox.state = 'unknown'
+      sandbox.state = 'unheard'
       return judge(tally, { sandbox, outcome, what: verb })
     },
 
     async resize(sandbox, wanted) {
       const call = { operation: 'resize', promised: 'quick', body: wanted } as const
       const outcome = await client.call('POST', `/sandbox/${sandbox.id}/resize`, call)
-      sandbox.state = 'unknown'
+      sandbox.state = 'unheard'
       judge(tally, { sandbox, outcome, what: 'resize' })
       if (outcome.kind === 'refused' || sandbox.resources === undefined) return
       sandbox.resizedTo = outcome.kind === 'ok' ? { ...sandbox.resources, ...wanted } : undefined

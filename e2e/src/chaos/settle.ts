@@ -5,28 +5,33 @@ import { readRows } from './system-rows.ts'
 const LOOK_EVERY_MS = 250
 const HEALTH_DEADLINE_MS = 5_000
 
+export interface SettleOptions {
+  /** In milliseconds. */
+  withinMs: number
+  /** Runners that shall be connected. */
+  runners: number
+  look: () => Promise<void>
+}
+
 /** Waits until nothing is under way any more; throws, saying what still is, when that takes longer than `withinMs`. */
-export async function settle(atoll: RunningAtoll, options: { withinMs: number; look: () => Promise<void> }) {
+export async function settle(atoll: RunningAtoll, options: SettleOptions): Promise<void> {
   const giveUpAt = performance.now() + options.withinMs
   for (;;) {
     await options.look()
-    const missing = await whatIsMissing(atoll)
+    const missing = (await whatIsAway(atoll, options.runners)) ?? (await whatIsRestless(atoll))
     if (missing === undefined) return
     if (performance.now() > giveUpAt) throw new Error(`not settled after ${options.withinMs / 1000} s: ${missing}`)
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
 }
 
-async function whatIsMissing(atoll: RunningAtoll): Promise<string | undefined> {
-  return (await whatIsAway(atoll)) ?? (await whatIsRestless(atoll))
-}
-
-/** Which part of the system does not serve; undefined when all do. */
-export async function whatIsAway({ url }: RunningAtoll): Promise<string | undefined> {
+/** Which part of the system does not serve; undefined when it does with so many runners, or more. */
+export async function whatIsAway({ url }: RunningAtoll, runners: number): Promise<string | undefined> {
   try {
     const health = await fetch(`${url}/api/health`, { signal: AbortSignal.timeout(HEALTH_DEADLINE_MS) })
     if (!health.ok) return `the API answers ${health.status}`
-    return (await readGauge(url, 'atoll_runners_connected')) === 1 ? undefined : 'the runner is not connected'
+    const connected = await readGauge(url, 'atoll_runners_connected')
+    return connected >= runners ? undefined : `${connected} runners are connected of ${runners}`
   } catch (error) {
     return `the API: ${wordsOf(error)}`
   }
@@ -55,7 +60,7 @@ function wordsOf(error: unknown): string {
 }
 
 /** Rows that something is still to be done for. */
-function restlessIn({ sandboxes, backups }: SystemRows): string | undefined {
+function restlessIn({ sandboxes, backups, leftovers }: SystemRows): string | undefined {
   const restless = [
     ...sandboxes
       .filter(
@@ -68,6 +73,8 @@ function restlessIn({ sandboxes, backups }: SystemRows): string | undefined {
         ({ id, state, isWarm }) =>
           `${id}, which is ${state}, ${isWarm ? 'waits in a pool' : 'was not told that it was taken over'}`,
       ),
+    ...sandboxes.filter(({ lost }) => lost).map(({ name, id }) => `${name} (${id}) is on a lost runner`),
+    ...leftovers.map(({ sandboxId, runnerId }) => `runner ${runnerId} may still have ${sandboxId}`),
     ...backups.filter((backup) => !isAtRest(backup)).map(({ id, state }) => `backup ${id} is ${state}`),
   ]
   return restless.length === 0 ? undefined : restless.join('; ')

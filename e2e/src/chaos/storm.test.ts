@@ -13,7 +13,6 @@ const HOUR_MS = 3_600_000
 function sceneOf(chance: Chance, interrupted = new AbortController().signal): Scene {
   const parts = {
     ...{ tally: createTally(), ledger: createLedger(), chance, operator: { look: async () => undefined, restarts: 0 } },
-    client: { call: async () => ({ kind: 'ok', status: 200, bytes: Buffer.from('{"id":"any"}') }) },
     options: { ...{ seed: 'any', workers: 0, stormMs: HOUR_MS, faults: [], interrupted }, say: () => undefined },
   }
   return parts as unknown as Scene

@@ -6,7 +6,7 @@ import type { Operator } from './operator.ts'
 import { pause } from './pause.ts'
 import type { Scene } from './scene.ts'
 import { whatIsAway } from './settle.ts'
-import { openWarmPool, runPool } from './warm-pool.ts'
+import { runPool } from './warm-pool.ts'
 import { runWorker } from './worker.ts'
 
 /** Calls that must have done what was asked before a storm ends, and by how much it may become longer for what it shows. */
@@ -20,7 +20,6 @@ const ENOUGH_EVERY_MS = 500
  */
 export async function storm(scene: Scene): Promise<void> {
   const { options, chance, victims, operator, ledger, tally, disk } = scene
-  scene.pool = await openWarmPool(scene.client)
   const over = new AbortController()
   const { interrupted } = options
   const end = () => over.abort()
@@ -29,16 +28,17 @@ export async function storm(scene: Scene): Promise<void> {
   // One for each worker that pauses.
   setMaxListeners(0, over.signal)
   const faults = runFaults({
-    ...{ chance: chance.child('faults'), victims, disk, ledger, tally },
+    ...{ chance: chance.child('faults'), victims, disk, second: scene.second, ledger, tally },
     ...{ say: options.say, only: options.faults, workers: options.workers, over: over.signal },
-    isServing: async () => (await whatIsAway(scene.atoll)) === undefined,
+    isServing: async () => (await whatIsAway(scene.atoll, 1)) === undefined,
   })
   const fillsDisks = options.faults?.includes(FULL_SANDBOX) ?? true
   const workers = Array.from({ length: options.workers }, (_, number) =>
     runWorker({ ...scene, number, fillsDisks, chance: chance.child(`worker ${number}`), over: over.signal }),
   )
-  const changing = runPool(scene.pool, { chance: chance.child('pool'), over: over.signal })
-  const parts = [faults, operate(operator, over.signal), changing, ...workers]
+  const pool = { chance: chance.child('pool'), over: over.signal }
+  const changing = scene.pool === undefined ? [] : [runPool(scene.pool, pool)]
+  const parts = [faults, operate(operator, over.signal), ...changing, ...workers]
   const allEnd = Promise.all(parts)
   try {
     // What one of them throws ends the storm, and the others still undo what they have done.

@@ -21,6 +21,8 @@ export interface SandboxRow {
   isWarm: boolean
   /** It was taken over, and its toolbox may not have heard of it. */
   claimPending: boolean
+  /** Its runner is lost. */
+  lost: boolean
 }
 
 export interface BackupRow {
@@ -39,6 +41,8 @@ export interface BackupRow {
 export interface SystemRows {
   sandboxes: SandboxRow[]
   backups: BackupRow[]
+  /** Where sandboxes were and are no more, on runners that are to remove what they may still have of them. */
+  leftovers: { sandboxId: string; runnerId: string }[]
   /** Keys of stored objects, and the names of their files in order. */
   objects: { key: string; files: string[] }[]
   /** Every file of an object that a row knows of; `isHeld`: it is part of something. */
@@ -61,7 +65,8 @@ export function readRows(dataDir: string): Promise<SystemRows> {
         recoverable_to as "recoverableTo", error_reason as "errorReason", backup_id as "backupId",
         coalesce(lease_expires_at > now(), false) as "isLeased",
         cpu, memory_gib as "memoryGib", disk_gib as "diskGib",
-        organization_id is null as "isWarm", coalesce(claim_pending, false) as "claimPending"
+        organization_id is null as "isWarm", coalesce(claim_pending, false) as "claimPending",
+        lost
       from sandboxes`,
     backups: await tx<BackupRow[]>`
       select id, sandbox_id as "sandboxId", state, bytes::float8 as bytes, sha256,
@@ -72,6 +77,10 @@ export function readRows(dataDir: string): Promise<SystemRows> {
             and sandboxes.state = 'stopped' and desired_state = 'stopped'
         ) as "isPaused"
       from sandbox_backups`,
+    leftovers: await tx<SystemRows['leftovers']>`
+      select sandbox_id as "sandboxId", runner_id as "runnerId" from former_placements
+      join runners on runners.id = runner_id and removed_at is null
+      where cleared_at is null`,
     objects: await tx<SystemRows['objects']>`
       select key, array(select file->>'name' from jsonb_array_elements(files) as file) as files from stored_objects`,
     objectFiles: await tx<SystemRows['objectFiles']>`select name, released_at is null as "isHeld" from object_files`,

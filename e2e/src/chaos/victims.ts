@@ -9,6 +9,8 @@ export interface Victims {
   runner(): number | undefined
   supervisor(): number | undefined
   postmaster(): number | undefined
+  /** All of the system's own processes. */
+  own(): (number | undefined)[]
   /** Processes that the postmaster has made: sessions and its own helpers. */
   backends(): number[]
   /** The OCI runtimes, which wait for the end of their sandboxes, the youngest first. */
@@ -41,6 +43,11 @@ export function createVictims(atoll: RunningAtoll): Victims {
     backends() {
       const pid = postmaster()
       return pid === undefined ? [] : descendantsOf(pid, listProcesses()).slice(1)
+    },
+    own() {
+      const pid = postmaster()
+      const database = pid === undefined ? [] : descendantsOf(pid, listProcesses())
+      return [pids()?.supervisor, pids()?.api, pids()?.runner, ...database]
     },
     runtimes: () =>
       listProcesses()

@@ -3,6 +3,7 @@ import { jsonOf } from './api-client.ts'
 import type { Chance } from './chance.ts'
 import { FULL_SANDBOX } from './fault-kinds.ts'
 import type { KnownSandbox, Ledger, Resources } from './ledger.ts'
+import { fallBack, noteSaved } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SandboxCalls } from './sandbox-calls.ts'
 import { adopt, FILE_SIZES, writableFile } from './sandbox-calls.ts'
@@ -53,9 +54,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   while (!over.aborted) {
     const living = own.filter(({ existence }) => existence === 'there' || existence === 'leaving')
     if (living.length === 0 || (living.length < MAX_SANDBOXES && chance.percent(10))) {
-      const made = await create(options, own.length)
-      if (made.existence === 'there') own.push(made)
-      else await pause(PAUSE_MS, over)
+      await addOne(options, own)
       continue
     }
     const sandbox = chance.pick(living)
@@ -64,28 +63,38 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       await options.calls.delete(sandbox)
       continue
     }
-    const state = sandbox.state === 'unknown' ? await options.calls.look(sandbox) : sandbox.state
+    const state = sandbox.state === 'unheard' ? await options.calls.look(sandbox) : sandbox.state
     const fits = ({ states, whileFull = sandbox.isFull }: Deed) =>
       whileFull === sandbox.isFull && states.includes(state ?? '')
     const deed = chance.weigh(deeds.filter(fits))
     if (deed) await deed.run(sandbox)
     // On its way, or nobody can say.
     else await pause(PAUSE_MS, over)
-    if (!deed) sandbox.state = 'unknown'
+    if (!deed) sandbox.state = 'unheard'
   }
 }
 
-async function create(options: WorkerOptions, count: number): Promise<KnownSandbox> {
-  const { client, calls, chance, ledger, number } = options
-  const sandbox = ledger.add(`chaos-${number}-${count}-${ledger.sandboxes.length}`)
+async function addOne(options: WorkerOptions, own: KnownSandbox[]): Promise<void> {
+  const { chance, ledger, number, over } = options
+  const made = await create(options, `chaos-${number}-${own.length}-${ledger.sandboxes.length}`)
+  if (made.state === 'started' && chance.percent(50)) await lookAround(options, made)
+  if (made.existence === 'there') own.push(made)
+  else await pause(PAUSE_MS, over)
+}
+
+/** Asks for a sandbox of that name, and looks whether it is there where nobody says so. */
+export async function create(
+  { client, calls, ledger }: Pick<WorkerOptions, 'client' | 'calls' | 'ledger'>,
+  name: string,
+): Promise<KnownSandbox> {
+  const sandbox = ledger.add(name)
   const life = { autoStopInterval: 0, autoDeleteInterval: -1 }
-  const body = { name: sandbox.name, env: { [MARK]: sandbox.mark }, ...life }
+  const body = { name, env: { [MARK]: sandbox.mark }, ...life }
   const outcome = await client.call('POST', '/sandbox', { operation: 'create', promised: 'start', body })
   const made = jsonOf(outcome)
   if (made !== undefined) adopt(sandbox, made)
   // Nobody said so, but it may be there.
   else await calls.look(sandbox)
-  if (sandbox.state === 'started' && chance.percent(50)) await lookAround(options, sandbox)
   return sandbox
 }
 
@@ -116,7 +125,7 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     },
     { weight: 30, states: started, whileFull: true, run: (sandbox) => emptyDisk(options, sandbox) },
     { weight: 4, states: ['started', 'stopped'], run: (sandbox) => fork(options, own, sandbox) },
-    { weight: 3, states: ['started', 'stopped'], whileFull: false, run: command('backup') },
+    { weight: 3, states: ['started', 'stopped'], whileFull: false, run: (sandbox) => backUp(options, sandbox) },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
     { weight: 4, states: started, run: (sandbox) => grow(options, sandbox, ['cpu', 'memory']) },
@@ -125,6 +134,10 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
     { weight: 3, states: ['stopped'], run: (sandbox) => calls.resize(sandbox, { memory: chance.integer(1, 2) }) },
     { weight: 20, states: ['error'], run: command('recover') },
     { weight: 3, states: ['started', 'stopped', 'archived', 'error'], run: (sandbox) => calls.delete(sandbox) },
+    // Its runner is lost.
+    { weight: 6, states: ['unknown'], run: (sandbox) => recoverElsewhere(options, sandbox) },
+    { weight: 4, states: ['unknown'], run: calls.look },
+    { weight: 1, states: ['unknown'], run: calls.delete },
     // Deleted whatever it is doing, seldom: deletions cut short what is under way.
     { weight: 1, states: ON_ITS_WAY, run: calls.delete },
     { weight: 9, states: ON_ITS_WAY, run: calls.look },
@@ -137,14 +150,14 @@ async function execute({ calls, chance, tally }: WorkerOptions, sandbox: KnownSa
   const wanted = `${word} ${sandbox.mark}`
   if (said !== undefined && said.trim() !== wanted)
     tally.problem(`a command of ${sandbox.name} (${sandbox.id}) printed "${said}" for ${wanted}`)
-  if (said === undefined) sandbox.state = 'unknown'
+  if (said === undefined) sandbox.state = 'unheard'
 }
 
 /** What is in a new sandbox, which must be the same whether it waited in a warm pool or not. */
 async function lookAround({ calls, ledger, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   const said = await calls.execute(sandbox, "sh -c 'ls -A ~ /tmp'")
   if (said === undefined) {
-    sandbox.state = 'unknown'
+    sandbox.state = 'unheard'
     return
   }
   ledger.firstSight ??= said
@@ -155,7 +168,7 @@ async function lookAround({ calls, ledger, tally }: WorkerOptions, sandbox: Know
 
 async function checkOne({ calls, chance }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   if (sandbox.files.size === 0) return
-  if (!(await calls.check(sandbox, chance.pick([...sandbox.files.values()])))) sandbox.state = 'unknown'
+  if (!(await calls.check(sandbox, chance.pick([...sandbox.files.values()])))) sandbox.state = 'unheard'
 }
 
 async function removeOne({ calls, chance }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
@@ -185,7 +198,7 @@ async function fillDisk({ calls, chance, tally }: WorkerOptions, sandbox: KnownS
 async function emptyDisk({ calls }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   const freed = await calls.execute(sandbox, `sh -c 'rm -f ${BALLAST} && echo freed'`)
   if (freed !== undefined) sandbox.isFull = false
-  else sandbox.state = 'unknown'
+  else sandbox.state = 'unheard'
 }
 
 async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSandbox): Promise<void> {
@@ -201,6 +214,26 @@ async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSa
   if (fresh.existence === 'there') own.push(fresh)
 }
 
+/** Asks for a backup and waits, writing nothing, until it is whole or patience is over. */
+export async function backUp({ calls, over }: Pick<WorkerOptions, 'calls' | 'over'>, sandbox: KnownSandbox) {
+  const before = sandbox.backup.createdAt
+  if ((await calls.command(sandbox, 'backup')).kind !== 'ok') return
+  const giveUpAt = performance.now() + PATIENCE_MS
+  while (!over.aborted && performance.now() < giveUpAt) {
+    await calls.look(sandbox)
+    const { state, createdAt } = sandbox.backup
+    if (state === 'Completed' && createdAt !== before) return noteSaved(sandbox)
+    if (state !== 'Pending' && state !== 'InProgress') return
+    await pause(LOOK_EVERY_MS, over)
+  }
+}
+
+/** From a runner that is lost to the files of its last backup on another, unless the first has returned. */
+async function recoverElsewhere({ calls }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
+  const outcome = await calls.command(sandbox, 'recover')
+  if (outcome.kind !== 'refused') fallBack(sandbox)
+}
+
 /** One more of something that may be more. */
 async function grow({ calls, chance }: WorkerOptions, sandbox: KnownSandbox, what: (keyof Resources)[]): Promise<void> {
   const kind = chance.pick(what)
@@ -211,7 +244,7 @@ async function grow({ calls, chance }: WorkerOptions, sandbox: KnownSandbox, wha
 /** Looks until the sandbox does nothing any more, or patience is over. */
 async function untilAtRest({ calls, over }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
   const giveUpAt = performance.now() + PATIENCE_MS
-  const atRest = ['started', 'stopped', 'archived', 'error', 'destroyed']
+  const atRest = ['started', 'stopped', 'archived', 'error', 'destroyed', 'unknown']
   while (!over.aborted && performance.now() < giveUpAt) {
     const state = await calls.look(sandbox)
     if (state !== undefined && atRest.includes(state)) return

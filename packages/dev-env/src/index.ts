@@ -1,3 +1,4 @@
+export { killEverything } from './kill-everything.ts'
 export type { Leftover } from './leftovers.ts'
 export { findLeftovers, processesOf } from './leftovers.ts'
 export type { ProcessFacts } from './processes.ts'
