@@ -8,7 +8,9 @@ export const FAULTS_OF_ALL = {
   'stall api': 2,
   'stall runner': 2,
   'stall postmaster': 2,
+  'stall backend': 2,
   'host disk full': 2,
+  'long stall runner': 1,
 } as const
 
 /** Faults that some sandboxes notice, with how many of a deck they are. */
@@ -17,8 +19,12 @@ export const FAULTS_OF_SOME = {
   'kill young runtime': 7,
   'kill old runtime': 3,
   'stall toolbox': 3,
+  'long stall toolbox': 1,
   'lose second host': 2,
 } as const
+
+/** Faults that last longer than a short storm. */
+export const LONG_FAULTS: readonly string[] = ['long stall runner', 'long stall toolbox']
 
 /** A worker's own fault, which comes with what it does. */
 export const FULL_SANDBOX = 'sandbox disk full'

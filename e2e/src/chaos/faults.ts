@@ -5,7 +5,7 @@ import type { DataDisk } from './data-disk.ts'
 import type { Deck } from './deck.ts'
 import { createDeck } from './deck.ts'
 import type { FaultKind } from './fault-kinds.ts'
-import { FAULTS_OF_ALL, FAULTS_OF_SOME } from './fault-kinds.ts'
+import { FAULTS_OF_ALL, FAULTS_OF_SOME, LONG_FAULTS } from './fault-kinds.ts'
 import type { Ledger } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SecondRunner } from './second-runner.ts'
@@ -18,6 +18,10 @@ const [MIN_GAP_MS, MAX_GAP_MS] = [300, 3_000]
 const [MIN_STALL_MS, MAX_STALL_MS] = [300, 5_000]
 /** How long the second runner is away, in milliseconds: it is lost meanwhile, and other things are hit. */
 const [MIN_AWAY_MS, MAX_AWAY_MS] = [12_000, 20_000]
+/** How long a process stands still for links to be given up, which takes 45 s of a toolbox's and 35 s of a runner's. */
+const [MIN_LONG_STALL_MS, MAX_LONG_STALL_MS] = [40_000, 60_000]
+/** How long a storm is to be that has those, in milliseconds. */
+const LONG_STORM_MS = 2 * 60_000
 /** How long a runtime that has just begun is looked for. */
 const YOUNG_RUNTIME_MS = 1_500
 const LOOK_EVERY_MS = 5
@@ -42,6 +46,8 @@ export interface FaultOptions {
   tally: Tally
   say: (line: string) => void
   workers: number
+  /** How long the storm is to be, in milliseconds. */
+  stormMs: number
   /** Whether the system serves again after the last fault. */
   isServing: () => Promise<boolean>
   /** Kinds to leave it at; undefined: all. */
@@ -60,8 +66,8 @@ type Apply = () => boolean | Promise<boolean>
 export async function runFaults(options: FaultOptions): Promise<void> {
   const { chance, tally, say, workers, isServing, over } = options
   let doneBefore = 0
-  const ofAll = createDeck(chance.child('all'), wanted(FAULTS_OF_ALL, options.only))
-  const ofSome = createDeck(chance.child('some'), wanted(FAULTS_OF_SOME, options.only))
+  const ofAll = createDeck(chance.child('all'), wanted(FAULTS_OF_ALL, options))
+  const ofSome = createDeck(chance.child('some'), wanted(FAULTS_OF_SOME, options))
   const background = createBackground()
   const faults = faultsOf(options, background)
   try {
@@ -87,15 +93,23 @@ export async function runFaults(options: FaultOptions): Promise<void> {
 
 function wanted<Kind extends string>(
   numbers: Readonly<Record<Kind, number>>,
-  only: readonly string[] | undefined,
+  { only, stormMs }: FaultOptions,
 ): Record<Kind, number> {
-  const kinds = Object.entries<number>(numbers).filter(([kind]) => only?.includes(kind) ?? true)
+  const fits = (kind: string) => stormMs >= LONG_STORM_MS || !LONG_FAULTS.includes(kind)
+  const kinds = Object.entries<number>(numbers).filter(([kind]) => only?.includes(kind) ?? fits(kind))
   return Object.fromEntries(kinds) as Record<Kind, number>
 }
 
 function faultsOf(options: FaultOptions, background: Background): Record<FaultKind, Apply> {
   const { victims, chance, disk, second, ledger, over } = options
   const some = (pids: number[]) => (pids.length === 0 ? undefined : chance.pick(pids))
+  const stallLong = (pid: number | undefined) =>
+    pid !== undefined &&
+    background.begin(async () => {
+      signal(pid, 'SIGSTOP')
+      await pause(chance.integer(MIN_LONG_STALL_MS, MAX_LONG_STALL_MS), over)
+      signal(pid, 'SIGCONT')
+    })
   const stall = async (pid: number | undefined) => {
     if (!signal(pid, 'SIGSTOP')) return false
     await pause(chance.integer(MIN_STALL_MS, MAX_STALL_MS), over)
@@ -115,6 +129,9 @@ function faultsOf(options: FaultOptions, background: Background): Record<FaultKi
     'stall runner': () => stall(victims.runner()),
     'stall toolbox': () => stall(some(victims.toolboxes())),
     'stall postmaster': () => stall(victims.postmaster()),
+    'stall backend': () => stall(some(victims.backends())),
+    'long stall runner': () => stallLong(victims.runner()),
+    'long stall toolbox': () => stallLong(some(victims.toolboxes())),
     'lose second host': () =>
       second !== undefined &&
       background.begin(async () => {

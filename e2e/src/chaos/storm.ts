@@ -29,7 +29,13 @@ export async function storm(scene: Scene): Promise<void> {
   setMaxListeners(0, over.signal)
   const faults = runFaults({
     ...{ chance: chance.child('faults'), victims, disk, second: scene.second, ledger, tally },
-    ...{ say: options.say, only: options.faults, workers: options.workers, over: over.signal },
+    ...{
+      say: options.say,
+      only: options.faults,
+      workers: options.workers,
+      stormMs: options.stormMs,
+      over: over.signal,
+    },
     isServing: async () => (await whatIsAway(scene.atoll, 1)) === undefined,
   })
   const fillsDisks = options.faults?.includes(FULL_SANDBOX) ?? true
