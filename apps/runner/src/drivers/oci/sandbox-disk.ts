@@ -88,6 +88,13 @@ export async function findLoopDevice(pid: number, mountPoint: string): Promise<s
   return undefined
 }
 
+/** Returns the name of the loop device that has this image; undefined where none has. */
+export async function findImageDevice(imagePath: string): Promise<string | undefined> {
+  const isOfImage = await imageMatcher(imagePath)
+  for (const device of await loopDevices()) if (isOfImage(await backingFile(device))) return device
+  return undefined
+}
+
 /** Waits until no loop device has this image, after it was mounted for a moment; returns false when one keeps it. */
 export async function waitForRelease(imagePath: string): Promise<boolean> {
   const devices = await loopDevices()
@@ -115,17 +122,26 @@ async function loopDevices(): Promise<string[]> {
 /** Waits until the kernel has written a disk back and released it; returns false when it has not in time. */
 export async function waitForDetach(loopDevice: string, imagePath: string): Promise<boolean> {
   const giveUpAt = performance.now() + DETACH_DEADLINE_MS
-  // The kernel does not know a path in the pool once the mount namespace is gone, but no name is given twice there.
-  const target = await readlink(imagePath).catch(() => undefined)
-  const isOfImage = (backing: string) =>
-    target === undefined ? backing === imagePath : basename(backing) === basename(target)
+  const isOfImage = await imageMatcher(imagePath)
   for (;;) {
-    const backing = await readFile(`/sys/block/${loopDevice}/loop/backing_file`, 'utf8').catch(() => '')
     // The device may serve another sandbox already.
-    if (!isOfImage(backing.trimEnd())) return true
+    if (!isOfImage(await backingFile(loopDevice))) return true
     if (performance.now() > giveUpAt) return false
     await delay(DETACH_POLL_MS)
   }
+}
+
+/** Returns a test of whether the backing file of a loop device, as the kernel names it, is this image. */
+async function imageMatcher(imagePath: string): Promise<(backing: string) => boolean> {
+  // The kernel does not know a path in the pool once the mount namespace is gone, but no name is given twice there.
+  const target = await readlink(imagePath).catch(() => undefined)
+  return (backing) => (target === undefined ? backing === imagePath : basename(backing) === basename(target))
+}
+
+/** Returns the path of a loop device's backing file; empty for a device that has none. */
+async function backingFile(device: string): Promise<string> {
+  const text = await readFile(`/sys/block/${device}/loop/backing_file`, 'utf8').catch(() => '')
+  return text.trimEnd()
 }
 
 /** Reads s_state of the superblock, which is at byte 58 after byte 1,024: bit 1 means that errors were met. */

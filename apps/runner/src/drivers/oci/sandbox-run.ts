@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { findProcess, signalProcess, waitForEnd } from '@atoll/service'
+import { findProcess, isAlive, signalProcess, waitForEnd } from '@atoll/service'
 import { allOver } from '../../concurrency.ts'
 import { isThere } from '../../files.ts'
 import { containerConfig, hostnameOf } from './container-config.ts'
@@ -9,7 +9,7 @@ import type { LaunchedSandbox, SetupScript } from './launch-sandbox.ts'
 import { launchSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciSpec } from './oci-spec.ts'
-import { findLoopDevice, repairDiskImage, waitForDetach } from './sandbox-disk.ts'
+import { findImageDevice, findLoopDevice, repairDiskImage, waitForDetach } from './sandbox-disk.ts'
 import type { DraftFolder, RunRecord, SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
 import { currentSpec } from './sandbox-folder.ts'
 import type { SandboxUser, Snapshot } from './snapshot.ts'
@@ -107,7 +107,7 @@ export async function endRun(
   launched?: LaunchedSandbox,
 ): Promise<EndReason> {
   const { sandboxId, folder } = sandbox
-  const loopDevice = launched && (await findLoopDevice(launched.monitor.pid, folder.disk))
+  const loopDevice = launched && (await loopDeviceOf(launched, folder))
   const reason = launched && (await endProcesses(host, sandbox, launched))
   await host.cgroups.remove(sandboxId)
   await forgetContainer(host, sandboxId)
@@ -117,6 +117,12 @@ export async function endRun(
   await host.network?.release(sandboxId)
   await rm(folder.bundle, { recursive: true, force: true })
   return reason
+}
+
+/** Returns the loop device of a run's disk; undefined where the disk is a folder. */
+async function loopDeviceOf({ monitor }: LaunchedSandbox, folder: SandboxFolder): Promise<string | undefined> {
+  // A look at one process's mounts is cheaper than one at all devices, of which there is one for each sandbox.
+  return isAlive(monitor) ? await findLoopDevice(monitor.pid, folder.disk) : await findImageDevice(folder.image)
 }
 
 /** Ends the processes of a sandbox: SIGTERM first, SIGKILL after `graceMs`. Throws when they do not end. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { AppError } from '@atoll/protocol'
 import type { CommandOptions } from '../../../run-command.ts'
 import type { OciHost } from '../oci-host.ts'
+import { reachRunningDisk, runningDevice } from '../running-disk.ts'
 import { growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import { currentSpec, sandboxFolder } from '../sandbox-folder.ts'
@@ -61,8 +62,11 @@ function checkFork(parent: SandboxRecord, { spec }: SandboxRecord): void {
     throw new AppError('BAD_REQUEST', 'a fork has no smaller disk than its parent')
 }
 
-async function flushDisk({ run }: OciHost, { folder, running }: StillSandbox, options: CommandOptions): Promise<void> {
-  if (running) await run(['sync', '-f', `/proc/${running.monitor.pid}/root${folder.disk}`], options)
+async function flushDisk({ run }: OciHost, sandbox: StillSandbox, options: CommandOptions): Promise<void> {
+  if (sandbox.running === undefined) return
+  const { through, folder } = await reachRunningDisk(sandbox, sandbox.running)
+  const [program = 'sync', ...rest] = [...through, 'sync', '-f', folder]
+  await run([program, ...rest], options)
 }
 
 /**
@@ -93,18 +97,18 @@ async function copyFiles(
   const target = sandboxFolder(draft, '')
   const mounts = join(draft, 'copy')
   for (const name of ['from', 'to']) await mkdir(join(mounts, name), { recursive: true, mode: 0o700 })
-  const isMounted = running !== undefined || disk === 'folder'
-  const source = running ? `/proc/${running.monitor.pid}/root${folder.disk}` : folder.files
+  const isAtRest = running === undefined && disk === 'image'
   try {
-    if (!isMounted) await repairDiskImage(await host.disks.reach(folder.image), host.run)
-    await using attached = isMounted ? undefined : await host.disks.attach(folder.image)
-    const from = attached === undefined ? ['folder', source] : ['image', attached.source]
+    if (isAtRest) await repairDiskImage(await host.disks.reach(folder.image), host.run)
+    await using attached = isAtRest ? await host.disks.attach(folder.image) : undefined
+    const device = disk === 'image' ? (attached?.source ?? (await runningDevice(folder.image))) : undefined
+    const from = device === undefined ? ['folder', folder.files] : ['image', device]
     await using made = record.disk === 'folder' ? undefined : await host.disks.attach(target.image)
     const to = made === undefined ? ['folder', target.files] : ['image', made.source]
     const copy = ['sh', '-c', COPY, 'copy', ...from, ...to, mounts] as const
     await host.run(['unshare', '--mount', '--', ...copy], { deadlineMs: COPY_DEADLINE_MS })
   } finally {
-    if (!isMounted) await waitForRelease(folder.image)
+    if (isAtRest) await waitForRelease(folder.image)
     await waitForRelease(target.image)
     await rm(mounts, { recursive: true, force: true })
   }

@@ -1,5 +1,6 @@
 import type { LaunchedSandbox } from '../launch-sandbox.ts'
 import type { OciHost } from '../oci-host.ts'
+import { reachRunningDisk } from '../running-disk.ts'
 import { MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
 import type { SandboxFolder, SandboxRecord } from '../sandbox-folder.ts'
 import { packFiles } from './copy-files.ts'
@@ -35,8 +36,8 @@ export async function* packUpper(
   { folder, record, running }: StillSandbox,
 ): AsyncGenerator<Buffer> {
   if (running !== undefined) {
-    const through = ['nsenter', `--mount=/proc/${running.monitor.pid}/ns/mnt`, '--']
-    return yield* packFiles({ through, folder: `${folder.disk}/upper`, signal })
+    const disk = await reachRunningDisk({ folder, record }, running)
+    return yield* packFiles({ through: disk.through, folder: `${disk.folder}/upper`, signal })
   }
   if (record.disk === 'folder') {
     const through = ['sh', '-c', '[ -d "$1" ] || mkdir -p "$1"; shift; exec "$@"', 'files', `${folder.files}/upper`]
