@@ -1,7 +1,7 @@
 import { auditFiles } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
 import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
-import { whatIsUncovered } from './coverage.ts'
+import { whatFails, whatIsUncovered } from './coverage.ts'
 import { loseForGood } from './lose-for-good.ts'
 import { noting } from './noting.ts'
 import type { Scene } from './scene.ts'
@@ -30,7 +30,9 @@ export async function auditEverything(scene: Scene): Promise<void> {
   for (const problem of auditAcknowledged(await readRows(scene.atoll.dataDir), ledger)) tally.problem(problem)
   if (options.interrupted?.aborted) return tally.fact('interrupted', 'what the storm has not shown is no problem')
   if (files === 0) tally.problem('not one file was read back')
-  for (const uncovered of await whatIsUncovered(scene)) tally.problem(`the storm has shown too little: ${uncovered}`)
+  const uncovered = await whatIsUncovered(scene)
+  if (uncovered.length > 0) tally.fact('not shown', uncovered.join(', '))
+  for (const line of whatFails(uncovered, scene.options)) tally.problem(`the storm has shown too little: ${line}`)
 }
 
 /** Deletes what the API lists, and compares again. */

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { missingIn } from './coverage.ts'
+import { missingIn, whatFails } from './coverage.ts'
 import { FAULT_KINDS } from './fault-kinds.ts'
 
 const [SHORT_MS, LONG_MS] = [60_000, 600_000]
@@ -19,4 +19,13 @@ it('names every kind of fault that a long storm has not had, or one that was ask
   expect(missingIn({ ...shown, events: new Map() }, { stormMs: SHORT_MS, faults: ['kill runner'] })).toEqual([
     'the fault "kill runner" never came',
   ])
+})
+
+it('lets a short storm pass without the rarer events, and a long one with all of them only', () => {
+  const missing = missingIn(nothing, { stormMs: SHORT_MS })
+  expect(whatFails(missing, { stormMs: SHORT_MS })).toEqual([
+    'no fault came',
+    ...['made', 'ready', 'halted', 'removed'].map((event) => `no sandbox had the event "${event}"`),
+  ])
+  expect(whatFails(missing, { stormMs: LONG_MS })).toEqual(missing)
 })
