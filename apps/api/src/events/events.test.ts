@@ -106,14 +106,17 @@ describe('a listener', () => {
   })
 
   it.each(['this replica', 'another replica'])('is told on %s that a snapshot is made of a sandbox', async (where) => {
-    const sandbox = await world.create()
+    // Before it is made: how it became started may be told later than its create is answered.
     const { told } = await listen({ url: where === 'this replica' ? world.url : otherUrl })
+    const sandbox = await world.create()
     expect((await world.call('POST', `/sandbox/${sandbox.id}/snapshot`, { body: { name: randomUUID() } })).status).toBe(
       200,
     )
     const states = () => namesFor(told, sandbox.id).filter((name) => name.startsWith('sandbox.state.updated'))
-    await until('it is told that it is done', () => states().length >= 2)
-    expect(states()).toEqual(['sandbox.state.updated snapshotting', 'sandbox.state.updated started'])
+    await until('it is told that it is done', () => states().length >= 4)
+    expect(states()).toEqual(
+      ['starting', 'started', 'snapshotting', 'started'].map((state) => `sandbox.state.updated ${state}`),
+    )
   })
 
   it('is told nothing of others', async () => {

@@ -356,7 +356,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     return await this.record(row.id, 'failed', reasonOf(error, drive.step))
   }
 
-  /** Records `saved`: the runner may have removed the files already, and removes the rest when it connects next. */
+  /** Records `saved`: the runner may have removed the files already, and is asked again to remove the rest (L7). */
   private async recordSaved({ id, changedAt }: SandboxRow): Promise<undefined> {
     const event = (row: SandboxRow) => (row.changedAt.getTime() === changedAt.getTime() ? 'saved' : undefined)
     await this.options.store.change({ id, event, actor: { kind: 'reconciler' }, reason: 'left on its runner for now' })

@@ -98,9 +98,10 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
   }
 
   async function agree(runner: ConnectedRunner, statuses: readonly SandboxStatus[]): Promise<void> {
-    const deleted = await settleAll(runner, await readFound(runner, statuses))
+    const found = await readFound(runner, statuses)
+    const deleted = await settleAll(runner, found)
     const left = statuses.map(({ sandboxId }) => sandboxId).filter((id) => isUuid(id) && !deleted.has(id))
-    await clearFormer(db, runner.id, { left, at: new Date(now()) })
+    await clearFormer(db, runner.id, { left, kept: keptOf(found), at: new Date(now()) })
     const byStatus = new Map(statuses.map((status) => [status.sandboxId, status]))
     for (const id of await store.startedOn(runner.id)) {
       const status = byStatus.get(id)
@@ -142,10 +143,15 @@ interface Found {
   place: Place
 }
 
-function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isCleared: boolean } | undefined): Place {
+/** The ids of what stays until it is restored elsewhere. */
+function keptOf(found: readonly Found[]): string[] {
+  return found.flatMap(({ row, place }) => (row !== undefined && place === 'left' ? [row.id] : []))
+}
+
+function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isArchived: boolean } | undefined): Place {
   if (row.runnerId === runner.id) return shownState(row) === 'destroyed' ? 'elsewhere' : 'here'
   if (former === undefined) return row.runnerId === null ? 'elsewhere' : 'unknown'
-  return isToBeRestored(row) && !former.isCleared ? 'left' : 'elsewhere'
+  return isToBeRestored(row) && !former.isArchived ? 'left' : 'elsewhere'
 }
 
 /** The shown states of sandboxes that do not run. */

@@ -62,20 +62,31 @@ export async function removeLeft(
   const left = and(isAt(id, runnerId), isNull(formerPlacements.clearedAt))
   const [locked] = await tx.select({ one: sql`1` }).from(formerPlacements).where(left).for('update')
   if (locked === undefined) return
-  const elsewhere = and(eq(sandboxes.id, id), isElsewhere(runnerId))
-  const [row] = await tx.select({ one: sql`1` }).from(sandboxes).where(elsewhere)
+  const [row] = await tx
+    .select({ one: sql`1` })
+    .from(formerPlacements)
+    .innerJoin(sandboxes, eq(sandboxes.id, formerPlacements.sandboxId))
+    .where(and(left, isElsewhere(runnerId)))
   if (row === undefined) return
   await remove()
   await tx.update(formerPlacements).set({ clearedAt: at }).where(left)
 }
 
-/** The condition for destroyed sandboxes and ones with files elsewhere. One still to be restored may need the old files. */
+/** The condition for sandboxes that were archived when they left or since: the object was read back (R10), so the old files are needless. */
+const isArchived = sql`exists (select 1 from sandbox_events
+  where sandbox_events.sandbox_id = former_placements.sandbox_id and sandbox_events.event = 'saved'
+    and sandbox_events.at >= former_placements.left_at)`
+
+/**
+ * The condition for destroyed sandboxes and ones with files elsewhere, in queries that join the former placement. One still to
+ * be restored from a backup may need the old files.
+ */
 function isElsewhere(runnerId: string): SQL {
   const { state, desiredState, lost, recoverableTo } = sandboxes
   const isToBeRestored = sql`(not ${lost} and ${desiredState} <> 'destroyed'
     and (${state} = 'archived' or (${state} = 'error' and ${recoverableTo} = 'archived')))`
   return sql`(${state} = 'destroyed'
-    or (${sandboxes.runnerId} is distinct from ${runnerId} and not ${isToBeRestored}))`
+    or (${sandboxes.runnerId} is distinct from ${runnerId} and (not ${isToBeRestored} or ${isArchived})))`
 }
 
 function isAt(sandboxId: string, runnerId: string): SQL | undefined {
@@ -95,18 +106,18 @@ export async function noteLeft(
     .onConflictDoUpdate({ target: [formerPlacements.sandboxId, formerPlacements.runnerId], set: values })
 }
 
-/** Returns which of `ids` were on this runner once, and whether the runner was seen without them since. */
+/** Returns which of `ids` were on this runner once, and whether each was archived when it left or since. */
 export async function formerlyOn(
   db: Queryable,
   runnerId: string,
   ids: readonly string[],
-): Promise<Map<string, { isCleared: boolean }>> {
+): Promise<Map<string, { isArchived: boolean }>> {
   if (ids.length === 0) return new Map()
   const rows = await db
-    .select({ id: formerPlacements.sandboxId, clearedAt: formerPlacements.clearedAt })
+    .select({ id: formerPlacements.sandboxId, isArchived: sql<boolean>`${isArchived}` })
     .from(formerPlacements)
     .where(and(eq(formerPlacements.runnerId, runnerId), inArray(formerPlacements.sandboxId, [...ids])))
-  return new Map(rows.map(({ id, clearedAt }) => [id, { isCleared: clearedAt !== null }]))
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
 /** Returns whether a row's files are still to be restored from the object store, so that older copies may be needed. */
@@ -115,17 +126,25 @@ export function isToBeRestored({ state, desiredState, lost, recoverableTo }: San
   return state === 'archived' || (state === 'error' && recoverableTo === 'archived')
 }
 
-/** Notes that a runner has none of the sandboxes that were on it once, except `left`. */
+/**
+ * Notes that a runner has none of the sandboxes that were on it once, except `left`. The runner has `kept`, though it may have been
+ * seen without them: its disk was not there then.
+ */
 export async function clearFormer(
   db: Queryable,
   runnerId: string,
-  { left, at }: { left: readonly string[]; at: Date },
+  { left, kept, at }: { left: readonly string[]; kept: readonly string[]; at: Date },
 ): Promise<void> {
   const gone = left.length === 0 ? undefined : not(inArray(formerPlacements.sandboxId, [...left]))
   await db
     .update(formerPlacements)
     .set({ clearedAt: at })
     .where(and(eq(formerPlacements.runnerId, runnerId), isNull(formerPlacements.clearedAt), gone))
+  if (kept.length === 0) return
+  await db
+    .update(formerPlacements)
+    .set({ clearedAt: null })
+    .where(and(eq(formerPlacements.runnerId, runnerId), inArray(formerPlacements.sandboxId, [...kept])))
 }
 
 /** Returns whether a runner that may yet return may have files of an organization's sandboxes. */

@@ -235,6 +235,26 @@ describe('what is recovered elsewhere', () => {
     ])
   })
 
+  it('L7: stays there, too, when the runner returned without its disk before', async () => {
+    world.startReplica()
+    const id = await world.withBackup('then')
+    await world.lose()
+    await world.command(id, 'recoverStopped')
+    const there = world.runner.get(id)
+    world.runner.sandboxes.clear()
+    await world.comeBack()
+    expect(await world.formerPlacements(id)).toMatchObject([{ cleared_at: expect.any(String) }])
+    world.runner.sandboxes.set(id, there)
+    await world.comeBack()
+    expect(world.runner.sandboxes.has(id)).toBe(true)
+    world.otherId = await world.addRunner('other')
+    await world.command(id, 'start', { runnerId: world.otherId })
+    await world.untilSettled(id, 'started')
+    await world.sweep()
+    expect(world.runner.sandboxes.has(id)).toBe(false)
+    expect(await world.formerPlacements(id)).toMatchObject([{ cleared_at: expect.any(String) }])
+  })
+
   it('L7: is removed there later when that failed as the runner returned', async () => {
     world.startReplica()
     const id = await world.withBackup('then')

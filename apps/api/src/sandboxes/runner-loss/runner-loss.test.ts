@@ -231,12 +231,23 @@ describe('what is on a lost runner', () => {
     await world.lose(trap)
     expect(await world.shown(id)).toMatchObject({ state: 'archived', desiredState: 'archived', lost: false })
     await world.comeBack()
+    expect(world.runner.sandboxes.has(id)).toBe(false)
     world.otherId = await world.addRunner('other')
     await world.command(id, 'start', { runnerId: world.otherId })
     await world.untilSettled(id, 'started')
     expect(world.runners.get(world.otherId)?.get(id).files).toBe('all of it')
+  })
+
+  it('R5a: leaves nothing there once it is archived, though its runner could not remove it then', async () => {
+    world.startReplica({ maxAttempts: 2 })
+    const id = await world.stopped('all of it')
+    world.runner.fail('remove', new Error('its disk is busy'), 2)
+    await world.command(id, 'archive')
+    await world.untilSettled(id, 'archived')
+    expect(world.runner.sandboxes.has(id)).toBe(true)
     await world.sweep()
     expect(world.runner.sandboxes.has(id)).toBe(false)
+    expect(await world.formerPlacements(id)).toMatchObject([{ cleared_at: expect.any(String) }])
   })
 
   it('L2: waits for the runner when its archive was not whole', async () => {
