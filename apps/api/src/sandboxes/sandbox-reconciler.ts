@@ -258,6 +258,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
       leaseOwner: this.loop.owner,
       firstToken,
       adoptWaitMs: this.limits.adoptWaitMs,
+      toolboxWaitMs: this.limits.launchDeadlineMs,
       onProgress: (isMoving: boolean) => {
         drive.isMoving = isMoving
       },

@@ -26,6 +26,8 @@ export interface StepContext {
   firstToken: string | undefined
   /** How long the toolbox of an earlier attempt has to dial home before the sandbox is started anew, in milliseconds. */
   adoptWaitMs: number
+  /** How long a toolbox has to dial home once the runner has started its sandbox, in milliseconds. */
+  toolboxWaitMs: number
   onProgress: OnProgress
 }
 
@@ -117,13 +119,21 @@ async function run(context: StepContext, row: SandboxRow, { call, signal }: Run)
   const waiting = new AbortController()
   const stopWaiting = () => waiting.abort(signal.reason)
   signal.addEventListener('abort', stopWaiting, { once: true })
+  let patience: NodeJS.Timeout | undefined
+  // A fork has minutes for its files, which its toolbox does not need any more.
+  const boundWait = () => {
+    if (waiting.signal.aborted) return
+    const late = new DOMException(`no toolbox within ${context.toolboxWaitMs} ms`, 'TimeoutError')
+    patience = setTimeout(() => waiting.abort(late), context.toolboxWaitMs)
+  }
   try {
     // The wait begins first: a toolbox may dial home before the runner's reply arrives.
     await Promise.all([
       context.tunnels.whenConnected(row.id, hashToken(toolboxToken), waiting.signal),
-      call({ toolboxToken, env: row.env, ...claimOf(row) }),
+      call({ toolboxToken, env: row.env, ...claimOf(row) }).then(boundWait),
     ])
   } finally {
+    clearTimeout(patience)
     signal.removeEventListener('abort', stopWaiting)
     waiting.abort()
   }

@@ -21,6 +21,12 @@ const MAX_REMEMBERED = 10_000
 /** How long a change may stay unseen when no notification of it arrives. */
 const REMEMBERED_TTL_MS = 30_000
 
+/**
+ * How long a row that a change brings counts, in milliseconds: for the calls right after it. A newer change elsewhere may
+ * have been heard of before.
+ */
+const BROUGHT_TTL_MS = 1_000
+
 export interface ToolboxServiceOptions {
   sandboxes: Pick<SandboxService, 'access' | 'idOfName'>
   changes: SandboxChanges
@@ -152,7 +158,7 @@ function createMemory<Value extends {}>(lookUp: (key: string) => Promise<Value |
       return lookup
     },
     remember: (key: string, value: Value): void => {
-      remembered.set(key, Promise.resolve(value))
+      remembered.set(key, Promise.resolve(value), { ttl: BROUGHT_TTL_MS })
     },
     forget: (key: string): void => {
       remembered.delete(key)

@@ -28,6 +28,20 @@ describe('the parts of a completed upload', () => {
         `<Part><ChecksumCRC32>AAAAAA==</ChecksumCRC32><ETag>&quot;${ETAG}&#34;</ETag><PartNumber>7</PartNumber></Part>`,
       ),
     ],
+    [
+      'empty elements, as serializers of XML write them',
+      whole(`<Part><ETag>${ETAG}</ETag><ChecksumCRC32/><ChecksumSHA256 /><PartNumber>7</PartNumber></Part>`),
+    ],
+    [
+      'lines, and each part in the namespace',
+      `<?xml version='1.0' encoding='utf-8' standalone='yes'?>
+<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+  <Part xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+    <PartNumber>7</PartNumber>
+    <ETag>${ETAG}</ETag>
+  </Part>
+</CompleteMultipartUpload>`,
+    ],
     ['no quotes', whole(`<Part><PartNumber>7</PartNumber><ETag>${ETAG}</ETag></Part>`)],
   ])('are read with %s', (_what, text) => {
     expect(readParts(text)).toEqual([{ number: 7, etag: ETAG }])
@@ -47,6 +61,7 @@ describe('the parts of a completed upload', () => {
     ['something behind it', `${whole(partOf(1))}x`],
     ['a number twice', whole(partOf(1).replace('<ETag>', '<PartNumber>2</PartNumber><ETag>'))],
     ['a number that is none', whole(partOf(1).replace('>1<', '>1.5<'))],
+    ['an empty number', whole('<Part><PartNumber/><ETag>a</ETag></Part>')],
     ['no etag', whole('<Part><PartNumber>1</PartNumber></Part>')],
     ['elements within', whole(partOf(1).replace('"', '<b>"</b>'))],
     ['a comment', whole(`<!-- -->${partOf(1)}`)],
@@ -54,6 +69,7 @@ describe('the parts of a completed upload', () => {
     ['endless small parts', whole('<Part/>'.repeat(MIB / 4))],
     ['endless spaces', whole(' '.repeat(2 * MIB))],
     ['endless spaces in an element', whole(`<Part ${' '.repeat(2 * MIB)}`)],
+    ['endless spaces in a field', whole(`<Part><ETag ${' '.repeat(2 * MIB)}`)],
     ['an element without end', whole(`<Part><ETag>${'&'.repeat(2 * MIB)}`)],
     ['an attribute without end', `<CompleteMultipartUpload ${'x="'.repeat(MIB / 2)}`],
     ['more fields than there are', whole(partOf(1).replace('<ETag>', `${fields(15)}<ETag>`))],

@@ -4,7 +4,7 @@ import { S3Error } from './s3-error.ts'
 
 const BEGIN = /\s*(?:<\?xml [^<>]*\?>\s*)?<CompleteMultipartUpload(?:\s[^<>]*)?>/y
 const PART = /\s*<Part(?:\s[^<>]*)?>/y
-const FIELD = /\s*<(\w{1,64})(?:\s[^<>]*)?>([^<]*)<\/\1\s*>/y
+const FIELD = /\s*<(\w{1,64})(?:\s[^<>]*)?(?:\/>|>([^<]*)<\/\1\s*>)/y
 const PART_END = /\s*<\/Part\s*>/y
 const END = /\s*<\/CompleteMultipartUpload\s*>\s*$/y
 

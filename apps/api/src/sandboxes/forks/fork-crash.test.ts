@@ -88,3 +88,15 @@ it('is tried again while the runner is away', async () => {
   await world.untilSettled(id, 'started')
   expect(world.runner.get(id).files).toBe('kept')
 })
+
+it('R3, R5: waits for its toolbox no longer than any other sandbox that is made', async () => {
+  const first = world.startReplica()
+  const parent = await world.stopped('kept')
+  await first[Symbol.asyncDispose]()
+  world.runner.toolboxConnects = false
+  // The deadline of a fork stays what it is: eleven minutes.
+  world.startReplica({ stepDeadlineMs: 1_500, launchDeadlineMs: 1_500 })
+  const id = await world.insert({ forkedFromId: parent })
+  await world.untilSettled(id, 'error')
+  expect(await world.read(id)).toMatchObject({ errorReason: expect.stringContaining('toolbox did not connect') })
+})
