@@ -1,3 +1,4 @@
+import type { SQL } from 'drizzle-orm'
 import { and, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { runners } from '../runners/runner-table.ts'
@@ -112,7 +113,7 @@ async function setHeld(db: Queryable, ref: string, runnerId: string): Promise<vo
 
 async function compare(db: Queryable, runnerId: string, refs: readonly string[]): Promise<string[]> {
   const onIt = eq(snapshotRunners.runnerId, runnerId)
-  const known = refs.length === 0 ? [] : await statesOf(db, refs)
+  const known = refs.length === 0 ? [] : await statesOf(db, runnerId, refs)
   await db
     .delete(snapshotRunners)
     .where(refs.length === 0 ? onIt : and(onIt, notInArray(snapshotRunners.ref, [...refs])))
@@ -126,21 +127,32 @@ async function compare(db: Queryable, runnerId: string, refs: readonly string[])
   return known.filter(({ isRemoved }) => isRemoved).map(({ ref }) => ref)
 }
 
-async function statesOf(db: Queryable, refs: readonly string[]): Promise<{ ref: string; isRemoved: boolean }[]> {
+/** What a sandbox may need there is not removed, though it is deleted. */
+async function statesOf(
+  db: Queryable,
+  runnerId: string,
+  refs: readonly string[],
+): Promise<{ ref: string; isRemoved: boolean }[]> {
+  const isNeeded = neededBy({ runnerId: sql`${runnerId}`, ref: sql`snapshots.ref` })
   return await db
-    .select({ ref: snapshots.ref, isRemoved: sql<boolean>`bool_and(${snapshots.state} = 'removed')` })
+    .select({
+      ref: snapshots.ref,
+      isRemoved: sql<boolean>`bool_and(${snapshots.state} = 'removed') and not ${isNeeded}`,
+    })
     .from(snapshots)
     .where(inArray(snapshots.ref, [...refs]))
     .groupBy(snapshots.ref)
 }
 
-/**
- * The condition that a holding is in use: by a sandbox of its runner, or by one without a runner, which may come back
- * to any.
- */
-const inUseThere = sql`exists (select 1 from sandboxes
-  where (sandboxes.runner_id = ${snapshotRunners.runnerId} or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshotRunners.ref}
-    and sandboxes.state <> 'destroyed')`
+/** Whether there is a sandbox of that runner that was made from it, or one of no runner that may come back to any. */
+function neededBy({ runnerId, ref }: { runnerId: SQL; ref: SQL }): SQL {
+  return sql`exists (select 1 from sandboxes
+    where (sandboxes.runner_id = ${runnerId} or sandboxes.runner_id is null)
+      and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${ref} and sandboxes.state <> 'destroyed')`
+}
+
+/** Written out: of a column that is selected from one table, drizzle leaves the table's name out. */
+const inUseThere = neededBy({ runnerId: sql`snapshot_runners.runner_id`, ref: sql`snapshot_runners.ref` })
 
 async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promise<SnapshotRunnerRow[]> {
   if (runnerIds.length === 0) return []
@@ -162,9 +174,7 @@ async function removable(db: Queryable): Promise<string[]> {
   // The holdings of a removed runner do not count, though they may have been written after its removal.
   const held = sql`exists (select 1 from snapshot_runners
     join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
-    where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes
-      where (sandboxes.runner_id = snapshot_runners.runner_id or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshots.ref}
-        and sandboxes.state <> 'destroyed'))`
+    where snapshot_runners.ref = ${snapshots.ref} and not ${inUseThere})`
   const shared = sql`exists (select 1 from snapshots as other
     where other.ref = ${snapshots.ref} and other.id <> ${snapshots.id} and other.state not in ('removing', 'removed'))`
   const rows = await db
