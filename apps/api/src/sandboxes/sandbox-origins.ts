@@ -3,6 +3,7 @@ import { AppError, DEFAULT_TARGET } from '@atoll/protocol'
 import type { Queryable } from '../database/database.ts'
 import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Resources } from '../runners/placement.ts'
+import { SILENCE_LIMIT_MS } from '../runners/runner-session.ts'
 import type { SnapshotRunnerStore } from '../snapshots/snapshot-runner-store.ts'
 import type { SnapshotService } from '../snapshots/snapshot-service.ts'
 import type { SnapshotStore } from '../snapshots/snapshot-store.ts'
@@ -15,8 +16,10 @@ import type { NewSandboxRow, SandboxRow } from './sandbox-table.ts'
 export interface SandboxOriginsOptions {
   snapshots: Pick<SnapshotService, 'ensureBuild'>
   store: Pick<SnapshotStore, 'find' | 'lockUsable' | 'setUsed' | 'emit'>
-  holdings: Pick<SnapshotRunnerStore, 'holdersOf'>
+  holdings: Pick<SnapshotRunnerStore, 'holdersOf' | 'canBeBrought'>
   volumes: Pick<VolumeService, 'planMounts' | 'attach' | 'runnerOf'>
+  /** Milliseconds since the epoch. */
+  now: () => number
 }
 
 /** The runners on which a sandbox may be, by their ids. */
@@ -86,6 +89,15 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
     return await snapshots.ensureBuild(tx, { organizationId: organization.id, info, region: plan.target })
   }
 
+  /** Whether what is on no runner, or not to stay on its own, may go where its snapshot is brought to. */
+  async function canFollow(tx: Queryable, row: SandboxRow): Promise<boolean> {
+    if (row.state === 'pulling_snapshot') return true
+    // The step that makes it takes its snapshot for given.
+    if (row.state === 'creating' || row.snapshotId === null) return false
+    const seenAfter = new Date(options.now() - SILENCE_LIMIT_MS)
+    return await holdings.canBeBrought(tx, { snapshotId: row.snapshotId, seenAfter })
+  }
+
   return {
     async choose(organizationId, plan) {
       if (plan.asked.buildInfo !== undefined) return undefined
@@ -130,7 +142,7 @@ export function createSandboxOrigins(options: SandboxOriginsOptions): SandboxOri
         tx,
         row.volumes.map(({ volumeId }) => volumeId),
       )
-      return { holders, canTravel: false, only }
+      return { holders, canTravel: await canFollow(tx, row), only }
     },
   }
 }

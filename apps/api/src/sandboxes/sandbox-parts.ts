@@ -69,6 +69,8 @@ import type { SandboxOperations } from './settings/sandbox-operations.ts'
 import { createSandboxOperations } from './settings/sandbox-operations.ts'
 import type { SandboxSettings } from './settings/sandbox-settings.ts'
 import { createSandboxSettings } from './settings/sandbox-settings.ts'
+import type { SnapshotBringer } from './snapshot-bringer.ts'
+import { createSnapshotBringer } from './snapshot-bringer.ts'
 import { createStartWaiter } from './start-waiter.ts'
 import { createStateWaiter } from './state-waiter.ts'
 import type { SandboxTimers } from './timers/sandbox-timers.ts'
@@ -149,7 +151,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   const sources = createSources(options, { store, runners, snapshotBase, changes })
   const { origins, snapshotParts, links } = sources
   const room = createSandboxRoom({ store, quotas, runners, placesOf: origins.placesOf })
-  const keeping = createKeeping(options, { store, runners, tunnels, changes })
+  const keeping = createKeeping(options, { store, runners, tunnels, changes, snapshots: sources.bringer })
   const { reconciler } = keeping
   const warm = createWarmPoolParts({
     ...{ database, store, changes, reconciler, quotas, runners, tunnels, origins, regions, metrics, log, now },
@@ -209,6 +211,7 @@ interface Kept {
   runners: RunnerService
   tunnels: TunnelRegistry
   changes: SandboxChanges
+  snapshots: SnapshotBringer
 }
 
 /** Makes the reconcilers, which drive sandboxes towards their desired states, and the keeper of their backups. */
@@ -276,8 +279,10 @@ function createSources(options: SandboxPartsOptions, { store, runners, snapshotB
   })
   const { volumes } = volumeParts
   const { holdings } = snapshotBase
-  const origins = createSandboxOrigins({ snapshots, store: snapshotBase.store, holdings, volumes })
-  return { snapshotParts, volumeParts, links, origins, parts: [snapshotParts, volumeParts, follower] as const }
+  const { store: snapshotStore } = snapshotBase
+  const origins = createSandboxOrigins({ snapshots, store: snapshotStore, holdings, volumes, now })
+  const bringer = createSnapshotBringer({ database, store: snapshotStore, holdings, transfers })
+  return { snapshotParts, volumeParts, links, origins, bringer, parts: [snapshotParts, volumeParts, follower] as const }
 }
 
 interface TunnelOwners {

@@ -22,6 +22,7 @@ import type { LeasedWork, SandboxLeaseStore } from './sandbox-lease-store.ts'
 import { createToolboxToken, hashToken, statusOn, takeStep } from './sandbox-steps.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
+import type { SnapshotBringer } from './snapshot-bringer.ts'
 import { isMissing, reasonOf, verdictOn } from './step-failure.ts'
 
 /** Bounds of reconciliation; times in milliseconds. */
@@ -65,6 +66,9 @@ export const transferLimits: Partial<ReconcilerLimits> = Object.freeze({
   maxAttempts: MAX_TRANSFER_ATTEMPTS,
 })
 
+/** How often it is looked whether a snapshot has come. In milliseconds. */
+const SNAPSHOT_LOOK_MS = 1_000
+
 export interface ReconcilerOptions {
   store: Pick<SandboxStore, 'change'>
   leases: SandboxLeaseStore
@@ -77,6 +81,8 @@ export interface ReconcilerOptions {
   }
   tunnels: ToolboxTunnels
   files: SandboxFiles
+  /** Brings what is restored its snapshot. */
+  snapshots: SnapshotBringer
   changes: SandboxChanges
   log: Logger
   /** The kind of due steps that this reconciler takes. It also deletes a sandbox whose row it has leased already. */
@@ -247,7 +253,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
       await this.leases.release(row.id, this.loop.owner)
       return undefined
     }
-    const { tunnels, leases, files } = this.options
+    const { tunnels, leases, files, snapshots } = this.options
     const { firstToken } = drive
     drive.firstToken = undefined
     const context = {
@@ -255,6 +261,7 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
       tunnels,
       leases,
       files,
+      snapshots,
       leaseOwner: this.loop.owner,
       firstToken,
       adoptWaitMs: this.limits.adoptWaitMs,
@@ -266,13 +273,19 @@ class Reconciler implements SandboxReconciler, LeaseWork<LeasedSandbox, Drive> {
     drive.isMoving = false
     drive.controller = new AbortController()
     using deadline = createDeadline(drive.controller.signal, this.deadlineOf(row, step))
-    let report: SandboxReport | readonly SandboxReport[]
+    let report: SandboxReport | readonly SandboxReport[] | undefined
     try {
       report = await takeStep(context, { row, step }, deadline.signal)
     } catch (error) {
       return await this.afterFailure(row, drive, error)
     }
-    return await this.record(row.id, report)
+    return report === undefined ? await this.lookAgain(row) : await this.record(row.id, report)
+  }
+
+  /** What waits for its snapshot takes no place meanwhile, and no try. */
+  private async lookAgain({ id, attempts }: SandboxRow): Promise<undefined> {
+    await this.leases.postpone(id, this.loop.owner, { attempts, delayMs: SNAPSHOT_LOOK_MS })
+    this.loop.wakeAfter(SNAPSHOT_LOOK_MS)
   }
 
   private async record(

@@ -79,10 +79,7 @@ export function createSandboxRoom({ store, quotas, runners, placesOf }: SandboxR
   async function elsewhere(tx: Queryable, row: SandboxRow): Promise<string> {
     // A fork's first files are on its parent's runner only.
     if (row.state === 'creating' && row.forkedFromId !== null) throw noRunner()
-    const places = await placesOf(tx, row)
-    // A sandbox that waits for its snapshot to be brought can wait on another runner.
-    const canTravel = places.canTravel || row.state === 'pulling_snapshot'
-    return await place(tx, { ...row, places: { ...places, canTravel } })
+    return await place(tx, { ...row, places: await placesOf(tx, row) })
   }
 
   return {

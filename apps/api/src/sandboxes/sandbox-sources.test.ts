@@ -1,12 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { ErrorBody, Sandbox, Snapshot, Volume, Workspace } from '@atoll/protocol'
 import { Sandbox as SandboxSchema } from '@atoll/protocol'
 import { Value } from 'typebox/value'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createRunnerStore } from '../runners/runner-store.ts'
 import type { Answer, SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
-import { ScriptedRunner } from '../testing/scripted-runner.ts'
+import { createSecondRunner } from '../testing/second-runner.ts'
 import { until } from '../testing/until.ts'
 
 let world: SandboxWorld
@@ -39,28 +38,6 @@ async function volume(name: string = randomUUID()): Promise<Volume> {
   const get = async () => (await world.call('GET', `/volumes/${id}`)).body as Volume
   await until('the volume is ready', async () => (await get()).state === 'ready')
   return await get()
-}
-
-/** Connects a second runner in the same region. The caller disposes it: then nothing more is placed on it. */
-async function secondRunner(): Promise<{ runner: ScriptedRunner; id: string } & AsyncDisposable> {
-  const token = randomUUID()
-  const tokenHash = createHash('sha256').update(token).digest('hex')
-  const store = createRunnerStore(world.api.database)
-  const id = await store.ensure({ name: `second-${token}`, tokenHash, region: 'us' })
-  const runner = new ScriptedRunner({ url: world.url, token })
-  await runner.connect()
-  const isThere = async () => {
-    const { sql } = world.api.database
-    return (await sql`select 1 from runners where id = ${id} and last_seen_at is not null`).length > 0
-  }
-  await until('it is ready', isThere)
-  return {
-    ...{ runner, id },
-    async [Symbol.asyncDispose]() {
-      await runner[Symbol.asyncDispose]()
-      await until('it is known to be gone', async () => !(await isThere()))
-    },
-  }
 }
 
 describe('a sandbox from a snapshot', () => {
@@ -130,7 +107,7 @@ describe('a sandbox from a snapshot', () => {
 describe('a sandbox on a runner without its snapshot', () => {
   it('has it brought there from one that has it, and shows so meanwhile', async () => {
     const { name, ref = '' } = await snapshot()
-    await using second = await secondRunner()
+    await using second = await createSecondRunner(world)
     second.runner.holdings.finishes = false
     // Nothing more fits on the first runner.
     await world.api.database.sql`update runners set cpu = 0 where name = 'local'`
@@ -155,7 +132,7 @@ describe('a sandbox on a runner without its snapshot', () => {
 
   it('is in error when it cannot be brought there', async () => {
     const { name, ref = '' } = await snapshot()
-    await using second = await secondRunner()
+    await using second = await createSecondRunner(world)
     second.runner.holdings.finishes = false
     await world.api.database.sql`update runners set cpu = 0 where name = 'local'`
     const creating = world.call('POST', '/sandbox', { body: { snapshot: name } })
@@ -269,7 +246,7 @@ describe('a sandbox with volumes', () => {
 
   it('goes to the runner that has them', async () => {
     const { id } = await volume()
-    await using _second = await secondRunner()
+    await using _second = await createSecondRunner(world)
     for (let round = 0; round < 4; round++) {
       const sandbox = await world.create({ volumes: [{ volumeId: id, mountPath: '/v' }] })
       expect(world.runner.sandboxes.has(sandbox.id)).toBe(true)

@@ -10,6 +10,7 @@ import { createDeadline } from './deadline.ts'
 import type { SandboxLeaseStore } from './sandbox-lease-store.ts'
 import { networkRulesOf, newSpecOf, specOf } from './sandbox-spec.ts'
 import type { SandboxRow } from './sandbox-table.ts'
+import type { SnapshotBringer } from './snapshot-bringer.ts'
 
 /** The time that processes have to end after SIGTERM, in milliseconds. */
 export const STOP_GRACE_MS = 2_000
@@ -21,6 +22,7 @@ export interface StepContext {
   tunnels: ToolboxTunnels
   leases: Pick<SandboxLeaseStore, 'setToolboxToken' | 'mayBeLeft' | 'forgetLeft'>
   files: SandboxFiles
+  snapshots: SnapshotBringer
   leaseOwner: string
   /** The token whose hash the row was written with, if no step was tried yet. */
   firstToken: string | undefined
@@ -32,14 +34,14 @@ export interface StepContext {
 }
 
 /**
- * Takes the next step of `row` on the runner and returns the reports to record. Repeating it after a crash anywhere inside
- * does no harm (R2). `signal` ends it.
+ * Does on the runner what `row` needs next and says what to record; undefined while its snapshot is on its way there, for
+ * which nobody waits here. Repeating it after a crash anywhere inside does no harm (R2). `signal` ends it.
  */
 export async function takeStep(
   context: StepContext,
   work: { row: SandboxRow; step: Exclude<SandboxStep, 'none'> },
   signal: AbortSignal,
-): Promise<SandboxReport | readonly SandboxReport[]> {
+): Promise<SandboxReport | readonly SandboxReport[] | undefined> {
   const { runner, tunnels } = context
   const { row, step } = work
   switch (step) {
@@ -50,6 +52,7 @@ export async function takeStep(
       })
       return ['made', 'ready']
     case 'restore':
+      if (!(await context.snapshots.isThere(row))) return undefined
       await makeToRestore(context, row, signal)
       await context.files.restore({ runner, row, signal, onProgress: context.onProgress })
       return 'restored'

@@ -1,6 +1,7 @@
 import type { SandboxStep } from '@atoll/protocol'
 import { TunnelError } from '@atoll/tunnel'
 import { RunnerCallError } from '../runners/runner-answer.ts'
+import { RunnerAwayError, SnapshotFailure } from '../snapshots/snapshot-steps.ts'
 import { BackupDamagedError } from './backups/backup-transfer.ts'
 
 /** `away`: the runner's link has ended, which says nothing of the step. `permanent`: another try would end the same way. */
@@ -15,8 +16,11 @@ export function verdictOn(error: unknown): Verdict {
     return LINK_IS_OVER.has(error.code) ? 'away' : 'passing'
   }
   if (error instanceof RunnerCallError) return isRefusal(error.status) ? 'permanent' : 'passing'
-  return error instanceof BackupDamagedError ? 'permanent' : 'passing'
+  return error instanceof BackupDamagedError || error instanceof SnapshotFailure ? 'permanent' : 'passing'
 }
+
+/** Failures whose message says to a user what is wrong. */
+const IN_WORDS = [BackupDamagedError, SnapshotFailure, RunnerAwayError]
 
 /** The steps of sandboxes that have their files on their runner. */
 const ON_FILES: ReadonlySet<SandboxStep> = new Set(['start', 'stop', 'resize', 'archive'])
@@ -47,7 +51,7 @@ export function reasonOf(error: unknown, step: SandboxStep): string {
   if (error instanceof RunnerCallError) {
     return isRefusal(error.status) ? `${what}: ${error.message}` : `${what}: its runner failed`
   }
-  if (error instanceof BackupDamagedError) return `${what}: ${error.message}`
+  if (IN_WORDS.some((kind) => error instanceof kind)) return `${what}: ${(error as Error).message}`
   const isCopy = step === 'archive' || step === 'restore'
   if (isCopy && !(error instanceof TunnelError)) return `${what}: the object store failed`
   // A start waits longest for its toolbox.

@@ -1,3 +1,4 @@
+import type { SQL } from 'drizzle-orm'
 import { and, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { runners } from '../runners/runner-table.ts'
@@ -17,6 +18,11 @@ export interface MakerCandidate {
 export interface SnapshotRunnerStore {
   /** Returns the runners that hold `ref` and may use it for new sandboxes. */
   holdersOf(db: Queryable, ref: string): Promise<string[]>
+  /**
+   * Whether there is somewhere to bring a snapshot from: a runner that holds it and was heard of since `seenAfter`, or a
+   * registry, where it is an image of a known digest.
+   */
+  canBeBrought(db: Queryable, wanted: { snapshotId: string; seenAfter: Date }): Promise<boolean>
   /** Returns the holdings of what `text` names: a ref, a snapshot's name, or the contract's id of a build. */
   withSnapshot(text: string): Promise<SnapshotRunnerRow[]>
   setHeld(ref: string, runnerId: string): Promise<void>
@@ -37,8 +43,8 @@ export interface SnapshotRunnerStore {
    * sandbox of the runner needs them.
    */
   releaseInactive(organizationIds: readonly string[]): Promise<void>
-  /** Whether a holding of this ref is marked. */
-  isBeingRemoved(ref: string): Promise<boolean>
+  /** Whether a holding of this ref is marked, on this runner where one is named. */
+  isBeingRemoved(ref: string, runnerId?: string): Promise<boolean>
   /** Deletes a holding that is gone from its runner, unless it was made there again meanwhile. */
   forget(id: string): Promise<void>
   /**
@@ -58,6 +64,20 @@ export function createSnapshotRunnerStore({ db }: Pick<Database, 'db'>): Snapsho
         .prepare('snapshot_holders')
         .execute()
       return rows.map(({ runnerId }) => runnerId)
+    },
+    async canBeBrought(queryable, { snapshotId, seenAfter }) {
+      const isWithinReach = sql`exists (select 1 from snapshot_runners
+        join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
+        where snapshot_runners.ref = snapshots.ref and snapshot_runners.state = 'active'
+          and runners.last_seen_at > ${seenAfter.toISOString()}::timestamptz)`
+      const isImage = sql`snapshots.image_name is not null and snapshots.digest is not null`
+      const rows = await queryable
+        .select({ id: snapshots.id })
+        .from(snapshots)
+        .where(
+          and(eq(snapshots.id, snapshotId), ne(snapshots.kind, 'builtin'), sql`((${isImage}) or ${isWithinReach})`),
+        )
+      return rows.length > 0
     },
     async withSnapshot(text) {
       const named = sql`exists (select 1 from snapshots
@@ -91,8 +111,9 @@ export function createSnapshotRunnerStore({ db }: Pick<Database, 'db'>): Snapsho
         .set({ state: 'removing' })
         .where(and(inArray(snapshotRunners.ref, refs), eq(snapshotRunners.state, 'active'), sql`not ${inUseThere}`))
     },
-    async isBeingRemoved(ref) {
-      const marked = and(eq(snapshotRunners.ref, ref), eq(snapshotRunners.state, 'removing'))
+    async isBeingRemoved(ref, runnerId) {
+      const there = runnerId === undefined ? undefined : eq(snapshotRunners.runnerId, runnerId)
+      const marked = and(eq(snapshotRunners.ref, ref), eq(snapshotRunners.state, 'removing'), there)
       return (await db.select({ id: snapshotRunners.id }).from(snapshotRunners).where(marked).limit(1)).length > 0
     },
     async forget(id) {
@@ -112,7 +133,7 @@ async function setHeld(db: Queryable, ref: string, runnerId: string): Promise<vo
 
 async function compare(db: Queryable, runnerId: string, refs: readonly string[]): Promise<string[]> {
   const onIt = eq(snapshotRunners.runnerId, runnerId)
-  const known = refs.length === 0 ? [] : await statesOf(db, refs)
+  const known = refs.length === 0 ? [] : await statesOf(db, runnerId, refs)
   await db
     .delete(snapshotRunners)
     .where(refs.length === 0 ? onIt : and(onIt, notInArray(snapshotRunners.ref, [...refs])))
@@ -126,21 +147,36 @@ async function compare(db: Queryable, runnerId: string, refs: readonly string[])
   return known.filter(({ isRemoved }) => isRemoved).map(({ ref }) => ref)
 }
 
-async function statesOf(db: Queryable, refs: readonly string[]): Promise<{ ref: string; isRemoved: boolean }[]> {
+/** What a sandbox may need there is not removed, though it is deleted. */
+async function statesOf(
+  db: Queryable,
+  runnerId: string,
+  refs: readonly string[],
+): Promise<{ ref: string; isRemoved: boolean }[]> {
+  const isNeeded = neededBy({ runnerId: sql`${runnerId}`, ref: sql`snapshots.ref` })
   return await db
-    .select({ ref: snapshots.ref, isRemoved: sql<boolean>`bool_and(${snapshots.state} = 'removed')` })
+    .select({
+      ref: snapshots.ref,
+      isRemoved: sql<boolean>`bool_and(${snapshots.state} = 'removed') and not ${isNeeded}`,
+    })
     .from(snapshots)
     .where(inArray(snapshots.ref, [...refs]))
     .groupBy(snapshots.ref)
 }
 
 /**
- * The condition that a holding is in use: by a sandbox of its runner, or by one without a runner, which may come back
- * to any.
+ * Whether there is a sandbox of that runner that was made from it, or one that may come to any, to which it may be brought
+ * from this one: of no runner, or whose files are to be restored.
  */
-const inUseThere = sql`exists (select 1 from sandboxes
-  where (sandboxes.runner_id = ${snapshotRunners.runnerId} or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshotRunners.ref}
-    and sandboxes.state <> 'destroyed')`
+function neededBy({ runnerId, ref }: { runnerId: SQL; ref: SQL }): SQL {
+  return sql`exists (select 1 from sandboxes
+    where (sandboxes.runner_id = ${runnerId} or sandboxes.runner_id is null
+      or sandboxes.state = 'archived' or sandboxes.recoverable_to = 'archived')
+      and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${ref} and sandboxes.state <> 'destroyed')`
+}
+
+/** Written out: of a column that is selected from one table, drizzle leaves the table's name out. */
+const inUseThere = neededBy({ runnerId: sql`snapshot_runners.runner_id`, ref: sql`snapshot_runners.ref` })
 
 async function markUnneeded(db: Queryable, runnerIds: readonly string[]): Promise<SnapshotRunnerRow[]> {
   if (runnerIds.length === 0) return []
@@ -162,9 +198,7 @@ async function removable(db: Queryable): Promise<string[]> {
   // The holdings of a removed runner do not count, though they may have been written after its removal.
   const held = sql`exists (select 1 from snapshot_runners
     join runners on runners.id = snapshot_runners.runner_id and runners.removed_at is null
-    where snapshot_runners.ref = ${snapshots.ref} and not exists (select 1 from sandboxes
-      where (sandboxes.runner_id = snapshot_runners.runner_id or sandboxes.runner_id is null) and coalesce(sandboxes.snapshot_ref, sandboxes.snapshot) = ${snapshots.ref}
-        and sandboxes.state <> 'destroyed'))`
+    where snapshot_runners.ref = ${snapshots.ref} and not ${inUseThere})`
   const shared = sql`exists (select 1 from snapshots as other
     where other.ref = ${snapshots.ref} and other.id <> ${snapshots.id} and other.state not in ('removing', 'removed'))`
   const rows = await db

@@ -19,18 +19,15 @@ export interface SnapshotTransfersOptions {
   log: Logger
 }
 
-/** The state of a transfer of a snapshot to a runner. */
-export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: 'failed'; reason: string }
+/** What became of bringing a snapshot to a runner. `away`: one that it takes is not connected, which may pass. */
+export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: 'away' | 'failed'; reason: string }
 
 /**
  * Brings snapshots to runners that lack them, each once however many sandboxes wait. Disposing gives up the transfers
  * under way.
  */
 export interface SnapshotTransfers extends AsyncDisposable {
-  /**
-   * Begins a transfer unless one is under way, and returns its state. An end is returned once; the next call begins
-   * anew.
-   */
+  /** Begins to bring it unless that is under way; how it ended is told once, and asking again begins anew. */
   bring(runnerId: string, snapshot: SnapshotRow): TransferState
 }
 
@@ -73,9 +70,8 @@ class Transfers implements SnapshotTransfers {
       this.states.set(key, { kind: 'here' })
     } catch (error) {
       const isAway = error instanceof RunnerAwayError || verdictOn(error) === 'away'
-      // A sandbox that still needs the snapshot asks again.
-      if (isAway) this.states.delete(key)
-      else this.states.set(key, { kind: 'failed', reason: failureReason(error) })
+      const reason = error instanceof RunnerAwayError ? error.message : failureReason(error)
+      this.states.set(key, { kind: isAway ? 'away' : 'failed', reason })
       if (!this.closing.signal.aborted) {
         this.options.log.warn({ err: error, ref: snapshot.ref, runnerId }, 'a snapshot was not brought to its runner')
       }
@@ -84,7 +80,7 @@ class Transfers implements SnapshotTransfers {
 
   private async transfer(runnerId: string, row: SnapshotRow, signal: AbortSignal): Promise<void> {
     const { holdings, watch } = this.options
-    while (await holdings.isBeingRemoved(row.ref)) await watch.wait(runnerId, row.ref, signal)
+    while (await holdings.isBeingRemoved(row.ref, runnerId)) await watch.wait(runnerId, row.ref, signal)
     const target = this.clientOf(runnerId)
     for (;;) {
       const snapshot =
@@ -124,7 +120,11 @@ class Transfers implements SnapshotTransfers {
     signal: AbortSignal,
   ): Promise<void> {
     const source = await this.holder(row.ref, runnerId)
-    if (source === undefined) throw new RunnerAwayError('no runner that has it is connected')
+    if (source === undefined) {
+      if (row.imageName === null) throw new RunnerAwayError('no runner that has it is connected')
+      // What was asked for while one had it is asked for anew, as the image.
+      return await target.snapshots.remove(row.ref, signal)
+    }
     const content = await source.snapshots.export(row.ref, signal)
     try {
       await target.snapshots.sendContent(row.ref, content, signal)

@@ -18,6 +18,7 @@ import { hashToken } from '../sandboxes/sandbox-steps.ts'
 import type { SandboxStore } from '../sandboxes/sandbox-store.ts'
 import { createSandboxStore } from '../sandboxes/sandbox-store.ts'
 import type { SandboxRow } from '../sandboxes/sandbox-table.ts'
+import type { SnapshotBringer } from '../sandboxes/snapshot-bringer.ts'
 import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
 import { createTunnelRegistry } from '../tunnels/tunnel-registry.ts'
 import { MemoryObjects } from './memory-objects.ts'
@@ -56,6 +57,8 @@ export interface ReconciledSandboxes extends AsyncDisposable {
   readonly organizationId: string
   readonly changes: SandboxChanges
   readonly tunnels: TunnelRegistry
+  /** Says of runners whether they have the snapshots of what is restored: that they do, until a test has it say something else. */
+  readonly snapshots: SnapshotBringer
   /** Adds a runner of that name and returns its id. A runner that a test removes from `runners` cannot be called. */
   addRunner(name: string): Promise<string>
   startReplica(extra?: Partial<ReconcilerLimits>): TestReplica
@@ -90,7 +93,20 @@ export async function createReconciledSandboxes(now: () => number = Date.now): P
   const runnerId = await ensureRunner('r', runner)
   const { organizationId } = await createPrincipal(database)
   const replicas: TestReplica[] = []
-  const world = { database, runner, runners, objects, store, backups, runnerId, organizationId, changes, tunnels }
+  const snapshots: SnapshotBringer = { isThere: async () => true }
+  const world = {
+    database,
+    runner,
+    runners,
+    objects,
+    store,
+    backups,
+    runnerId,
+    organizationId,
+    changes,
+    tunnels,
+    snapshots,
+  }
 
   async function read(id: string): Promise<SandboxRow> {
     const [row] = await store.findMany([id])
@@ -152,7 +168,10 @@ export async function createReconciledSandboxes(now: () => number = Date.now): P
 }
 
 interface ReplicaParts
-  extends Pick<ReconciledSandboxes, 'database' | 'runners' | 'objects' | 'store' | 'backups' | 'tunnels' | 'changes'> {}
+  extends Pick<
+    ReconciledSandboxes,
+    'database' | 'runners' | 'objects' | 'store' | 'backups' | 'tunnels' | 'changes' | 'snapshots'
+  > {}
 
 /** Starts a replica that sees the changes of others only by polling (R7). Once dead it polls no more. */
 function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): TestReplica {
@@ -178,6 +197,7 @@ function createReplica(parts: ReplicaParts, extra: Partial<ReconcilerLimits>): T
     ...{ store, runners, tunnels, changes, log },
     leases: { ...leases, lease: whileAlive(leases.lease) },
     files: createSandboxFiles({ store: backups, uploads, objects }),
+    snapshots: parts.snapshots,
     limits: { ...limits, ...extra },
   }
   const reconciler = createSandboxReconciler({ ...common, work: 'steps' })

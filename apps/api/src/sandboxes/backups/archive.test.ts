@@ -1,6 +1,7 @@
 import { TunnelError } from '@atoll/tunnel'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunnerCallError } from '../../runners/runner-answer.ts'
+import { RunnerAwayError } from '../../snapshots/snapshot-steps.ts'
 import type { StepVerb } from '../../testing/memory-runner.ts'
 import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
@@ -274,6 +275,36 @@ describe('what is archived', () => {
     trap.spring()
     await world.untilSwept()
     expect([world.runner.sandboxes.has(id), world.objects.keysOf(id)]).toEqual([false, []])
+  })
+
+  it('waits for its snapshot without a lease, and without using up a try', async () => {
+    world.startReplica()
+    const id = await archived('all of it')
+    let looks = 0
+    world.snapshots.isThere = async () => ++looks > 1
+    await start(id)
+    await until('it was looked whether it has come', () => looks === 1)
+    await until('its lease is given back', async () => (await world.read(id)).leaseOwner === null)
+    expect(await world.read(id)).toMatchObject({ state: 'archived', desiredState: 'started', attempts: 0 })
+    expect(world.runner.sandboxes.has(id)).toBe(false)
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id).files).toBe('all of it')
+  })
+
+  it('R5: is an error in the end when its snapshot cannot be brought, and can be recovered', async () => {
+    world.startReplica()
+    const id = await archived('all of it')
+    world.snapshots.isThere = () => Promise.reject(new RunnerAwayError('no runner that has its snapshot is connected'))
+    await start(id)
+    await world.untilSettled(id, 'error')
+    expect(await world.read(id)).toMatchObject({
+      ...{ recoverableTo: 'archived', runnerId: null },
+      errorReason: 'The sandbox could not be restored: no runner that has its snapshot is connected',
+    })
+    world.snapshots.isThere = async () => true
+    await world.command(id, 'recover', { runnerId: world.runnerId })
+    await world.untilSettled(id, 'started')
+    expect(world.runner.get(id).files).toBe('all of it')
   })
 
   it('is started once, however often it is asked for', async () => {

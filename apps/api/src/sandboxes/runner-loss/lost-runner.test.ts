@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SandboxWorld } from '../../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../../testing/sandbox-world.ts'
 import { ScriptedRunner } from '../../testing/scripted-runner.ts'
+import { snapshotCalls } from '../../testing/snapshot-calls.ts'
 import type { TestPrincipal } from '../../testing/test-api.ts'
 import { until } from '../../testing/until.ts'
 import { createBackupStore } from '../backups/backup-store.ts'
@@ -68,8 +69,15 @@ async function lose(): Promise<void> {
   await notice()
 }
 
-async function withBackup(files: string): Promise<Sandbox> {
-  const sandbox = await world.create()
+/** The name of one that the first runner alone has. */
+async function pulledSnapshot(): Promise<string> {
+  const { id, name } = await snapshotCalls(() => world).active()
+  await world.api.database.sql`update snapshots set digest = 'sha256:1' where id = ${id}`
+  return name
+}
+
+async function withBackup(files: string, body: object = {}): Promise<Sandbox> {
+  const sandbox = await world.create(body)
   world.runner.get(sandbox.id).files = Buffer.from(files)
   await world.call('POST', `/sandbox/${sandbox.id}/backup`)
   await until('it is backed up', async () => (await world.get(sandbox.id)).backupState === 'Completed')
@@ -129,6 +137,15 @@ describe('a sandbox whose runner is lost', () => {
     await until('nothing of it is left there', () => !world.runner.sandboxes.has(id))
     expect(await world.get(id)).toMatchObject({ state: 'started', runnerId: other.id })
     expect(other.runner.get(id).state).toBe('running')
+  })
+
+  it('L4: is recovered where its snapshot has to be pulled first', async () => {
+    const { id } = await withBackup('then', { snapshot: await pulledSnapshot() })
+    const other = await addRunner()
+    await lose()
+    expect((await world.call('POST', `/sandbox/${id}/recover`)).body).toMatchObject({ state: 'restoring' })
+    await world.untilState(id, 'started')
+    expect(other.runner.get(id).files.toString()).toBe('then')
   })
 
   it('L9: is deleted at once, and from its runner when that returns', async () => {
@@ -192,6 +209,7 @@ describe('a sandbox whose runner does not have it any more', () => {
 describe('removing a lost runner', () => {
   it('L11: needs force, and leaves archived what has a backup', async () => {
     const kept = await withBackup('then')
+    const image = await withBackup('of an image', { snapshot: await pulledSnapshot() })
     const bare = await world.create()
     const remove = (query: string) => world.call('DELETE', `/runners/${localId}${query}`, { as: admin })
     expect((await remove('?force=true')).status).toBe(409)
@@ -210,6 +228,9 @@ describe('removing a lost runner', () => {
     await world.call('POST', `/sandbox/${kept.id}/start`)
     await world.untilState(kept.id, 'started')
     expect(other.runner.get(kept.id).files.toString()).toBe('then')
+    await world.call('POST', `/sandbox/${image.id}/start`)
+    await world.untilState(image.id, 'started')
+    expect(other.runner.get(image.id).files.toString()).toBe('of an image')
     await world.call('DELETE', `/sandbox/${bare.id}`)
     await notice()
     expect((await world.get(bare.id)).state).toBe('destroyed')

@@ -69,7 +69,7 @@ export const sandboxOperationRoutes: FastifyPluginAsyncTypebox<SandboxOperationR
           response,
         },
         description:
-          'Of a sandbox whose runner is lost it brings back the files of its last backup, on another runner: what changed since `backupCreatedAt` is lost.',
+          'Of a sandbox whose runner is lost, or has its files no more, it brings back the files of its last backup: what changed since `backupCreatedAt` is lost. They come to any runner of its region with room: another one, or the same where that is there again.',
         querystring: Type.Object({
           skipStart: Type.Optional(Type.Boolean({ description: 'Leave it stopped, or archived' })),
         }),
