@@ -10,7 +10,7 @@ import { shown, tidyPath, walkTree } from '../walk-tree.ts'
 import type { SearchLife } from './search-life.ts'
 
 /** The most paths in one answer; the header `x-result-limit` tells it, and the answer ends there. */
-export const MAX_FOUND_PATHS = 1_000_000
+const MAX_FOUND_PATHS = 1_000_000
 
 /**
  * Finds files, folders, links and all other entries below a folder by the pattern of their base name, as it walks, in no
