@@ -26,8 +26,8 @@ import { prepareHost } from './prepare-host.ts'
 import { recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
 import { restrictSandbox } from './restrict-sandbox.ts'
-import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
-import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
+import type { OciArchives } from './sandbox-archives/oci-archives.ts'
+import { createOciArchives } from './sandbox-archives/oci-archives.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
 import { removeSandboxFolder } from './sandbox-folder.ts'
 import type { EndReason } from './sandbox-run.ts'
@@ -82,7 +82,7 @@ class OciDriver implements SandboxDriver {
   readonly #new: NewSandboxes
   #watch: NodeJS.Timeout | undefined
   #snapshots: OciSnapshots | undefined
-  readonly files: OciSandboxFiles
+  readonly archives: OciArchives
   #volumes: OciVolumes | undefined
   #closing = false
 
@@ -98,7 +98,7 @@ class OciDriver implements SandboxDriver {
       parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use, this.#limit) }),
       onMade: (sandbox) => this.#sandboxes.set(sandbox.sandboxId, sandbox),
     })
-    this.files = createOciSandboxFiles({
+    this.archives = createOciArchives({
       host,
       hasZstd: info.abilities.zstd.available,
       find: (sandboxId) => {
@@ -129,7 +129,7 @@ class OciDriver implements SandboxDriver {
       run: this.#host.run,
       isUsed: (volumeId) => this.#someSpec(({ volumes = [] }) => volumes.some((mount) => mount.volumeId === volumeId)),
     })
-    await this.files.open()
+    await this.archives.open()
     this.#watch = setInterval(() => this.#lookAtAll(), WATCH_INTERVAL_MS)
   }
 
@@ -189,7 +189,7 @@ class OciDriver implements SandboxDriver {
   }
 
   async remove(sandboxId: string): Promise<void> {
-    this.files.abandon(sandboxId)
+    this.archives.abandon(sandboxId)
     await this.#change(sandboxId, async () => {
       const sandbox = this.#sandboxes.get(sandboxId)
       if (sandbox === undefined) return
@@ -249,7 +249,7 @@ class OciDriver implements SandboxDriver {
   async stopAll(graceMs: number): Promise<void> {
     this.#closing = true
     // A copy of a sandbox's files that is under way would keep it from being stopped.
-    this.files.close()
+    this.archives.close()
     await this.#snapshots?.close()
     const stops = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()].map((sandboxId) =>
       this.#queue.run(sandboxId, async () => {
