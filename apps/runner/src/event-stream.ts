@@ -3,7 +3,7 @@ import type { IncomingExchange } from '@atoll/tunnel'
 import type { SandboxDriver } from './drivers/driver.ts'
 
 /** Time between two `alive` events, by which a listener knows that the runner lives, in milliseconds. */
-export const ALIVE_INTERVAL_MS = 10_000
+const ALIVE_INTERVAL_MS = 10_000
 /** Most events that wait for a listener that does not read; a listener that lags further is cut off and lists anew. */
 export const MAX_WAITING_EVENTS = 1_000
 

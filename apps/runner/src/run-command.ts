@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 /** Most bytes of each output stream that are kept; a command that writes more is killed. */
 export const MAX_COMMAND_OUTPUT_BYTES = 1024 * 1024
 /** How long a command may take unless its caller says otherwise, in milliseconds. */
-export const COMMAND_DEADLINE_MS = 30_000
+const COMMAND_DEADLINE_MS = 30_000
 /** Most characters of a command's own error output that an error message repeats. */
 const MAX_COMPLAINT_CHARACTERS = 2_000
 

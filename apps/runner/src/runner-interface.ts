@@ -2,10 +2,10 @@ import type { RunnerInfo } from '@atoll/protocol'
 import { LaunchSandbox, SandboxSpec, StartSandbox, StopSandbox } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import type { IncomingExchange } from '@atoll/tunnel'
+import { archiveRoutes } from './archive-routes.ts'
 import type { SandboxDriver } from './drivers/driver.ts'
 import { streamEvents } from './event-stream.ts'
 import { createExchangeRouter, route, routeWithBody } from './exchange-router.ts'
-import { sandboxFileRoutes } from './sandbox-file-routes.ts'
 import { settingRoutes } from './setting-routes.ts'
 import { snapshotRoutes } from './snapshot-routes.ts'
 import { volumeRoutes } from './volume-routes.ts'
@@ -69,7 +69,7 @@ export function createRunnerInterface(options: RunnerInterfaceOptions): (exchang
       ),
       ...settingRoutes(driver, options),
       ...snapshotRoutes(driver.snapshots, options),
-      ...sandboxFileRoutes(driver.files, options),
+      ...archiveRoutes(driver.archives, options),
       ...volumeRoutes(driver.volumes, options),
       { method: 'GET', path: /^\/events$/, answer: (exchange) => streamEvents(exchange, driver) },
     ],

@@ -2,7 +2,7 @@ import type { UpdateEnv } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 
 /** Bounds of the environment: its variables, and the bytes of all names and values. They are below the kernel's own bound. */
-export const MAX_VARIABLES = 4096
+const MAX_VARIABLES = 4096
 export const MAX_VARIABLES_BYTES = 1024 * 1024
 
 /** The variables that started commands inherit: one set for the whole toolbox, changed only through `change`. */

@@ -4,11 +4,11 @@ import type { ChannelHandlers, FeatureParts, Handlers, RawRoute } from './featur
 import { createFilesFeature } from './files/files-feature.ts'
 import { createGitFeature } from './git/git-feature.ts'
 import { createLspFeature } from './lsp/lsp-feature.ts'
-import { createPlaceFeature } from './place/place-feature.ts'
 import { createPortFeature } from './port/port-feature.ts'
 import { createProcessFeature } from './process/process-feature.ts'
 import { createPtyFeature } from './pty/pty-feature.ts'
 import { createSessionFeature } from './session/session-feature.ts'
+import { createSystemFeature } from './system/system-feature.ts'
 import { createWatchFeature } from './watch/watch-feature.ts'
 
 /** Every operation and channel of the contract, with its handler. */
@@ -22,7 +22,7 @@ export interface Features extends AsyncDisposable {
 
 /** Creates all features of the toolbox. Disposing them ends all that they have started. */
 export function createFeatures(parts: FeatureParts): Features {
-  const place = createPlaceFeature(parts)
+  const system = createSystemFeature(parts)
   const files = createFilesFeature(parts)
   const git = createGitFeature(parts)
   const process = createProcessFeature(parts)
@@ -33,10 +33,10 @@ export function createFeatures(parts: FeatureParts): Features {
   const watch = createWatchFeature(parts)
   const port = createPortFeature()
   const computer = createComputerFeature()
-  const all = [place, files, git, process, session, code, pty, lsp, watch, port, computer]
+  const all = [system, files, git, process, session, code, pty, lsp, watch, port, computer]
   return {
     handlers: {
-      ...place.handlers,
+      ...system.handlers,
       ...files.handlers,
       ...git.handlers,
       ...process.handlers,

@@ -244,7 +244,6 @@ export type { FileState } from './toolbox/git-operations.ts'
 export { FileStatus, GitCommitInfo, GitStatus, gitOperations, MAX_HISTORY_COMMITS } from './toolbox/git-operations.ts'
 export { LspCompletionList, LspSymbol, lspChannels, lspOperations } from './toolbox/lsp-operations.ts'
 export { MAX_PATH_BYTES } from './toolbox/operation-parts.ts'
-export { placeOperations, SystemMetrics, UpdateEnv } from './toolbox/place-operations.ts'
 export { FIRST_APP_PORT, LAST_APP_PORT, PortList, PortListener, portOperations } from './toolbox/port-operations.ts'
 export { ExecuteRequest, ExecuteResponse, ProcessInfo, processOperations } from './toolbox/process-operations.ts'
 export {
@@ -268,6 +267,7 @@ export {
   sessionChannels,
   sessionOperations,
 } from './toolbox/session-operations.ts'
+export { SystemMetrics, systemOperations, UpdateEnv } from './toolbox/system-operations.ts'
 export {
   FileChange,
   MAX_IGNORE_LENGTH,

@@ -26,7 +26,7 @@ export const RegistryAccess = Type.Object({
 export type RegistryAccess = Static<typeof RegistryAccess>
 
 /** A folder of the runner's host, absolute; FORBIDDEN unless the runner's configuration lists it or one above it. */
-export const DirectorySource = Type.Object({
+const DirectorySource = Type.Object({
   kind: Type.Literal('directory'),
   path: Type.String({ minLength: 1, maxLength: 4096, pattern: '^/' }),
 })
@@ -35,16 +35,16 @@ export const DirectorySource = Type.Object({
  * A tar archive of a root file system, sent as the snapshot's content: plain, gzip, or zstd where the host has it. Several
  * plain archives, or several gzip archives, one after another are read as one.
  */
-export const ArchiveSource = Type.Object({ kind: Type.Literal('archive') })
+const ArchiveSource = Type.Object({ kind: Type.Literal('archive') })
 
 /** The present files of a sandbox of this runner, over its own snapshot. A running sandbox is paused meanwhile. */
-export const SandboxSource = Type.Object({
+const SandboxSource = Type.Object({
   kind: Type.Literal('sandbox'),
   sandboxId: Type.String({ minLength: 1, maxLength: 63 }),
 })
 
 /** An image of a registry, for the runner's architecture. Registries on loopback may speak plain HTTP. */
-export const ImageSource = Type.Object({
+const ImageSource = Type.Object({
   kind: Type.Literal('image'),
   /** The image's name with a tag or a digest: `docker.io/library/python:3.13-slim`, `127.0.0.1:5000/a@sha256:…`. */
   reference: Type.String({ minLength: 1, maxLength: 512, pattern: '^[A-Za-z0-9][A-Za-z0-9._:/@-]*$' }),
@@ -52,7 +52,7 @@ export const ImageSource = Type.Object({
 })
 
 /** A Dockerfile. Its context is the snapshot's content, a tar archive as above; the runner fetches the images of FROM. */
-export const BuildSource = Type.Object({
+const BuildSource = Type.Object({
   kind: Type.Literal('build'),
   dockerfile: Type.String({ minLength: 1, maxLength: MAX_DOCKERFILE_CHARACTERS }),
   /** False if there is no context; the runner then waits for no content. */
@@ -69,7 +69,7 @@ export const BuildSource = Type.Object({
 })
 
 /** A snapshot of another runner: its export is this one's content. */
-export const ImportSource = Type.Object({ kind: Type.Literal('import') })
+const ImportSource = Type.Object({ kind: Type.Literal('import') })
 
 export const SnapshotSource = Type.Union([
   DirectorySource,

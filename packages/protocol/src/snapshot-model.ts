@@ -7,7 +7,7 @@ import { SnapshotState } from './snapshot-state.ts'
 export const MAX_SNAPSHOT_NAME_LENGTH = 512
 
 /** Most contexts that one Dockerfile refers to. */
-export const MAX_CONTEXTS = 100
+const MAX_CONTEXTS = 100
 
 /** Most words of an entrypoint, and the longest of them, in characters. */
 const MAX_ENTRYPOINT_WORDS = 256

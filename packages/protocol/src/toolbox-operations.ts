@@ -3,11 +3,11 @@ import { computerOperations } from './toolbox/computer-operations.ts'
 import { fileOperations } from './toolbox/file-operations.ts'
 import { gitOperations } from './toolbox/git-operations.ts'
 import { lspChannels, lspOperations } from './toolbox/lsp-operations.ts'
-import { placeOperations } from './toolbox/place-operations.ts'
 import { portOperations } from './toolbox/port-operations.ts'
 import { processOperations } from './toolbox/process-operations.ts'
 import { ptyChannels, ptyOperations } from './toolbox/pty-operations.ts'
 import { sessionChannels, sessionOperations } from './toolbox/session-operations.ts'
+import { systemOperations } from './toolbox/system-operations.ts'
 import { watchChannels, watchOperations } from './toolbox/watch-operations.ts'
 
 /**
@@ -15,7 +15,7 @@ import { watchChannels, watchOperations } from './toolbox/watch-operations.ts'
  * §14–18 and §20 of the contract.
  */
 export const toolboxOperations = {
-  ...placeOperations,
+  ...systemOperations,
   ...fileOperations,
   ...gitOperations,
   ...processOperations,

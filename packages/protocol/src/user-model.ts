@@ -17,7 +17,7 @@ const publicFields = {
   createdAt: Type.String({ format: 'date-time' }),
 }
 
-export const UserRole = Type.Enum(['admin', 'user'])
+const UserRole = Type.Enum(['admin', 'user'])
 
 /** A user as clients see it (§5 of the contract). */
 export const User = Type.Object(publicFields, { $id: 'User' })

@@ -8,11 +8,10 @@ import { CreateBuildInfo } from './snapshot-model.ts'
 const Chosen = Type.Integer({ minimum: 1, maximum: 65_536 })
 
 /** The states of a workspace: two of a sandbox's states have older names, and a failed build is an `error`. */
-export const WorkspaceState = Type.Enum([
+const WorkspaceState = Type.Enum([
   ...['pending_build', 'building_image', 'pulling_image', 'creating', 'restoring', 'starting', 'started', 'stopping'],
   ...['stopped', 'resizing', 'archiving', 'archived', 'destroying', 'destroyed', 'error', 'snapshotting', 'unknown'],
 ] as const)
-export type WorkspaceState = Static<typeof WorkspaceState>
 
 /** A sandbox as the workspace generation of clients sees it (§8 of the contract). */
 export const Workspace = Type.Object(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { FRAME_HEADER_BYTES } from './frame.ts'
-import type { MemoryLink } from './memory-link.ts'
 import { expectNothingLeft } from './testing/leak-check.ts'
+import type { MemoryLink } from './testing/memory-link.ts'
 import { createTunnelPair, echo } from './testing/tunnel-pair.ts'
 import type { IncomingExchange, RequestHead, ResponseHandlers, TunnelPeer } from './types.ts'
 

@@ -2,7 +2,7 @@ import { TunnelError, violation } from './tunnel-error.ts'
 import type { TunnelLimits } from './types.ts'
 
 /** The versions of the wire format this code speaks. */
-export const PROTOCOL_VERSIONS = { least: 1, most: 1 } as const
+const PROTOCOL_VERSIONS = { least: 1, most: 1 } as const
 
 const MAGIC = 0x41_54_4c_4e // "ATLN"
 const HELLO_BYTES = 20

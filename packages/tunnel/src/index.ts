@@ -11,7 +11,6 @@ export {
   MAX_RECONNECT_WAIT_MS,
 } from './keep-dialled.ts'
 export { tunnelLimits } from './limits.ts'
-export { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from './memory-link.ts'
 export { createPeer } from './peer.ts'
 export {
   type BufferedLimits,
@@ -19,6 +18,7 @@ export {
   type BufferedResponse,
   requestBuffered,
 } from './request-buffered.ts'
+export { createMemoryLinkPair } from './testing/memory-link.ts'
 export {
   MAX_PACED_TEXT_CHUNK_BYTES,
   MAX_TEXT_CHUNK_BYTES,

@@ -28,7 +28,7 @@ export const permissions = [
 export type Permission = (typeof permissions)[number]
 
 /** Older clients' names of permissions. */
-export const permissionAliases: Readonly<Record<string, Permission>> = {
+const permissionAliases: Readonly<Record<string, Permission>> = {
   'write:images': 'write:snapshots',
   'delete:images': 'delete:snapshots',
 }

@@ -5,7 +5,7 @@ import { Value } from 'typebox/value'
 import type { DockerRegistryRow } from './docker-registry-table.ts'
 
 /** The lifetime of push credentials. */
-export const PUSH_ACCESS_MS = 60 * 60 * 1000
+const PUSH_ACCESS_MS = 60 * 60 * 1000
 
 /** The longest time for one call of a registry. */
 const CALL_DEADLINE_MS = 10_000

@@ -10,7 +10,7 @@ export const MAX_JSON_BODY_BYTES = 1024 * 1024
 export const MAX_JSON_LEVELS = 64
 
 /** Longest time from the first to the last byte of a JSON body. */
-export const JSON_BODY_DEADLINE_MS = 30_000
+const JSON_BODY_DEADLINE_MS = 30_000
 
 declare module 'fastify' {
   interface FastifyContextConfig {

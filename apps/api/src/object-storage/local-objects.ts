@@ -25,7 +25,7 @@ import { storedObjectStore } from './stored-object-store.ts'
 import type { ObjectFile, ObjectUploadPartRow, StoredObjectRow } from './stored-object-table.ts'
 
 /** The longest body of one call, as in S3. */
-export const MAX_PUT_BYTES = 5 * 1024 ** 3
+const MAX_PUT_BYTES = 5 * 1024 ** 3
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream'
 /** The number of reads that may start over because the object was replaced meanwhile. */
 const MAX_READ_ATTEMPTS = 5

@@ -1,7 +1,7 @@
 import { AppError } from '@atoll/protocol'
 
 /** The longest key, in bytes of UTF-8, as in S3. */
-export const MAX_OBJECT_KEY_BYTES = 1_024
+const MAX_OBJECT_KEY_BYTES = 1_024
 
 /**
  * Characters that XML cannot hold, so that no answer could name the object; PostgreSQL cannot hold NUL and lone

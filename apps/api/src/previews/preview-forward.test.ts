@@ -1,6 +1,7 @@
 import { createLogger } from '@atoll/service'
 import type { IncomingExchange } from '@atoll/tunnel'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { expect, test } from 'vitest'
 import { createMetrics } from '../http/metrics.ts'
 import { createTestFrame } from '../testing/test-frame.ts'

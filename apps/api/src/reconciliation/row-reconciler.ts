@@ -11,7 +11,7 @@ export interface RowReconcilerLimits extends LeaseLoopLimits, RetryLimits {
   maxAttempts: number
 }
 
-export const rowReconcilerLimits: Readonly<RowReconcilerLimits> = Object.freeze({
+const rowReconcilerLimits: Readonly<RowReconcilerLimits> = Object.freeze({
   maxJobs: 64,
   leaseMs: 15_000,
   pollMs: 5_000,

@@ -10,7 +10,8 @@ import type {
   StagedArchive,
   StartSandbox,
 } from '@atoll/protocol'
-import { createMemoryLinkPair, createPeer, TunnelError } from '@atoll/tunnel'
+import { createPeer, TunnelError } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { RunnerArchiveClient } from '../runners/runner-archive-client.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'

@@ -3,7 +3,7 @@ import type { StorageAccess } from '@atoll/protocol'
 import { SignatureV4 } from '@smithy/signature-v4'
 
 /** SHA-256 as the signer wants it. */
-export class Sha256 {
+class Sha256 {
   private readonly hash
 
   constructor(secret?: string | ArrayBuffer | ArrayBufferView) {

@@ -9,7 +9,7 @@ import { startEmbeddedPostgres } from '../database/embedded-postgres.ts'
 import { migrateDatabase } from '../database/migrate-database.ts'
 
 /** Folder of the migrations, for tests. */
-export const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations', import.meta.url))
+const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations', import.meta.url))
 
 /** The migrated database from which the database of each test is cloned. */
 export const TEMPLATE_DATABASE = 'atoll'

@@ -1,5 +1,6 @@
 import type { TunnelPeer } from '@atoll/tunnel'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { describe, expect, it } from 'vitest'
 import { createTunnelRegistry } from './tunnel-registry.ts'
 

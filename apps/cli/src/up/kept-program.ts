@@ -12,7 +12,7 @@ export interface RestartPolicy {
   readonly maxDeaths: number
 }
 
-export const RESTART_POLICY: RestartPolicy = {
+const RESTART_POLICY: RestartPolicy = {
   minDelayMs: 200,
   maxDelayMs: 5_000,
   steadyAfterMs: 60_000,

@@ -7,7 +7,7 @@ import type {
   SandboxStatus,
   StartSandbox,
 } from '@atoll/protocol'
-import type { SandboxFileHolder } from './sandbox-file-holder.ts'
+import type { ArchiveHolder } from './archive-holder.ts'
 import type { SnapshotHolder } from './snapshot-holder.ts'
 import type { VolumeHolder } from './volume-holder.ts'
 
@@ -34,7 +34,7 @@ export interface SandboxDriver extends AsyncDisposable {
   readonly name: string
   readonly info: DriverInfo
   readonly snapshots: SnapshotHolder
-  readonly files: SandboxFileHolder
+  readonly archives: ArchiveHolder
   readonly volumes: VolumeHolder
   /**
    * Makes the files of a sandbox and starts nothing. Called again with the same spec, changes nothing. Throws CONFLICT for

@@ -1,7 +1,7 @@
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { SandboxDriver, StatusListener } from '../drivers/driver.ts'
-import { createFakeFiles } from './fake-files.ts'
+import { createFakeArchives } from './fake-archives.ts'
 import type { FakeSnapshots } from './fake-snapshots.ts'
 import { createFakeSnapshots } from './fake-snapshots.ts'
 import { createFakeVolumes } from './fake-volumes.ts'
@@ -42,7 +42,7 @@ export function createFakeDriver(): FakeDriver {
     name: 'fake',
     info: { runtime: 'map', limitations: ['it is a fake'], abilities: ABILITIES },
     snapshots: createFakeSnapshots(calls),
-    files: createFakeFiles(set),
+    archives: createFakeArchives(set),
     volumes: createFakeVolumes(calls),
     calls,
     listeners,

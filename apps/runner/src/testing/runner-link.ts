@@ -1,6 +1,7 @@
 import { createLogger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import type { SandboxDriver } from '../drivers/driver.ts'
 import { createRunnerInterface } from '../runner-interface.ts'
 

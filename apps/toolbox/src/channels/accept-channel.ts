@@ -7,7 +7,7 @@ import type { WebSocket } from 'ws'
 import { WebSocketServer } from 'ws'
 
 /** The largest message a client may send, in bytes. */
-export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 const SWITCHING_PROTOCOLS = 101
 

@@ -1,5 +1,6 @@
 import { AppError, defineChannel } from '@atoll/protocol'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ChannelFront } from '../testing/channel-client.ts'

@@ -1,5 +1,5 @@
 /** The start of a line of output that carries JSON, not text. §17.2 of the contract. */
-export const ARTIFACT_MARK = 'dtn_artifact_k39fd2:'
+const ARTIFACT_MARK = 'dtn_artifact_k39fd2:'
 
 export interface SplitOutput {
   /** The output without the lines that carry charts. */

@@ -7,7 +7,7 @@ import { createDownload } from './download.ts'
 import { createLeftovers } from './leftovers.ts'
 import { createList } from './list.ts'
 import { createMove } from './move.ts'
-import { createSearchLife } from './search-life.ts'
+import { createSearchLife } from './search/search-life.ts'
 
 /** Reads, writes, moves, searches and deletes files and folders. */
 export function createFilesFeature(parts: FeatureParts): Feature<typeof fileOperations> {
@@ -27,8 +27,8 @@ export function createFilesFeature(parts: FeatureParts): Feature<typeof fileOper
       uploadFile: onFirstUse(async () => (await import('./upload.ts')).createUpload(work, leftovers)),
       uploadFileV2: onFirstUse(async () => (await import('./upload-v2.ts')).createUploadV2(work, leftovers)),
       uploadFiles: onFirstUse(async () => (await import('./bulk-upload.ts')).createBulkUpload(work, leftovers)),
-      findInFiles: onFirstUse(async () => (await import('./find-text.ts')).createFindText(parts, life)),
-      searchFiles: onFirstUse(async () => (await import('./search-names.ts')).createSearchNames(work, life)),
+      findInFiles: onFirstUse(async () => (await import('./search/find-text.ts')).createFindText(parts, life)),
+      searchFiles: onFirstUse(async () => (await import('./search/search-names.ts')).createSearchNames(work, life)),
       replaceInFiles: onFirstUse(async () => (await import('./replace-text.ts')).createReplaceText(work, leftovers)),
       setFilePermissions: onFirstUse(async () => (await import('./set-permissions.ts')).createSetPermissions(work)),
     },

@@ -1,23 +1,9 @@
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, chown, mkdir, open, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TunnelPeer } from '@atoll/tunnel'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { DialHome, ToolboxProcess } from '../testing/bundle.ts'
-import { buildBundle, readNodeFlags, startDialHome, startToolbox, TOKEN } from '../testing/bundle.ts'
+import { describe, expect, it } from 'vitest'
+import type { ToolboxProcess } from '../testing/bundle.ts'
+import { ownBundle } from '../testing/bundle.ts'
 import type { CallOptions } from '../testing/test-toolbox.ts'
 import { bodyOf, callPeer, target } from '../testing/test-toolbox.ts'
 
@@ -27,47 +13,16 @@ const MAX_RESIDENT_KB = 160_000
 const USER_ID = 54_321
 const isRoot = process.getuid?.() === 0
 
-let bundle: Awaited<ReturnType<typeof buildBundle>>
-let nodeFlags: string[]
-let dialHome: DialHome
-let home: string
-const started: ToolboxProcess[] = []
-
-beforeAll(async () => {
-  bundle = await buildBundle()
-  nodeFlags = await readNodeFlags()
-})
-afterAll(() => rm(bundle.folder, { recursive: true }))
-beforeEach(async () => {
-  dialHome = await startDialHome()
-  home = await mkdtemp(join(tmpdir(), 'atoll-home-'))
-})
-afterEach(async () => {
-  for (const toolbox of started.splice(0)) await toolbox[Symbol.asyncDispose]()
-  await dialHome[Symbol.asyncDispose]()
-  await rm(home, { recursive: true })
-})
+const own = ownBundle()
 
 async function start(options: { env?: Record<string, string>; uid?: number } = {}) {
-  const toolbox = startToolbox({
-    main: bundle.main,
-    nodeFlags,
-    env: {
-      HOME: home,
-      ATOLL_CONTROL_URL: dialHome.url,
-      ATOLL_TOOLBOX_TOKEN: TOKEN,
-      ATOLL_SANDBOX_ID: 'sandbox-1',
-      ...options.env,
-    },
-    ...(options.uid === undefined ? {} : { uid: options.uid }),
-  })
-  started.push(toolbox)
-  const peer = await dialHome.nextPeer()
+  const toolbox = own.start(options)
+  const peer = await own.dialHome.nextPeer()
   const call = (method: string, path: string, about: CallOptions = {}) => callPeer(peer, { method, path, ...about })
   return { toolbox, peer, call }
 }
 
-const at = (name: string) => join(home, name)
+const at = (name: string) => join(own.home, name)
 
 async function mostResidentKb({ child }: ToolboxProcess): Promise<number> {
   const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
@@ -162,17 +117,17 @@ describe('a toolbox killed in the middle of an upload', () => {
       { onResponse() {}, onData() {}, onEnd() {}, onReset() {} },
     )
     stream.write(Buffer.alloc(500_000))
-    await expect.poll(async () => (await readdir(home)).length).toBe(2)
+    await expect.poll(async () => (await readdir(own.home)).length).toBe(2)
     toolbox.child.kill('SIGKILL')
     await toolbox.exited
     expect(await readFile(at('file'), 'utf8')).toBe('old')
-    const [left = ''] = (await readdir(home)).filter((name) => name !== 'file')
+    const [left = ''] = (await readdir(own.home)).filter((name) => name !== 'file')
     expect(left).toMatch(/^\.atoll-.*\.part$/)
     await utimes(at(left), 1, 1)
     const { call } = await start()
     const upload = await call('POST', '/files/upload-v2', { query: { path: 'file' }, body: 'new' })
     expect(upload.status).toBe(200)
-    expect(await readdir(home)).toEqual(['file'])
+    expect(await readdir(own.home)).toEqual(['file'])
     expect(await readFile(at('file'), 'utf8')).toBe('new')
   })
 })
@@ -190,7 +145,7 @@ describe.runIf(isRoot)('another user (needs root to become one)', () => {
     await writeFile(at('open'), 'needle')
     await chmod(at('secret'), 0o600)
     await chmod(at('shut'), 0o700)
-    await chown(home, USER_ID, USER_ID)
+    await chown(own.home, USER_ID, USER_ID)
     const { call } = await start({ uid: USER_ID, env: { PATH: path } })
     const found = await call('GET', '/files/find', { query: { path: '.', pattern: 'needle' } })
     expect(JSON.parse(found.body.toString())).toEqual([{ file: at('open'), line: 1, content: 'needle' }])

@@ -1,38 +1,13 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { GitCalls } from '../testing/call-git.ts'
-import { gitCalls } from '../testing/call-git.ts'
-import type { TestToolbox } from '../testing/test-toolbox.ts'
-import { createTestToolbox } from '../testing/test-toolbox.ts'
+import { describe, expect, it } from 'vitest'
+import { ownRepository } from '../testing/call-git.ts'
 
-const author = { author: 'Ada', email: 'ada@example.com' }
-
-let toolbox: TestToolbox
-let calls: GitCalls
-let git: (...args: string[]) => string
-beforeEach(async () => {
-  toolbox = await createTestToolbox()
-  calls = gitCalls(toolbox)
-  expect(await calls.post('init', { path: 'repo', initial_branch: 'main' })).toMatchObject({ status: 200 })
-  git = calls.inside('repo')
-})
-afterEach(() => toolbox[Symbol.asyncDispose]())
-
-const file = (name: string) => calls.at(`repo/${name}`)
-const add = (...files: string[]) => calls.post('add', { path: 'repo', files })
-const commit = (more: object = {}) => calls.post('commit', { path: 'repo', message: 'message', ...author, ...more })
+const { calls, git, file, commit, committed } = ownRepository()
 const checkout = (branch: string) => calls.post('checkout', { path: 'repo', branch })
 const create = (name: string) => calls.post('branches', { path: 'repo', name })
 const remove = (name: string) => calls.remove('branches', { path: 'repo', name })
 const branches = async () => (await calls.get('branches', { path: 'repo' })).body
-
-async function committed(name: string, content: string): Promise<string> {
-  await writeFile(file(name), content)
-  await add(name)
-  const { body } = await commit({ message: `${name}: ${content}` })
-  return String(Object(body).hash)
-}
 
 describe('init', () => {
   it('makes folders, bare ones too, and no repository twice', async () => {

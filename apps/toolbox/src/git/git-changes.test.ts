@@ -1,35 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { GitCalls } from '../testing/call-git.ts'
-import { gitCalls } from '../testing/call-git.ts'
-import type { TestToolbox } from '../testing/test-toolbox.ts'
-import { createTestToolbox } from '../testing/test-toolbox.ts'
+import { describe, expect, it } from 'vitest'
+import { ownRepository } from '../testing/call-git.ts'
 
-const author = { author: 'Ada', email: 'ada@example.com' }
-
-let toolbox: TestToolbox
-let calls: GitCalls
-let git: (...args: string[]) => string
-beforeEach(async () => {
-  toolbox = await createTestToolbox()
-  calls = gitCalls(toolbox)
-  expect(await calls.post('init', { path: 'repo', initial_branch: 'main' })).toMatchObject({ status: 200 })
-  git = calls.inside('repo')
-})
-afterEach(() => toolbox[Symbol.asyncDispose]())
-
-const file = (name: string) => calls.at(`repo/${name}`)
-const add = (...files: string[]) => calls.post('add', { path: 'repo', files })
-const commit = (more: object = {}) => calls.post('commit', { path: 'repo', message: 'message', ...author, ...more })
+const { calls, git, file, add, commit, committed } = ownRepository()
 const porcelain = () => git('status', '--porcelain').split('\n').filter(Boolean)
-
-async function committed(name: string, content: string): Promise<string> {
-  await writeFile(file(name), content)
-  await add(name)
-  const { body } = await commit({ message: `${name}: ${content}` })
-  return String(Object(body).hash)
-}
 
 describe('add', () => {
   it('stages what is named and nothing else, or everything with a dot, deletions too', async () => {

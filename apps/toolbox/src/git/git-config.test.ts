@@ -1,21 +1,9 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { GitCalls } from '../testing/call-git.ts'
-import { gitCalls } from '../testing/call-git.ts'
-import type { TestToolbox } from '../testing/test-toolbox.ts'
-import { createTestToolbox } from '../testing/test-toolbox.ts'
+import { describe, expect, it } from 'vitest'
+import { ownRepository } from '../testing/call-git.ts'
 
-let toolbox: TestToolbox
-let calls: GitCalls
-let git: (...args: string[]) => string
-beforeEach(async () => {
-  toolbox = await createTestToolbox()
-  calls = gitCalls(toolbox)
-  expect(await calls.post('init', { path: 'repo', initial_branch: 'main' })).toMatchObject({ status: 200 })
-  git = calls.inside('repo')
-})
-afterEach(() => toolbox[Symbol.asyncDispose]())
+const { calls, git } = ownRepository()
 
 describe('configuration', () => {
   it('is read and written in its scope', async () => {

@@ -8,7 +8,7 @@ import type { GitCommand, GitProcessParts, GitResult } from './git-process.ts'
 import { runGit } from './git-process.ts'
 
 /** Git processes that may run at the same time. */
-export const MAX_GIT_PROCESSES = 64
+const MAX_GIT_PROCESSES = 64
 /** Waits between attempts while another git holds a lock, in milliseconds: 3 seconds in all. */
 const LOCK_WAITS_MS = [20, 50, 100, 200, 400, 800, 1_430]
 

@@ -4,7 +4,7 @@ import type { LanguageServer } from './language-server.ts'
 import type { Holder } from './open-documents.ts'
 
 /** Requests of one editor that may wait for answers at the same time. */
-export const MAX_WAITING_REQUESTS = 256
+const MAX_WAITING_REQUESTS = 256
 
 export interface EditorConnectionOptions {
   server: LanguageServer

@@ -10,7 +10,7 @@ import { requestWithin } from './server-process.ts'
 export const MAX_RESTARTS = 3
 const RESTART_WINDOW_MS = 3 * 60_000
 /** How long a server runs without requests and connected editors; the next call starts it again. */
-export const IDLE_MS = 15 * 60_000
+const IDLE_MS = 15 * 60_000
 const REQUEST_DEADLINE_MS = 60_000
 /** MessageType.Warning of LSP. */
 const WARNING = 2

@@ -3,7 +3,7 @@ import type { TextDocumentContentChangeEvent } from 'vscode-languageserver-textd
 import { TextDocument } from 'vscode-languageserver-textdocument'
 
 /** Bounds for one language server; lengths of texts are in UTF-16 code units. */
-export const MAX_OPEN_DOCUMENTS = 1_000
+const MAX_OPEN_DOCUMENTS = 1_000
 export const MAX_DOCUMENT_LENGTH = 8 * 1024 * 1024
 const MAX_TOTAL_LENGTH = 64 * 1024 * 1024
 

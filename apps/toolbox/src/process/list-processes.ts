@@ -3,7 +3,7 @@ import type { ProcessInfo, ToolboxOperations } from '@atoll/protocol'
 import type { Handler } from '../call.ts'
 
 /** Processes that are listed; newer ones are only counted. */
-export const MAX_LISTED = 4096
+const MAX_LISTED = 4096
 /** Longest command line shown, in characters. */
 const MAX_COMMAND_CHARS = 4096
 /** The unit of the times in /proc, USER_HZ: 100 a second on every architecture Node runs on. */

@@ -4,7 +4,7 @@ export const INPUT_LOW_BYTES = 64 * 1024
 /** The most bytes queued for a program. */
 export const MAX_INPUT_BYTES = 8 * 1024 * 1024
 /** How long a program may read nothing of a queue over the high mark before the queue is dropped. */
-export const INPUT_STALL_MS = 20_000
+const INPUT_STALL_MS = 20_000
 /** The time between two tries at a full terminal: doubled from the first to the last. */
 const FIRST_RETRY_MS = 2
 const LAST_RETRY_MS = 64

@@ -13,7 +13,7 @@ import { createMarker } from './marked-frames.ts'
 import type { OutputLog } from './output-log.ts'
 
 /** Logs that may be sent at the same time. */
-export const MAX_LOG_STREAMS = 256
+const MAX_LOG_STREAMS = 256
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const TEXT_TYPE = 'text/plain; charset=utf-8'

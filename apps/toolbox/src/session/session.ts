@@ -17,7 +17,7 @@ export const MAX_WAITING_COMMANDS = 64
 /** Text of the waiting commands of one session, in characters: as much as one request body may have. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024
 /** Commands of one session that are remembered; the oldest ended one is forgotten first. */
-export const MAX_COMMANDS = 1000
+const MAX_COMMANDS = 1000
 /** Text of the remembered commands of one session, in characters. */
 const MAX_SHOWN_CHARS_IN_ALL = 1024 * 1024
 /** How long deleting waits for a shell that the kernel cannot end, as on a file system that hangs. */

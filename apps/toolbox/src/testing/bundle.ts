@@ -10,12 +10,13 @@ import { promisify } from 'node:util'
 import { TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { acceptTunnel, createTunnelServer } from '@atoll/tunnel'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 
 const APP_DIR = join(import.meta.dirname, '../..')
 export const TOKEN = 'toolbox-test-token'
 
 /** Builds the bundle, as the build does, in a folder of its own. */
-export async function buildBundle(): Promise<{ main: string; folder: string }> {
+async function buildBundle(): Promise<{ main: string; folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bundle-'))
   await chmod(folder, 0o755)
   await copyFile(join(APP_DIR, 'package.json'), join(folder, 'package.json'))
@@ -25,7 +26,7 @@ export async function buildBundle(): Promise<{ main: string; folder: string }> {
 }
 
 /** Returns the options of Node with which the runner starts the toolbox. */
-export async function readNodeFlags(): Promise<string[]> {
+async function readNodeFlags(): Promise<string[]> {
   return JSON.parse(await readFile(join(APP_DIR, 'node-flags.json'), 'utf8'))
 }
 
@@ -40,7 +41,7 @@ export interface DialHome extends AsyncDisposable {
   nextRefusal(): Promise<void>
 }
 
-export async function startDialHome(): Promise<DialHome> {
+async function startDialHome(): Promise<DialHome> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-dial-home-'))
   await chmod(folder, 0o755)
   const socketPath = join(folder, 'dial-home.sock')
@@ -96,7 +97,7 @@ export interface ToolboxProcess extends AsyncDisposable {
   readonly exited: Promise<number | string>
 }
 
-export interface ToolboxProcessOptions {
+interface ToolboxProcessOptions {
   /** The bundle's entry. */
   main: string
   env: Record<string, string>
@@ -105,7 +106,7 @@ export interface ToolboxProcessOptions {
   uid?: number
 }
 
-export function startToolbox({ main, env, nodeFlags = [], uid }: ToolboxProcessOptions): ToolboxProcess {
+function startToolbox({ main, env, nodeFlags = [], uid }: ToolboxProcessOptions): ToolboxProcess {
   const child = spawn(process.execPath, [...nodeFlags, main], {
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -127,6 +128,68 @@ export function startToolbox({ main, env, nodeFlags = [], uid }: ToolboxProcessO
         child.kill('SIGKILL')
         await once(child, 'close')
       }
+    },
+  }
+}
+
+/** What the tests of a file have: one bundle, and in each test a home folder and a server to dial of its own. */
+export interface OwnBundle {
+  /** The bundle's entry. */
+  readonly main: string
+  readonly nodeFlags: readonly string[]
+  readonly dialHome: DialHome
+  readonly home: string
+  /** Starts a toolbox that ends with the test. `env` adds to what the runner gives it, or replaces that. */
+  start(options?: { env?: Record<string, string>; uid?: number | undefined }): ToolboxProcess
+}
+
+/** Builds the bundle before the tests of the file, and ends after each test what was started in it. */
+export function ownBundle(): OwnBundle {
+  let bundle: Awaited<ReturnType<typeof buildBundle>>
+  let nodeFlags: string[]
+  let dialHome: DialHome
+  let home: string
+  const started: ToolboxProcess[] = []
+
+  beforeAll(async () => {
+    bundle = await buildBundle()
+    nodeFlags = await readNodeFlags()
+  })
+  afterAll(() => rm(bundle.folder, { recursive: true }))
+  beforeEach(async () => {
+    dialHome = await startDialHome()
+    home = await mkdtemp(join(tmpdir(), 'atoll-home-'))
+  })
+  afterEach(async () => {
+    for (const toolbox of started.splice(0)) await toolbox[Symbol.asyncDispose]()
+    await dialHome[Symbol.asyncDispose]()
+    await rm(home, { recursive: true })
+  })
+
+  return {
+    get main() {
+      return bundle.main
+    },
+    get nodeFlags() {
+      return nodeFlags
+    },
+    get dialHome() {
+      return dialHome
+    },
+    get home() {
+      return home
+    },
+    start({ env, uid } = {}) {
+      const own = {
+        HOME: home,
+        ATOLL_CONTROL_URL: dialHome.url,
+        ATOLL_TOOLBOX_TOKEN: TOKEN,
+        ATOLL_SANDBOX_ID: 'sandbox-1',
+      }
+      const who = uid === undefined ? {} : { uid }
+      const toolbox = startToolbox({ main: bundle.main, nodeFlags, env: { ...own, ...env }, ...who })
+      started.push(toolbox)
+      return toolbox
     },
   }
 }

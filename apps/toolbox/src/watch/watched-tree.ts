@@ -5,8 +5,8 @@ import type { WatchedFolder } from './watched-folder.ts'
 import { lookUp, readEntries, watchFolder } from './watched-folder.ts'
 
 /** The most folders, and the most files and folders, that one watch covers. */
-export const MAX_WATCHED_FOLDERS = 20_000
-export const MAX_WATCHED_ENTRIES = 500_000
+const MAX_WATCHED_FOLDERS = 20_000
+const MAX_WATCHED_ENTRIES = 500_000
 /** Folders that are not looked into: the kernel's own trees change all the time without events. */
 const KERNEL_TREES = new Set(['/proc', '/sys'])
 

@@ -32,7 +32,7 @@ export const SessionExecuteRequest = Type.Object({
 })
 export type SessionExecuteRequest = Static<typeof SessionExecuteRequest>
 
-export const SessionExecuteResponse = Type.Object(
+const SessionExecuteResponse = Type.Object(
   {
     cmdId: Type.String(),
     exitCode: Type.Optional(Type.Integer()),
@@ -43,7 +43,7 @@ export const SessionExecuteResponse = Type.Object(
   { $id: 'SessionExecuteResponse' },
 )
 
-export const SessionCommandLogs = Type.Object(
+const SessionCommandLogs = Type.Object(
   { output: Type.String(), stdout: Type.String(), stderr: Type.String() },
   { $id: 'SessionCommandLogsResponse', description: 'For SDK 0.167 and newer; older ones get text' },
 )

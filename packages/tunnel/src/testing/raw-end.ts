@@ -1,10 +1,10 @@
 import { FLAG_END, FRAME_HEADER_BYTES, type FrameType, frameTypes, writeFrameHeader } from '../frame.ts'
 import { encodeHello, helloFor } from '../handshake.ts'
 import { resolveLimits } from '../limits.ts'
-import { createMemoryLinkPair, type MemoryLink } from '../memory-link.ts'
 import { createPeer } from '../peer.ts'
 import type { TunnelError } from '../tunnel-error.ts'
 import type { Link, PeerOptions, TunnelPeer } from '../types.ts'
+import { createMemoryLinkPair, type MemoryLink } from './memory-link.ts'
 
 /** Returns a frame as bytes. */
 export function rawFrame(

@@ -1,6 +1,6 @@
-import { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from '../memory-link.ts'
 import { createPeer } from '../peer.ts'
 import type { IncomingExchange, PeerOptions, TunnelPeer } from '../types.ts'
+import { createMemoryLinkPair, type MemoryLink, type MemoryLinkOptions } from './memory-link.ts'
 
 export interface TunnelPair {
   dialler: TunnelPeer

@@ -8,7 +8,7 @@ import { S3Error } from './s3-error.ts'
 /** The longest time without a byte. */
 const IDLE_MS = 60_000
 /** The longest time for one body: less than the age at which an unfinished file counts as abandoned. */
-export const MAX_BODY_MS = 12 * 60 * 60 * 1000
+const MAX_BODY_MS = 12 * 60 * 60 * 1000
 
 const SIGNED_CHUNKS = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
 const SIGNED_CHUNKS_WITH_TRAILER = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER'

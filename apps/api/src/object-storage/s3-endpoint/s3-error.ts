@@ -1,7 +1,7 @@
 import type { AppError, ErrorCode } from '@atoll/protocol'
 
 /** The errors that the endpoint returns, by S3's own codes, which clients check. */
-export const s3ErrorStatus = {
+const s3ErrorStatus = {
   AccessDenied: 403,
   BadDigest: 400,
   EntityTooLarge: 400,

@@ -123,7 +123,7 @@ export interface LaunchedSandbox {
 }
 
 /** Thrown when no process could be started; the message quotes the runtime. */
-export class LaunchError extends Error {
+class LaunchError extends Error {
   override readonly name = 'LaunchError'
 }
 

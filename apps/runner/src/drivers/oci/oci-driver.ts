@@ -9,7 +9,6 @@ import type {
   StartSandbox,
 } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
-import { isAlive } from '@atoll/service'
 import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
@@ -26,12 +25,13 @@ import { prepareHost } from './prepare-host.ts'
 import { recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
 import { restrictSandbox } from './restrict-sandbox.ts'
-import type { OciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
-import { createOciSandboxFiles } from './sandbox-archives/oci-sandbox-files.ts'
+import type { OciArchives } from './sandbox-archives/oci-archives.ts'
+import { createOciArchives } from './sandbox-archives/oci-archives.ts'
 import type { StoppedSandbox } from './sandbox-archives/replace-files.ts'
+import type { SandboxEnds } from './sandbox-ends.ts'
+import { createSandboxEnds } from './sandbox-ends.ts'
 import { removeSandboxFolder } from './sandbox-folder.ts'
-import type { EndReason } from './sandbox-run.ts'
-import { endRun, haltRun, killSandboxes } from './sandbox-run.ts'
+import { killSandboxes } from './sandbox-run.ts'
 import type { SandboxUser } from './snapshot.ts'
 import type { OciSnapshots, UsableSnapshot } from './snapshots/oci-snapshots.ts'
 import { openOciSnapshots } from './snapshots/oci-snapshots.ts'
@@ -42,12 +42,8 @@ import { checkVolumeMounts } from './volumes/mount-volumes.ts'
 import type { OciVolumes } from './volumes/oci-volumes.ts'
 import { openOciVolumes } from './volumes/oci-volumes.ts'
 
-/** How often the first processes of running sandboxes are checked, in milliseconds. */
-const WATCH_INTERVAL_MS = 500
 /** Sandboxes that are made, started or ended at the same time; each takes several short-lived processes. */
 const MAX_CONCURRENT_CHANGES = 8
-/** Sandboxes that end at the same time because the runner ends: they only wait for the kernel. */
-const MAX_CONCURRENT_ENDS = 32
 /** How long the last sandboxes may take to end before the host's shared parts are removed, in milliseconds. */
 const LAST_END_DEADLINE_MS = 1_000
 
@@ -77,19 +73,24 @@ class OciDriver implements SandboxDriver {
   readonly #sandboxes: Map<string, KnownSandbox>
   readonly #queue: KeyedQueue = createKeyedQueue()
   readonly #limit = createConcurrencyLimit(MAX_CONCURRENT_CHANGES)
-  readonly #limitAtEnd = createConcurrencyLimit(MAX_CONCURRENT_ENDS)
-  readonly #listeners = new Set<StatusListener>()
+  readonly #closing = new AbortController()
+  readonly #ends: SandboxEnds
   readonly #new: NewSandboxes
-  #watch: NodeJS.Timeout | undefined
   #snapshots: OciSnapshots | undefined
-  readonly files: OciSandboxFiles
+  readonly archives: OciArchives
   #volumes: OciVolumes | undefined
-  #closing = false
 
   constructor(host: OciHost, info: DriverInfo, sandboxes: Map<string, KnownSandbox>) {
     this.#host = host
     this.info = info
     this.#sandboxes = sandboxes
+    this.#ends = createSandboxEnds({
+      host,
+      sandboxes,
+      queue: this.#queue,
+      limit: this.#limit,
+      closing: this.#closing.signal,
+    })
     this.#new = createNewSandboxes({
       host,
       limit: this.#limit,
@@ -98,7 +99,7 @@ class OciDriver implements SandboxDriver {
       parentOf: (id) => ({ ...this.#known(id), withStill: (use) => this.#withStillSandbox(id, use, this.#limit) }),
       onMade: (sandbox) => this.#sandboxes.set(sandbox.sandboxId, sandbox),
     })
-    this.files = createOciSandboxFiles({
+    this.archives = createOciArchives({
       host,
       hasZstd: info.abilities.zstd.available,
       find: (sandboxId) => {
@@ -129,8 +130,8 @@ class OciDriver implements SandboxDriver {
       run: this.#host.run,
       isUsed: (volumeId) => this.#someSpec(({ volumes = [] }) => volumes.some((mount) => mount.volumeId === volumeId)),
     })
-    await this.files.open()
-    this.#watch = setInterval(() => this.#lookAtAll(), WATCH_INTERVAL_MS)
+    await this.archives.open()
+    this.#ends.open()
   }
 
   #someSpec(condition: (spec: SandboxSpec) => boolean): boolean {
@@ -163,9 +164,9 @@ class OciDriver implements SandboxDriver {
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      await this.#halt(sandbox, graceMs)
+      await this.#ends.halt(sandbox, graceMs)
       // The caller need not wait until the disk is unmounted; the next call for this sandbox waits for it.
-      this.#lookAt(sandbox)
+      this.#ends.lookAt(sandbox)
       return statusOf(sandbox)
     })
   }
@@ -173,7 +174,7 @@ class OciDriver implements SandboxDriver {
   resize(sandboxId: string, wanted: ResizeSandbox): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      await this.#noticeEnd(sandbox)
+      await this.#ends.notice(sandbox)
       const limits = await this.#limit(() => resizeSandbox(this.#host, sandbox, wanted))
       await keepRecord(sandbox, { ...sandbox.record, limits })
       return statusOf(sandbox)
@@ -189,11 +190,11 @@ class OciDriver implements SandboxDriver {
   }
 
   async remove(sandboxId: string): Promise<void> {
-    this.files.abandon(sandboxId)
+    this.archives.abandon(sandboxId)
     await this.#change(sandboxId, async () => {
       const sandbox = this.#sandboxes.get(sandboxId)
       if (sandbox === undefined) return
-      await this.#stopRun(sandbox, 0)
+      await this.#ends.stop(sandbox, 0)
       await removeSandboxFolder(sandbox.folder, this.#host.disks)
       this.#sandboxes.delete(sandboxId)
     })
@@ -209,8 +210,7 @@ class OciDriver implements SandboxDriver {
   }
 
   onStatusChange(listener: StatusListener): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#ends.onReport(listener)
   }
 
   async #create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus> {
@@ -237,7 +237,7 @@ class OciDriver implements SandboxDriver {
 
   async #start(sandboxId: string, start: StartSandbox): Promise<SandboxStatus> {
     const sandbox = this.#known(sandboxId)
-    await this.#noticeEnd(sandbox)
+    await this.#ends.notice(sandbox)
     if (start.networkRules) await restrictSandbox(this.#host, sandbox, start.networkRules)
     if (sandbox.running) return statusOf(sandbox)
     const origin = this.#originOf(sandbox.record.spec)
@@ -247,27 +247,15 @@ class OciDriver implements SandboxDriver {
   }
 
   async stopAll(graceMs: number): Promise<void> {
-    this.#closing = true
+    this.#closing.abort()
     // A copy of a sandbox's files that is under way would keep it from being stopped.
-    this.files.close()
+    this.archives.close()
     await this.#snapshots?.close()
-    const stops = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()].map((sandboxId) =>
-      this.#queue.run(sandboxId, async () => {
-        const sandbox = this.#sandboxes.get(sandboxId)
-        if (!sandbox?.running) return
-        if (sandbox.isHalted) return void (await this.#endRun(sandbox))
-        await this.#stopRun(sandbox, graceMs)
-        await this.#reportEnd(sandbox, 'runner is shutting down')
-      }),
-    )
-    const failures = (await Promise.allSettled(stops)).flatMap((stop) =>
-      stop.status === 'rejected' ? [stop.reason] : [],
-    )
-    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} sandboxes did not stop`)
+    await this.#ends.stopAll([...this.#sandboxes.keys(), ...this.#new.underWay.keys()], graceMs)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#watch)
+    this.#ends.close()
     try {
       await Promise.race([this.stopAll(0), delay(LAST_END_DEADLINE_MS, undefined, { ref: false })])
     } finally {
@@ -282,7 +270,7 @@ class OciDriver implements SandboxDriver {
   async #change<Result>(sandboxId: string, work: () => Promise<Result>): Promise<Result> {
     assertSandboxId(sandboxId)
     return this.#queue.run(sandboxId, () => {
-      if (this.#closing) throw new AppError('SERVICE_UNAVAILABLE', 'the runner is shutting down')
+      if (this.#closing.signal.aborted) throw new AppError('SERVICE_UNAVAILABLE', 'the runner is shutting down')
       return work()
     })
   }
@@ -308,7 +296,7 @@ class OciDriver implements SandboxDriver {
   ): Promise<Result> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      await this.#noticeEnd(sandbox)
+      await this.#ends.notice(sandbox)
       return await holdStill(this.#host, sandbox, { use, limit })
     })
   }
@@ -316,7 +304,7 @@ class OciDriver implements SandboxDriver {
   #withStoppedSandbox(sandboxId: string, use: (sandbox: StoppedSandbox) => Promise<void>): Promise<SandboxStatus> {
     return this.#change(sandboxId, async () => {
       const sandbox = this.#known(sandboxId)
-      await this.#noticeEnd(sandbox)
+      await this.#ends.notice(sandbox)
       if (sandbox.running) throw new AppError('SANDBOX_STATE_CONFLICT', `sandbox ${sandboxId} is running`)
       await use(sandbox)
       return statusOf(sandbox)
@@ -328,72 +316,5 @@ class OciDriver implements SandboxDriver {
     const { snapshot } = this.#resolve(spec)
     restrictionOf(spec.networkRules)
     checkVolumeMounts(spec.volumes ?? [], snapshot, this.volumes)
-  }
-
-  async #stopRun(sandbox: KnownSandbox, graceMs: number): Promise<void> {
-    if (sandbox.running === undefined) return
-    await this.#halt(sandbox, graceMs)
-    await this.#endRun(sandbox)
-  }
-
-  /** Ends the processes of a sandbox; its mounts, network and cgroups stay until `#endRun`. */
-  async #halt(sandbox: KnownSandbox, graceMs: number): Promise<void> {
-    if (sandbox.running === undefined) return
-    // Kills without waiting for a place of `#limit`, so that none of hundreds keeps running while it waits.
-    await haltRun(sandbox.running, graceMs)
-    sandbox.isHalted = true
-  }
-
-  async #endRun(sandbox: KnownSandbox): Promise<EndReason> {
-    const end = (host: OciHost) => endRun(host, sandbox, sandbox.running)
-    // When the runner ends, the network is removed as a whole.
-    const reason = this.#closing
-      ? await this.#limitAtEnd(() => end({ ...this.#host, network: undefined }))
-      : await this.#limit(() => end(this.#host))
-    sandbox.running = undefined
-    sandbox.isHalted = false
-    return reason
-  }
-
-  #lookAtAll(): void {
-    for (const sandbox of this.#sandboxes.values()) {
-      const { running } = sandbox
-      // With hundreds of live sandboxes, queueing for each would cost more than this check.
-      if (running && !sandbox.isLookedAt && !isAlive(running.init)) this.#lookAt(sandbox)
-    }
-  }
-
-  /** Queues a check of a sandbox: after the calls for it that are under way, and before the next one. */
-  #lookAt(sandbox: KnownSandbox): void {
-    sandbox.isLookedAt = true
-    void this.#queue
-      .run(sandbox.sandboxId, () => this.#noticeEnd(sandbox))
-      .catch((error) =>
-        this.#host.log.error({ err: error, sandboxId: sandbox.sandboxId }, 'cannot look after a sandbox'),
-      )
-      .finally(() => {
-        sandbox.isLookedAt = false
-      })
-  }
-
-  /** Cleans up after a sandbox whose first process has ended; unless a call ended it, reports why. */
-  async #noticeEnd(sandbox: KnownSandbox): Promise<void> {
-    const { running, isHalted } = sandbox
-    if (running === undefined || isAlive(running.init)) return
-    const reason = await this.#endRun(sandbox)
-    if (isHalted) return
-    this.#host.log.info({ sandboxId: sandbox.sandboxId, reason }, 'a sandbox ended by itself')
-    await this.#reportEnd(sandbox, reason)
-  }
-
-  /** Reports why a sandbox ended, even where the disk is too full to write the reason down. */
-  async #reportEnd(sandbox: KnownSandbox, reason: EndReason): Promise<void> {
-    const { sandboxId } = sandbox
-    try {
-      await keepReason(sandbox, reason)
-    } catch (error) {
-      this.#host.log.warn({ err: error, sandboxId }, 'the reason of an end is not written down')
-    }
-    for (const listener of this.#listeners) listener(statusOf(sandbox))
   }
 }

@@ -31,8 +31,8 @@ it.each([
   await expect.poll(() => isAlive(record.monitor)).toBe(false)
 
   const name = { sandboxId: 'a', archiveId: randomUUID() }
-  const { bytes } = await driver.files.stage(name, new AbortController().signal)
-  expect((await buffer(await driver.files.read(name, { from: 0, bytes }))).length).toBe(bytes)
+  const { bytes } = await driver.archives.stage(name, new AbortController().signal)
+  expect((await buffer(await driver.archives.read(name, { from: 0, bytes }))).length).toBe(bytes)
   const fork = await harness.startSandbox('fork', { user: 'root', forkOf: 'a' })
   expect((await fork.exec('cat late')).stdout).toBe('written\n')
   expect((await sandbox.exec('cat late && echo more >> late')).stdout).toBe('written\n')

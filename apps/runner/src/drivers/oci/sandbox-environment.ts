@@ -11,7 +11,7 @@ import {
 import type { SandboxUser } from './snapshot.ts'
 
 /** Most bytes of a sandbox's own environment: names, values and separators; the kernel takes 128 KiB a string. */
-export const MAX_ENVIRONMENT_BYTES = 128 * 1024
+const MAX_ENVIRONMENT_BYTES = 128 * 1024
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const NAME = /^[^=\0]+$/
 

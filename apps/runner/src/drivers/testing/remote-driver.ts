@@ -105,7 +105,7 @@ export async function openRemoteDriver(program: string, options: DriverProcessOp
       export: () => notFromHere(),
       onChange: () => () => undefined,
     },
-    files: {
+    archives: {
       stage: () => notFromHere(),
       read: () => notFromHere(),
       discard: () => notFromHere(),

@@ -3,7 +3,7 @@ import { readTar, type TarEntry } from './read-tar.ts'
 import { padding, TAR_END, tarHeader } from './write-tar.ts'
 
 /** Most entries of a layer: each takes an inode of the host. */
-export const MAX_LAYER_ENTRIES = 2_000_000
+const MAX_LAYER_ENTRIES = 2_000_000
 /** Bytes that an entry takes on disk beside its content, and the unit in which its content is counted. */
 const ENTRY_BYTES = 512
 const DISK_BLOCK_BYTES = 4096
@@ -205,7 +205,7 @@ function isKept(name: string, kind: ArchiveKind): boolean {
 }
 
 /** Returns a path without empty parts and `.`; throws for a path that leads outside. */
-export function insidePath(path: string): string {
+function insidePath(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   const inside = parts.join('/')
   if (parts.includes('..')) throw new ArchiveError(`${show(path)} leads outside`)

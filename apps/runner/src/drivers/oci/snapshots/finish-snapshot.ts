@@ -14,7 +14,7 @@ import { SnapshotAccount as AccountSchema } from './snapshot-record.ts'
 import { trySnapshot } from './snapshot-trial.ts'
 
 /** Most layers that stay separate; more are merged into one, so that no sandbox has to search many. */
-export const MERGED_LAYERS = 32
+const MERGED_LAYERS = 32
 /** Most layers over the built-in snapshot: more paths do not fit into one page of mount options. */
 export const MAX_LAYERS = 100
 /** How long the toolbox of a new snapshot must stay up, in milliseconds. */

@@ -1,10 +1,10 @@
-import type { placeOperations } from '@atoll/protocol'
+import type { systemOperations } from '@atoll/protocol'
 import type { Feature, FeatureParts } from '../feature.ts'
 import { version } from '../version.ts'
 import { createSystemMetrics } from './system-metrics.ts'
 
 /** Returns the toolbox's folders, version and system metrics, and changes the environment of commands. */
-export function createPlaceFeature({ work, environment }: FeatureParts): Feature<typeof placeOperations> {
+export function createSystemFeature({ work, environment }: FeatureParts): Feature<typeof systemOperations> {
   const systemMetrics = createSystemMetrics()
   return {
     handlers: {

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { TestToolbox } from '../testing/test-toolbox.ts'
-import { bodyOf, createTestToolbox } from '../testing/test-toolbox.ts'
-import { isEntered } from './walk-tree.ts'
+import type { TestToolbox } from '../../testing/test-toolbox.ts'
+import { bodyOf, createTestToolbox } from '../../testing/test-toolbox.ts'
+import { isEntered } from '../walk-tree.ts'
 
 let toolbox: TestToolbox
 beforeEach(async () => {

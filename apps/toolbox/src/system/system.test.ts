@@ -16,7 +16,7 @@ async function print(...names: string[]): Promise<unknown> {
   return bodyOf(await toolbox.call('POST', '/process/execute', { json: { command } }))['result']
 }
 
-describe('the place', () => {
+describe('the system', () => {
   it('is told by its folders and the version', async () => {
     expect(await get('/project-dir')).toEqual({ dir: toolbox.folder })
     expect(await get('/work-dir')).toEqual({ dir: toolbox.folder })

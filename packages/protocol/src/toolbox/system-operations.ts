@@ -33,7 +33,7 @@ export const SystemMetrics = Type.Object(
 export type SystemMetrics = Static<typeof SystemMetrics>
 
 /** The toolbox's folders, version, environment and resources. §14 and §20.3 of the contract. */
-export const placeOperations = {
+export const systemOperations = {
   getProjectDir: readDir('/project-dir', 'Home of the sandbox user, or DAYTONA_PROJECT_DIR'),
   getWorkDir: readDir('/work-dir', 'Where relative paths start and commands run'),
   getUserHomeDir: readDir('/user-home-dir', 'Home of the sandbox user'),

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
-import type { SandboxFileHolder } from '../drivers/sandbox-file-holder.ts'
+import type { ArchiveHolder } from '../drivers/archive-holder.ts'
 
 /** Keeps archives in memory: it stages the archive that was unpacked last, and keeps the bytes of a part that breaks off. */
-export function createFakeFiles(find: (sandboxId: string, state: 'stopped') => SandboxStatus): SandboxFileHolder {
+export function createFakeArchives(find: (sandboxId: string, state: 'stopped') => SandboxStatus): ArchiveHolder {
   const files = new Map<string, Buffer>()
   const incoming = new Map<string, Buffer>()
   const contentOf = (sandboxId: string) => files.get(sandboxId) ?? Buffer.from('nothing yet')

@@ -3,7 +3,7 @@ export const MAX_MATCHES = 100_000
 /** The most bytes of a line that are shown. */
 export const MAX_SHOWN_BYTES = 1024
 /** A file with a NUL byte within these first bytes is binary. */
-export const BINARY_PROBE_BYTES = 512
+const BINARY_PROBE_BYTES = 512
 
 const CARRIAGE_RETURN = 0x0d
 const NUL = 0

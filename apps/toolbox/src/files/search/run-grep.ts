@@ -1,4 +1,4 @@
-import { findProgram } from '../find-program.ts'
+import { findProgram } from '../../find-program.ts'
 import type { EngineSearch } from './search-engine.ts'
 import { EngineError, runEngine } from './search-engine.ts'
 

@@ -54,10 +54,10 @@ async function look(id: string, where: SnapshotHarness = harness): Promise<strin
 }
 
 async function archiveOf(sandboxId: string): Promise<Buffer> {
-  const { files } = harness.driver
+  const { archives } = harness.driver
   const name = { sandboxId, archiveId: randomUUID() }
-  const { bytes, sha256 } = await files.stage(name, never)
-  const whole = await buffer(await files.read(name, { from: 0, bytes }))
+  const { bytes, sha256 } = await archives.stage(name, never)
+  const whole = await buffer(await archives.read(name, { from: 0, bytes }))
   expect([whole.length, sumOf(whole).sha256]).toEqual([bytes, sha256])
   return whole
 }
@@ -68,8 +68,8 @@ function sumOf(whole: Buffer) {
 
 async function restore(sandboxId: string, whole: Buffer, { driver }: SnapshotHarness = harness) {
   const name = { sandboxId, archiveId: randomUUID() }
-  await driver.files.receive(name, { from: 0, content: Readable.from([whole]) })
-  return await driver.files.unpack(name, sumOf(whole))
+  await driver.archives.receive(name, { from: 0, content: Readable.from([whole]) })
+  return await driver.archives.unpack(name, sumOf(whole))
 }
 
 /** Returns the names in a sandbox's folder of archives, without the marks of unpacked archives. */
@@ -130,7 +130,7 @@ describe('the files of a sandbox', () => {
   })
 
   it('cannot be replaced while it runs, nor be had of one that is unknown', async () => {
-    const { files } = harness.driver
+    const { archives } = harness.driver
     await expect(restore('b', whole)).rejects.toMatchObject({ code: 'SANDBOX_STATE_CONFLICT' })
     const [unknown, odd] = [
       { sandboxId: 'x', archiveId: randomUUID() },
@@ -138,25 +138,25 @@ describe('the files of a sandbox', () => {
     ]
     const content = Readable.from([whole])
     for (const call of [
-      () => files.stage(unknown, never),
-      () => files.read(unknown, { from: 0, bytes: 1 }),
-      () => files.receive(unknown, { from: 0, content }),
-      () => files.unpack(unknown, sumOf(whole)),
+      () => archives.stage(unknown, never),
+      () => archives.read(unknown, { from: 0, bytes: 1 }),
+      () => archives.receive(unknown, { from: 0, content }),
+      () => archives.unpack(unknown, sumOf(whole)),
     ]) {
       await expect(call()).rejects.toMatchObject({ code: 'SANDBOX_NOT_FOUND' })
     }
-    await expect(files.stage(odd, never)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+    await expect(archives.stage(odd, never)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
   })
 
   it('A5, A7: stay as they were when what comes is damaged, no archive, or too much', async () => {
     await harness.driver.stop('b', 0)
-    const { files } = harness.driver
+    const { archives } = harness.driver
     const name = { sandboxId: 'b', archiveId: randomUUID() }
     const damaged = Buffer.from(whole)
     damaged[damaged.length >> 1] = (damaged[damaged.length >> 1] ?? 0) ^ 1
-    await files.receive(name, { from: 0, content: Readable.from([damaged]) })
-    await expect(files.unpack(name, sumOf(whole))).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
-    expect(await files.arrived(name)).toEqual({ bytes: 0, unpacked: false })
+    await archives.receive(name, { from: 0, content: Readable.from([damaged]) })
+    await expect(archives.unpack(name, sumOf(whole))).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
+    expect(await archives.arrived(name)).toEqual({ bytes: 0, unpacked: false })
     await expect(restore('b', Buffer.alloc(100_000, 'x'))).rejects.toMatchObject({ code: 'BAD_REQUEST' })
     await expect(restore('b', whole.subarray(0, whole.length >> 1))).rejects.toMatchObject({ code: 'BAD_REQUEST' })
     await harness.driver.create('small', tiny)
@@ -195,27 +195,27 @@ describe('the files of a sandbox', () => {
   it('are no longer packed when nobody waits for it any more, who keeps nobody waiting', async () => {
     const gone = new AbortController()
     const name = { sandboxId: 'd', archiveId: randomUUID() }
-    const staged = harness.driver.files.stage(name, gone.signal)
+    const staged = harness.driver.archives.stage(name, gone.signal)
     gone.abort(new Error('gone'))
     await expect(staged).rejects.toThrow()
     expect(await harness.driver.stop('d', 0)).toMatchObject({ state: 'stopped' })
     expect((await kept('d')).join()).not.toMatch(/draft|scratch/)
-    await expect(harness.driver.files.read(name, { from: 0, bytes: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(harness.driver.archives.read(name, { from: 0, bytes: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 })
 
 describe('an archive', () => {
   it('A3: is packed once, however often it is asked for and whoever dies, until another is', async () => {
     const name = { sandboxId: 'd', archiveId: randomUUID() }
-    const staged = await harness.driver.files.stage(name, never)
+    const staged = await harness.driver.archives.stage(name, never)
     await (await harness.startSandbox('d', root)).exec('echo more > /root/more')
     await harness.driver.stop('d', 0)
     await harness.reopen()
-    expect(await harness.driver.files.stage(name, never)).toEqual(staged)
-    const rest = await harness.driver.files.read(name, { from: 5, bytes: staged.bytes })
+    expect(await harness.driver.archives.stage(name, never)).toEqual(staged)
+    const rest = await harness.driver.archives.read(name, { from: 5, bytes: staged.bytes })
     expect((await buffer(rest)).length).toBe(staged.bytes - 5)
     await archiveOf('d')
-    await expect(harness.driver.files.read(name, { from: 0, bytes: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(harness.driver.archives.read(name, { from: 0, bytes: 1 })).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect(await kept('d')).toHaveLength(2)
   })
 
@@ -226,22 +226,22 @@ describe('an archive', () => {
     const half = whole.length >> 1
     async function* cutOff() {
       yield whole.subarray(0, half)
-      await expect.poll(async () => (await harness.driver.files.arrived(name)).bytes).toBe(half)
+      await expect.poll(async () => (await harness.driver.archives.arrived(name)).bytes).toBe(half)
       throw new Error('the link broke')
     }
     const content = Readable.from(cutOff())
-    await expect(harness.driver.files.receive(name, { from: 0, content })).rejects.toThrow('the link broke')
+    await expect(harness.driver.archives.receive(name, { from: 0, content })).rejects.toThrow('the link broke')
     await harness.reopen()
-    const { files } = harness.driver
-    expect(await files.arrived(name)).toEqual({ bytes: half, unpacked: false })
+    const { archives } = harness.driver
+    expect(await archives.arrived(name)).toEqual({ bytes: half, unpacked: false })
     const beyond = { from: half + 1, content: Readable.from([whole]) }
-    await expect(files.receive(name, beyond)).rejects.toMatchObject({ code: 'CONFLICT' })
-    await files.receive(name, { from: half - 3, content: Readable.from([whole.subarray(half - 3)]) })
-    await files.unpack(name, sumOf(whole))
+    await expect(archives.receive(name, beyond)).rejects.toMatchObject({ code: 'CONFLICT' })
+    await archives.receive(name, { from: half - 3, content: Readable.from([whole.subarray(half - 3)]) })
+    await archives.unpack(name, sumOf(whole))
     // Reopens the runner, as after a reply that never arrived.
     await harness.reopen()
-    expect(await harness.driver.files.arrived(name)).toEqual({ bytes: 0, unpacked: true })
-    await harness.driver.files.unpack(name, sumOf(whole))
+    expect(await harness.driver.archives.arrived(name)).toEqual({ bytes: 0, unpacked: true })
+    await harness.driver.archives.unpack(name, sumOf(whole))
     const sandbox = await harness.startSandbox('e', root)
     expect((await sandbox.exec('cat /root/more')).stdout).toBe('more\n')
     await harness.driver.stop('e', 0)
@@ -250,10 +250,10 @@ describe('an archive', () => {
   it('that is sent by a later call ends the earlier one', async () => {
     await harness.driver.create('f', root)
     const name = { sandboxId: 'f', archiveId: randomUUID() }
-    const stuck = harness.driver.files.receive(name, { from: 0, content: new Readable({ read: () => undefined }) })
+    const stuck = harness.driver.archives.receive(name, { from: 0, content: new Readable({ read: () => undefined }) })
     const refused = expect(stuck).rejects.toThrow()
     const later = { from: 0, content: Readable.from([Buffer.from('all')]) }
-    expect(await harness.driver.files.receive(name, later)).toEqual({ bytes: 3, unpacked: false })
+    expect(await harness.driver.archives.receive(name, later)).toEqual({ bytes: 3, unpacked: false })
     await refused
   })
 
@@ -287,15 +287,15 @@ describe('an archive', () => {
 
   it('A6: goes when it is discarded, and with its sandbox', async () => {
     const name = { sandboxId: 'd', archiveId: randomUUID() }
-    await harness.driver.files.stage(name, never)
-    for (let time = 0; time < 2; time++) await harness.driver.files.discard(name)
+    await harness.driver.archives.stage(name, never)
+    for (let time = 0; time < 2; time++) await harness.driver.archives.discard(name)
     expect(await kept('d')).toEqual([])
     const whole = await archiveOf('d')
-    await harness.driver.files.receive(name, { from: 0, content: Readable.from([whole]) })
-    await harness.driver.files.unpack(name, sumOf(whole))
-    await harness.driver.files.discard(name)
-    expect(await harness.driver.files.arrived(name)).toEqual({ bytes: 0, unpacked: false })
-    await harness.driver.files.stage(name, never)
+    await harness.driver.archives.receive(name, { from: 0, content: Readable.from([whole]) })
+    await harness.driver.archives.unpack(name, sumOf(whole))
+    await harness.driver.archives.discard(name)
+    expect(await harness.driver.archives.arrived(name)).toEqual({ bytes: 0, unpacked: false })
+    await harness.driver.archives.stage(name, never)
     await harness.driver.remove('d')
     expect(await readdir(join(harness.dataDir, 'sandboxes'))).not.toContain('d')
   })

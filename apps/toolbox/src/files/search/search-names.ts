@@ -1,16 +1,16 @@
 import { opendir } from 'node:fs/promises'
 import type { ToolboxOperations } from '@atoll/protocol'
-import type { Handler } from '../call.ts'
-import { StreamReply } from '../call.ts'
-import type { WorkDirectory } from '../work-directory.ts'
-import { fsError } from './fs-error.ts'
-import { compileGlob } from './glob.ts'
-import { JSON_HEADERS, jsonArray } from './json-array.ts'
+import type { Handler } from '../../call.ts'
+import { StreamReply } from '../../call.ts'
+import type { WorkDirectory } from '../../work-directory.ts'
+import { fsError } from '../fs-error.ts'
+import { compileGlob } from '../glob.ts'
+import { JSON_HEADERS, jsonArray } from '../json-array.ts'
+import { shown, tidyPath, walkTree } from '../walk-tree.ts'
 import type { SearchLife } from './search-life.ts'
-import { shown, tidyPath, walkTree } from './walk-tree.ts'
 
 /** The most paths in one answer; the header `x-result-limit` tells it, and the answer ends there. */
-export const MAX_FOUND_PATHS = 1_000_000
+const MAX_FOUND_PATHS = 1_000_000
 
 /**
  * Finds files, folders, links and all other entries below a folder by the pattern of their base name, as it walks, in no

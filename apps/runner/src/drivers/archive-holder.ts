@@ -12,7 +12,7 @@ export interface ArchiveName {
  * Outgoing and incoming archives of the files that a driver's sandboxes changed over their snapshots: see
  * docs/spec/archives.md. A malformed id throws BAD_REQUEST, an unknown sandbox SANDBOX_NOT_FOUND.
  */
-export interface SandboxFileHolder {
+export interface ArchiveHolder {
   /**
    * Packs the sandbox's files as of one moment and keeps the archive to be read; a running sandbox is frozen until it is
    * packed. If this archive is already staged, returns it unchanged; deletes an archive with another id. Waits for earlier calls

@@ -1,5 +1,5 @@
 import { AppError, UnpackArchive } from '@atoll/protocol'
-import type { ArchiveName, SandboxFileHolder } from './drivers/sandbox-file-holder.ts'
+import type { ArchiveHolder, ArchiveName } from './drivers/archive-holder.ts'
 import type { Route, RouterOptions } from './exchange-router.ts'
 import { route, routeToStream, routeWithBody, routeWithStream } from './exchange-router.ts'
 
@@ -7,42 +7,42 @@ const OUTGOING = /^\/sandboxes\/([^/]+)\/outgoing$/
 const INCOMING = /^\/sandboxes\/([^/]+)\/incoming$/
 
 /** The calls on archives of sandboxes' files, as packages/protocol/src/runner-operations.ts describes them. */
-export function sandboxFileRoutes(files: SandboxFileHolder, options: RouterOptions): Route[] {
+export function archiveRoutes(archives: ArchiveHolder, options: RouterOptions): Route[] {
   return [
     routeWithStream(
       { method: 'PUT', path: OUTGOING },
-      async ({ signal, ...request }) => ({ status: 200, body: await files.stage(nameOf(request), signal) }),
+      async ({ signal, ...request }) => ({ status: 200, body: await archives.stage(nameOf(request), signal) }),
       options,
     ),
     routeToStream(
       { method: 'GET', path: OUTGOING, contentType: 'application/octet-stream' },
-      (request) => files.read(nameOf(request), { from: count(request, 'from'), bytes: count(request, 'bytes') }),
+      (request) => archives.read(nameOf(request), { from: count(request, 'from'), bytes: count(request, 'bytes') }),
       options,
     ),
     route(
       { method: 'DELETE', path: OUTGOING },
       async (request) => {
-        await files.discard(nameOf(request))
+        await archives.discard(nameOf(request))
         return { status: 204 }
       },
       options,
     ),
     route(
       { method: 'GET', path: INCOMING },
-      async (request) => ({ status: 200, body: await files.arrived(nameOf(request)) }),
+      async (request) => ({ status: 200, body: await archives.arrived(nameOf(request)) }),
       options,
     ),
     routeWithStream(
       { method: 'PUT', path: INCOMING },
       async ({ content, ...request }) => {
         const part = { from: count(request, 'from'), content }
-        return { status: 200, body: await files.receive(nameOf(request), part) }
+        return { status: 200, body: await archives.receive(nameOf(request), part) }
       },
       options,
     ),
     routeWithBody(
       { method: 'POST', path: INCOMING, schema: UnpackArchive },
-      async ({ body, ...request }) => ({ status: 200, body: await files.unpack(nameOf(request), body) }),
+      async ({ body, ...request }) => ({ status: 200, body: await archives.unpack(nameOf(request), body) }),
       options,
     ),
   ]

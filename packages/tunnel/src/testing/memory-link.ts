@@ -1,4 +1,4 @@
-import type { Link, LinkListeners, LinkMessage } from './types.ts'
+import type { Link, LinkListeners, LinkMessage } from '../types.ts'
 
 /** Runs a step of a memory link later: in order, and never before it returns. */
 export type MemorySchedule = (step: () => void) => void

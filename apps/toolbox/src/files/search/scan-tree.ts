@@ -1,8 +1,8 @@
+import type { Finder } from '../literal.ts'
+import { walkTree } from '../walk-tree.ts'
 import { inLanes } from './in-lanes.ts'
-import type { Finder } from './literal.ts'
 import { SCAN_BYTES, scanFoundFile } from './scan-file.ts'
 import type { LineMatch } from './text-match.ts'
-import { walkTree } from './walk-tree.ts'
 
 /** Files read side by side: enough to keep Node's four file threads busy. */
 const LANES = 16

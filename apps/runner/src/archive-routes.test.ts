@@ -85,7 +85,7 @@ describe('the calls on archives', () => {
   })
 
   it('reset what is read when it fails on its way, so that it does not look whole', async () => {
-    driver.files.read = async () =>
+    driver.archives.read = async () =>
       Readable.from(
         (async function* () {
           yield CONTENT

@@ -4,7 +4,7 @@ import type { SandboxStatus, StagedArchive } from '@atoll/protocol'
 import { AppError, ARCHIVE_ID } from '@atoll/protocol'
 import { createConcurrencyLimit } from '../../../concurrency.ts'
 import { isThere, writeFileWhole } from '../../../files.ts'
-import type { ArchiveName, SandboxFileHolder } from '../../sandbox-file-holder.ts'
+import type { ArchiveHolder, ArchiveName } from '../../archive-holder.ts'
 import type { OciHost } from '../oci-host.ts'
 import { currentSpec } from '../sandbox-folder.ts'
 import type { StillSandbox } from '../snapshots/sandbox-files.ts'
@@ -22,7 +22,7 @@ const MAX_ARCHIVES = 2
 const MAX_GROWTH = 2
 const SWEEP_MS = 60 * 60 * 1000
 
-export interface OciSandboxFilesOptions {
+export interface OciArchivesOptions {
   host: OciHost
   hasZstd: boolean
   /** Returns a sandbox as it is now. Throws BAD_REQUEST and SANDBOX_NOT_FOUND. */
@@ -35,7 +35,7 @@ export interface OciSandboxFilesOptions {
   withStoppedSandbox: (sandboxId: string, use: (sandbox: StoppedSandbox) => Promise<void>) => Promise<SandboxStatus>
 }
 
-export interface OciSandboxFiles extends SandboxFileHolder {
+export interface OciArchives extends ArchiveHolder {
   /** Removes files that a crash left, and begins to remove unused archives regularly. */
   open(): Promise<void>
   /** Aborts the unpacking for a sandbox that is to be removed. */
@@ -44,12 +44,12 @@ export interface OciSandboxFiles extends SandboxFileHolder {
   close(): void
 }
 
-export function createOciSandboxFiles(options: OciSandboxFilesOptions): OciSandboxFiles {
-  return new SandboxArchives(options)
+export function createOciArchives(options: OciArchivesOptions): OciArchives {
+  return new Archives(options)
 }
 
-class SandboxArchives implements OciSandboxFiles {
-  readonly #options: OciSandboxFilesOptions
+class Archives implements OciArchives {
+  readonly #options: OciArchivesOptions
   readonly #closing = new AbortController()
   readonly #limit = createConcurrencyLimit(MAX_ARCHIVES)
   /** The archive that each sandbox is receiving: a later call ends an earlier one. */
@@ -59,7 +59,7 @@ class SandboxArchives implements OciSandboxFiles {
   #working = 0
   #sweep: NodeJS.Timeout | undefined
 
-  constructor(options: OciSandboxFilesOptions) {
+  constructor(options: OciArchivesOptions) {
     this.#options = options
   }
 
@@ -114,7 +114,7 @@ class SandboxArchives implements OciSandboxFiles {
     return await arrivedOf(this.#filesOf(name))
   }
 
-  async receive(name: ArchiveName, { from, content }: Parameters<SandboxFileHolder['receive']>[1]) {
+  async receive(name: ArchiveName, { from, content }: Parameters<ArchiveHolder['receive']>[1]) {
     const { sandboxId, archiveId } = name
     this.#filesOf(name)
     const { folder, record } = this.#options.find(sandboxId)
@@ -136,7 +136,7 @@ class SandboxArchives implements OciSandboxFiles {
     }
   }
 
-  async unpack(name: ArchiveName, whole: Parameters<SandboxFileHolder['unpack']>[1]): Promise<SandboxStatus> {
+  async unpack(name: ArchiveName, whole: Parameters<ArchiveHolder['unpack']>[1]): Promise<SandboxStatus> {
     const files = this.#filesOf(name)
     const { host, hasZstd, withStoppedSandbox } = this.#options
     const { sandboxId } = name

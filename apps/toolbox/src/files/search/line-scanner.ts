@@ -1,4 +1,4 @@
-import type { Finder } from './literal.ts'
+import type { Finder } from '../literal.ts'
 import { MAX_SHOWN_BYTES, showLine } from './text-match.ts'
 
 const NEWLINE = 0x0a

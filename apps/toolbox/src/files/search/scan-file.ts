@@ -1,8 +1,8 @@
 import { close, constants, fstat, open, read } from 'node:fs'
 import { promisify } from 'node:util'
-import { errnoOf } from './fs-error.ts'
+import { errnoOf } from '../fs-error.ts'
+import type { Finder } from '../literal.ts'
 import { createLineScanner } from './line-scanner.ts'
-import type { Finder } from './literal.ts'
 import type { LineMatch } from './text-match.ts'
 import { isBinary } from './text-match.ts'
 

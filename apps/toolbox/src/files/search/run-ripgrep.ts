@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { findProgram } from '../find-program.ts'
+import { findProgram } from '../../find-program.ts'
 import type { RipgrepEvent } from './ripgrep-output.ts'
 import { createRipgrepParser, RIPGREP_OUTPUT_ARGS } from './ripgrep-output.ts'
 import type { EngineSearch } from './search-engine.ts'
