@@ -18,7 +18,6 @@ export {
   type BufferedResponse,
   requestBuffered,
 } from './request-buffered.ts'
-export { createMemoryLinkPair } from './testing/memory-link.ts'
 export {
   MAX_PACED_TEXT_CHUNK_BYTES,
   MAX_TEXT_CHUNK_BYTES,

@@ -1,5 +1,6 @@
 import type { StartSandbox } from '@atoll/protocol'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { RunnerClient } from './runner-client.ts'
 import { createRunnerClient, FORK_TIMEOUT_MS, LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from './runner-client.ts'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createLogger } from '@atoll/service'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { TestDatabase } from '../testing/test-database.ts'
 import { createTestDatabase } from '../testing/test-database.ts'

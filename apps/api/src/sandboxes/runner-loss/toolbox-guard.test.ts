@@ -1,6 +1,7 @@
 import { createLogger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
-import { createMemoryLinkPair, createPeer } from '@atoll/tunnel'
+import { createPeer } from '@atoll/tunnel'
+import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { until } from '../../testing/until.ts'
 import type { TunnelRegistry } from '../../tunnels/tunnel-registry.ts'
