@@ -108,7 +108,7 @@ function describeLaunchRestart(get: GetHarness): void {
       expect(launched).toEqual({ sandboxId, state: 'running' })
       await get().driver.remove(sandboxId)
     }
-    expect(await get().traces()).toEqual([])
+    await expectTraces(get, [])
   })
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError } from '@atoll/protocol'
+import { isAlive } from '@atoll/service'
 import type { CommandOptions } from '../../../run-command.ts'
 import type { OciHost } from '../oci-host.ts'
 import { reachRunningDisk, runningDevice } from '../running-disk.ts'
@@ -45,8 +46,7 @@ export interface ForkContext {
  */
 export async function forkDisk({ host, parent, limit }: ForkContext, fork: NewDisk): Promise<void> {
   checkFork(parent.record, fork.record)
-  // Data that is written back now need not be written while the parent is frozen. 1: the parent has just ended.
-  await flushDisk(host, parent, { deadlineMs: FLUSH_DEADLINE_MS, accept: [0, 1] })
+  await flushEarly(host, parent)
   await parent.withStill(async (still) => {
     checkFork(still.record, fork.record)
     await fillDisk(host, still, fork)
@@ -60,6 +60,13 @@ function checkFork(parent: SandboxRecord, { spec }: SandboxRecord): void {
   if (spec.snapshot !== snapshot) throw new AppError('BAD_REQUEST', 'a fork has the snapshot of its parent')
   if (spec.limits.diskGiB < limits.diskGiB)
     throw new AppError('BAD_REQUEST', 'a fork has no smaller disk than its parent')
+}
+
+/** Writes data back that then need not be written while the parent is frozen. Does nothing where it has ended since. */
+async function flushEarly(host: OciHost, parent: StillSandbox): Promise<void> {
+  if (parent.running === undefined || !isAlive(parent.running.monitor)) return
+  // 1: it has ended just now.
+  await flushDisk(host, parent, { deadlineMs: FLUSH_DEADLINE_MS, accept: [0, 1] })
 }
 
 async function flushDisk({ run }: OciHost, sandbox: StillSandbox, options: CommandOptions): Promise<void> {
