@@ -9,7 +9,7 @@ import type {
 import { AppError, MAX_DOCKER_REGISTRIES, MAX_REGISTRIES } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import { isUuid } from '../database/uuid.ts'
-import { checkText } from '../sandboxes/text-map.ts'
+import { checkText } from '../http/text-map.ts'
 import type { Sealer } from '../secrets/sealer.ts'
 import type { DockerRegistryStore, RegistryScope } from './docker-registry-store.ts'
 import type { DockerRegistryRow } from './docker-registry-table.ts'

@@ -1,5 +1,5 @@
 import type { Logger } from '@atoll/service'
-import { createDeadline } from '../sandboxes/deadline.ts'
+import { createDeadline } from './deadline.ts'
 import type { LeaseJob, LeaseLoopLimits, LeaseRequest, LeaseWork, RetryLimits } from './lease-loop.ts'
 import { LeaseLoop, LeaseLostError, retryDelayMs } from './lease-loop.ts'
 import type { RowChange, RowChanges } from './row-changes.ts'

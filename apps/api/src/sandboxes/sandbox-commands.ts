@@ -2,10 +2,10 @@ import type { SandboxCommand } from '@atoll/protocol'
 import { AppError, DESTROYED_READABLE_MS } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import { isUuid } from '../database/uuid.ts'
+import { isStorable } from '../http/text-map.ts'
 import type { ChangeRequest } from './sandbox-change-store.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
-import { isStorable } from './text-map.ts'
 
 export interface SandboxCommandsOptions {
   store: Pick<SandboxStore, 'change' | 'find' | 'findIdByName'>

@@ -2,8 +2,8 @@ import { AppError } from '@atoll/protocol'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { isUuid } from '../database/uuid.ts'
+import { isStorable } from '../http/text-map.ts'
 import type { Order, Position } from './sandbox-list-store.ts'
-import { isStorable } from './text-map.ts'
 
 const Parts = Type.Tuple([Type.String(), Type.String(), Type.String(), Type.String()])
 

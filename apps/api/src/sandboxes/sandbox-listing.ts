@@ -1,6 +1,7 @@
 import type { ListSandboxes, ListSandboxesByPage } from '@atoll/protocol'
 import { DEFAULT_PAGE_SIZE } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
+import { checkLabels, checkText } from '../http/text-map.ts'
 import { parseTime } from '../http/time-field.ts'
 import { parseLabels } from './label-filter.ts'
 import type { SandboxFacts } from './sandbox-dto.ts'
@@ -8,7 +9,6 @@ import { toFacts } from './sandbox-dto.ts'
 import type { SandboxFilter } from './sandbox-filter.ts'
 import { readCursor, writeCursor } from './sandbox-list-cursor.ts'
 import type { Order, SandboxListStore } from './sandbox-list-store.ts'
-import { checkLabels, checkText } from './text-map.ts'
 
 /** Lists an organization's sandboxes in pages (§20.1). */
 export interface SandboxListing {

@@ -1,6 +1,6 @@
 import { AppError } from '@atoll/protocol'
 import { isUuid } from '../database/uuid.ts'
-import { checkText } from './text-map.ts'
+import { checkText } from '../http/text-map.ts'
 
 /** The names that a path of a URL takes for something other than a sandbox. */
 const RESERVED = new Set(['.', '..', 'paginated'])

@@ -8,10 +8,10 @@ import {
   DEFAULT_SNAPSHOT,
   MAX_AUTO_ARCHIVE_MINUTES,
 } from '@atoll/protocol'
+import { checkEnv, checkLabels, checkText } from '../http/text-map.ts'
 import { checkSandboxName } from './sandbox-name.ts'
 import type { NewSandboxRow } from './sandbox-table.ts'
 import { planNetwork } from './settings/network-settings.ts'
-import { checkEnv, checkLabels, checkText } from './text-map.ts'
 
 /** The size of a plan, in cores and GiB, until the snapshot is known, which gives the real one (`sizeOf`). */
 export const SNAPSHOT_CPU = 1

@@ -1,6 +1,7 @@
 import type { SandboxReport, SandboxStep } from '@atoll/protocol'
 import { sandboxSteps, shownState } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
+import { createDeadline } from '../reconciliation/deadline.ts'
 import type {
   KeptPlace,
   LeaseJob,
@@ -15,7 +16,6 @@ import { FORK_TIMEOUT_MS, LAUNCH_TIMEOUT_MS, RESIZE_TIMEOUT_MS } from '../runner
 import type { ToolboxTunnels } from '../tunnels/tunnel-registry.ts'
 import type { SandboxFiles } from './backups/sandbox-files.ts'
 import { TRANSFER_DEADLINE_MS } from './backups/sandbox-files.ts'
-import { createDeadline } from './deadline.ts'
 import type { FirstLease } from './sandbox-change-store.ts'
 import type { SandboxChange, SandboxChanges } from './sandbox-changes.ts'
 import type { LeasedWork, SandboxLeaseStore } from './sandbox-lease-store.ts'

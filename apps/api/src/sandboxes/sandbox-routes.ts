@@ -2,9 +2,9 @@ import { CreateSandbox, Sandbox, SandboxLabels } from '@atoll/protocol'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { absentBodyIsEmpty } from '../http/optional-body.ts'
+import { withClient } from '../http/with-client.ts'
 import type { SandboxPresenter } from './sandbox-presenter.ts'
 import type { SandboxService } from './sandbox-service.ts'
-import { withClient } from './with-client.ts'
 
 export interface SandboxRoutesOptions {
   sandboxes: SandboxService

@@ -3,6 +3,7 @@ import { AppError, shownState } from '@atoll/protocol'
 import type { Principal } from '../auth/principal.ts'
 import type { Queryable } from '../database/database.ts'
 import { isUuid } from '../database/uuid.ts'
+import { checkLabels } from '../http/text-map.ts'
 import type { OrganizationRow } from '../organizations/organization-table.ts'
 import type { Quotas } from '../organizations/quotas.ts'
 import type { RegionService } from '../regions/region-service.ts'
@@ -25,7 +26,6 @@ import { destroyAt } from './settings/sandbox-settings.ts'
 import type { StartWaiter } from './start-waiter.ts'
 import type { Condition, StateWaiter } from './state-waiter.ts'
 import { stopEvent } from './stop-event.ts'
-import { checkLabels } from './text-map.ts'
 
 /**
  * How long the response to a stop waits until the sandbox has stopped, in milliseconds. Most stops take less, and the SDKs,

@@ -3,10 +3,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { absentBodyIsEmpty } from '../http/optional-body.ts'
+import { withClient } from '../http/with-client.ts'
 import { parseLabels } from './label-filter.ts'
 import type { SandboxFacts } from './sandbox-dto.ts'
 import type { SandboxRoutesOptions } from './sandbox-routes.ts'
-import { withClient } from './with-client.ts'
 import { toWorkspace } from './workspace-dto.ts'
 
 const ById = Type.Object({ workspaceId: Type.String({ description: 'Id or name' }) })

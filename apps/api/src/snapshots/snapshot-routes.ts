@@ -13,7 +13,7 @@ import {
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import type { PublicOrigin } from '../http/public-origin.ts'
-import { withClient } from '../sandboxes/with-client.ts'
+import { withClient } from '../http/with-client.ts'
 import { answerBuildLog } from './build-log-answer.ts'
 import type { BuildLogs } from './build-logs.ts'
 import type { SnapshotService } from './snapshot-service.ts'

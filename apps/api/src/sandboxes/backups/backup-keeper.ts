@@ -1,4 +1,5 @@
 import type { Logger } from '@atoll/service'
+import { createDeadline } from '../../reconciliation/deadline.ts'
 import type {
   LeaseJob,
   LeaseLoopLimits,
@@ -8,7 +9,6 @@ import type {
 } from '../../reconciliation/lease-loop.ts'
 import { LeaseLoop, LeaseLostError, retryDelayMs } from '../../reconciliation/lease-loop.ts'
 import type { RunnerClient } from '../../runners/runner-client.ts'
-import { createDeadline } from '../deadline.ts'
 import type { SandboxChanges } from '../sandbox-changes.ts'
 import { verdictOn } from '../step-failure.ts'
 import type { BackupObjects } from './backup-objects.ts'

@@ -2,8 +2,8 @@ import { ForkSandbox, ListForks, Sandbox } from '@atoll/protocol'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { absentBodyIsEmpty } from '../../http/optional-body.ts'
+import { withClient } from '../../http/with-client.ts'
 import type { SandboxPresenter } from '../sandbox-presenter.ts'
-import { withClient } from '../with-client.ts'
 import type { SandboxForks } from './sandbox-forks.ts'
 
 export interface ForkRoutesOptions {

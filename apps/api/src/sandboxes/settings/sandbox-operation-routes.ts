@@ -1,8 +1,8 @@
 import { Sandbox, UpdateNetworkSettings, UpdateResources } from '@atoll/protocol'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { withClient } from '../../http/with-client.ts'
 import type { SandboxPresenter } from '../sandbox-presenter.ts'
-import { withClient } from '../with-client.ts'
 import type { SandboxOperations } from './sandbox-operations.ts'
 
 export interface SandboxOperationRoutesOptions {

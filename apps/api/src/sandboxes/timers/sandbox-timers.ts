@@ -1,7 +1,7 @@
 import type { SandboxCommand } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
+import { eachOf } from '../../reconciliation/each-of.ts'
 import type { SandboxActivity } from '../../toolbox/sandbox-activity.ts'
-import { eachOf } from '../each-of.ts'
 import type { SandboxChanges } from '../sandbox-changes.ts'
 import type { SandboxStore } from '../sandbox-store.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
