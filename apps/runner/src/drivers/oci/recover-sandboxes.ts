@@ -14,19 +14,22 @@ import {
   writeSandboxRecord,
 } from './sandbox-folder.ts'
 import { endRun, holdMonitor } from './sandbox-run.ts'
+import { endTrial, isTrial } from './try-host.ts'
 
 /** Sandboxes that are recovered at the same time: after a crash with hundreds, one by one would take minutes. */
 const MAX_CONCURRENT_RECOVERIES = 16
 
 /**
  * Finds the sandboxes of the data folder. Adopts the sandboxes whose first process is alive; cleans up after the others,
- * and after sandboxes that have no files any more.
+ * after sandboxes that have no files any more, and after tries of the host that were cut short.
  */
 export async function recoverSandboxes(host: OciHost): Promise<Map<string, KnownSandbox>> {
   const known = new Map<string, KnownSandbox>()
   const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
   const sandboxIds = await sweepSandboxFolders(host.folders.sandboxes, host.disks, (draft) => endDraft(host, draft))
-  const found = await Promise.all(sandboxIds.map((sandboxId) => limit(() => recoverSandbox(host, sandboxId))))
+  const recover = async (sandboxId: string) =>
+    isTrial(sandboxId) ? await endTrial(host, sandboxId) : await recoverSandbox(host, sandboxId)
+  const found = await Promise.all(sandboxIds.map((sandboxId) => limit(() => recover(sandboxId))))
   for (const sandbox of found) if (sandbox) known.set(sandbox.sandboxId, sandbox)
   await removeStrays(host, known)
   const running = [...known.values()].filter((sandbox) => sandbox.running)

@@ -2,16 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isThere } from '../../files.ts'
 import type { RunCommand } from '../../run-command.ts'
 import { HOST_SNAPSHOT } from './host-snapshot.ts'
 import type { OciHost } from './oci-host.ts'
 import { createDiskImage } from './sandbox-disk.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
-import { makeSandboxFolder, removeSandboxFolder, sandboxFolder } from './sandbox-folder.ts'
+import { makeSandboxFolder, readRunRecord, removeSandboxFolder, sandboxFolder } from './sandbox-folder.ts'
 import { endRun, startRun } from './sandbox-run.ts'
 import type { SeccompFilter } from './seccomp/seccomp-filter.ts'
 import { readSeccompFilter } from './seccomp/seccomp-filter.ts'
 
+/** What the ids of the sandboxes begin with that the runner makes to try the host; no id of the API does. */
+const TRIAL_PREFIX = 'try-'
 /** The word that the container of a try prints, and how long it may take, in milliseconds. */
 const WORD = 'atoll'
 const WORD_DEADLINE_MS = 10_000
@@ -40,7 +43,7 @@ export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefin
   const snapshot = host.snapshots.get(HOST_SNAPSHOT)
   const user = snapshot?.users.get('daytona')
   if (!(snapshot && user)) throw new Error('the host snapshot is not there')
-  const sandboxId = `try-${randomUUID()}`
+  const sandboxId = `${TRIAL_PREFIX}${randomUUID()}`
   const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
   const limits = { cpu: 1, memoryGiB: 0.25, diskGiB: TRY_DISK_GIB, pids: 64 }
   const record: SandboxRecord = {
@@ -63,6 +66,18 @@ export async function tryRuntime(host: OciHost): Promise<SeccompFilter | undefin
     await endRun(host, sandbox)
     await removeSandboxFolder(folder, host.disks)
   }
+}
+
+/** Returns whether a sandbox was made to try the host. */
+export function isTrial(sandboxId: string): boolean {
+  return sandboxId.startsWith(TRIAL_PREFIX)
+}
+
+/** Ends and removes the sandbox of a try that was cut short by the end of its runner. */
+export async function endTrial(host: OciHost, sandboxId: string): Promise<void> {
+  const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
+  if (await isThere(folder.bundle)) await endRun(host, { sandboxId, folder }, await readRunRecord(folder))
+  await removeSandboxFolder(folder, host.disks)
 }
 
 /** Returns the compiled filter when a sandbox that is given it runs and has the same filter; undefined otherwise. */
