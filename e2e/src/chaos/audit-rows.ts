@@ -73,13 +73,15 @@ async function auditBackup({ id, sandboxId, sha256 }: BackupRow, rows: SystemRow
 }
 
 /** Objects and their files against the rows that own them. */
-function auditObjects({ objects, objectFiles, backups }: SystemRows): string[] {
+function auditObjects({ objects, uploads, objectFiles, backups }: SystemRows): string[] {
   const owners = new Set(backups.map(({ id }) => id))
   const held = new Set(objectFiles.filter(({ isHeld }) => isHeld).map(({ name }) => name))
-  const used = new Set(objects.flatMap(({ files }) => files))
+  const isOwned = ({ key }: { key: string }) => owners.has(key.split('/')[2] ?? '')
+  // An archive that was put off keeps its upload, and so does a discarded one until its lease is over.
+  const used = new Set([...objects, ...uploads.filter(isOwned)].flatMap(({ files }) => files))
   return [
     ...objects
-      .filter(({ key }) => key.startsWith('sandbox-backups/') && !owners.has(key.split('/')[2] ?? ''))
+      .filter((object) => object.key.startsWith('sandbox-backups/') && !isOwned(object))
       .map(({ key }) => `object ${key} is of no backup`),
     ...[...used].filter((name) => !held.has(name)).map((name) => `file ${name} of an object is held by no row`),
     ...[...held].filter((name) => !used.has(name)).map((name) => `file ${name} is held by a row and of no object`),

@@ -45,6 +45,8 @@ export interface SystemRows {
   leftovers: { sandboxId: string; runnerId: string }[]
   /** Keys of stored objects, and the names of their files in order. */
   objects: { key: string; files: string[] }[]
+  /** Multipart uploads that are under way, with the files of their parts. */
+  uploads: { key: string; files: string[] }[]
   /** Every file of an object that a row knows of; `isHeld`: it is part of something. */
   objectFiles: { name: string; isHeld: boolean }[]
 }
@@ -83,6 +85,9 @@ export function readRows(dataDir: string): Promise<SystemRows> {
       where cleared_at is null`,
     objects: await tx<SystemRows['objects']>`
       select key, array(select file->>'name' from jsonb_array_elements(files) as file) as files from stored_objects`,
+    uploads: await tx<SystemRows['uploads']>`
+      select key, array(select file::text from object_upload_parts where upload_id = object_uploads.id) as files
+      from object_uploads`,
     objectFiles: await tx<SystemRows['objectFiles']>`select name, released_at is null as "isHeld" from object_files`,
   }))
 }
