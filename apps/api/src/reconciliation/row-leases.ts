@@ -80,6 +80,7 @@ export function createRowLeases({ db, table, due }: RowLeasesOptions): RowLeases
   }
 }
 
-function inMs(milliseconds: number): SQL {
+/** A time from now, by the database's clock, which all replicas share. */
+export function inMs(milliseconds: number): SQL {
   return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }

@@ -1,11 +1,10 @@
-import type { SQL } from 'drizzle-orm'
-import { and, eq, isNull, ne, sql } from 'drizzle-orm'
+import { and, eq, ne, sql } from 'drizzle-orm'
 import type { Queryable } from '../database/database.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
 import { snapshotRunners } from '../snapshots/snapshot-table.ts'
 import { giveUpVolumes, hasVolumes } from '../volumes/volume-store.ts'
 import type { Silence } from './runner-silence.ts'
-import { isLostSince } from './runner-silence.ts'
+import { isKnown, isLostSince } from './runner-silence.ts'
 import { runners } from './runner-table.ts'
 
 export interface RunnerRemoval {
@@ -48,11 +47,6 @@ export async function removeRunner(
     .set({ ...gone, removedAt: sql`now()`, updatedAt: sql`now()` })
     .where(isKnown(id))
   return 'removed'
-}
-
-/** The condition for the runner of this id, unless it was removed. */
-export function isKnown(id: string): SQL | undefined {
-  return and(eq(runners.id, id), isNull(runners.removedAt))
 }
 
 /**

@@ -19,6 +19,11 @@ export function silenceAt(now: number, lostAfterMs: number): Silence {
   return { heardBefore: new Date(now - lostAfterMs), seenBefore: new Date(now - SILENCE_LIMIT_MS) }
 }
 
+/** The condition for the runner of this id, unless it was removed. */
+export function isKnown(id: string): SQL | undefined {
+  return and(eq(runners.id, id), isNull(runners.removedAt))
+}
+
 /** The condition that a runner is lost: silent, or removed for good. */
 export function isLostSince({ heardBefore, seenBefore }: Silence): SQL {
   // Rows that are older than `heardAt` have the time of their last connection in `updatedAt`.

@@ -3,6 +3,7 @@ import type { SQL } from 'drizzle-orm'
 import { and, eq, gt, isNull, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import type { PlacementCandidate } from './placement.ts'
+import { isKnown } from './runner-silence.ts'
 import type { RunnerRow } from './runner-table.ts'
 import { runners } from './runner-table.ts'
 
@@ -66,7 +67,7 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
       const rows = await db
         .update(runners)
         .set({ connectionId, lastSeenAt: null, heardAt: at })
-        .where(and(eq(runners.id, runnerId), isNull(runners.removedAt)))
+        .where(isKnown(runnerId))
         .returning({ id: runners.id })
       return rows.length > 0
     },

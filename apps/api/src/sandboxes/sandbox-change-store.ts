@@ -4,6 +4,7 @@ import { sandboxCommands, shownState, transition } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
 import { and, eq, gt, ne, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
+import { inMs } from '../reconciliation/row-leases.ts'
 import type { Actor } from '../reconciliation/state-events.ts'
 import { eventValues } from '../reconciliation/state-events.ts'
 import { letGoOfBackups } from './backups/discard-backups.ts'
@@ -253,11 +254,6 @@ export async function writeEvents(tx: Queryable, values: NewSandboxEventRow[], p
 
 function leased({ owner, leaseMs, tokenHash }: FirstLease) {
   return { leaseOwner: owner, leaseExpiresAt: inMs(leaseMs), toolboxTokenHash: tokenHash }
-}
-
-/** A time from now, by the database's clock, which all replicas share. */
-export function inMs(milliseconds: number): SQL {
-  return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
 
 /** The statement that tells the other replicas of a change. */

@@ -1,8 +1,9 @@
 import type { SQL } from 'drizzle-orm'
 import { and, eq, inArray, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm'
 import type { Database } from '../database/database.ts'
+import { inMs } from '../reconciliation/row-leases.ts'
 import { forgetLeft, mayBeLeft } from './runner-loss/former-placements.ts'
-import { heldBy, inMs } from './sandbox-change-store.ts'
+import { heldBy } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 import { sandboxes } from './sandbox-table.ts'
 

@@ -1,11 +1,12 @@
 import type { VolumeEvent, VolumeState, VolumeTransition } from '@atoll/protocol'
 import { volumeSteps, volumeTransition } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
-import { and, eq, inArray, isNotNull, isNull, ne, or, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, ne, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { leaseHeldBy } from '../reconciliation/row-leases.ts'
 import type { Actor } from '../reconciliation/state-events.ts'
 import { eventValues, RECONCILER } from '../reconciliation/state-events.ts'
+import { isKnown } from '../runners/runner-silence.ts'
 import { runners } from '../runners/runner-table.ts'
 import type { VolumeChanges } from './volume-changes.ts'
 import type { VolumeRow } from './volume-table.ts'
@@ -223,8 +224,7 @@ async function change(
 
 /** Locks a runner until the transaction ends. Returns false when the runner was removed. */
 async function lockRunner(tx: Queryable, id: string): Promise<boolean> {
-  const there = and(eq(runners.id, id), isNull(runners.removedAt))
-  return (await tx.select({ id: runners.id }).from(runners).where(there).for('share')).length > 0
+  return (await tx.select({ id: runners.id }).from(runners).where(isKnown(id)).for('share')).length > 0
 }
 
 interface VolumeWrite {

@@ -3,6 +3,7 @@ import { AppError, phaseOf } from '@atoll/protocol'
 import type { SQL } from 'drizzle-orm'
 import { and, asc, eq, gt, inArray, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../../database/database.ts'
+import { inMs } from '../../reconciliation/row-leases.ts'
 import { heldBy } from '../sandbox-change-store.ts'
 import type { SandboxRow } from '../sandbox-table.ts'
 import { sandboxes } from '../sandbox-table.ts'
@@ -313,8 +314,4 @@ function leaseIsOver(): SQL | undefined {
 
 function isDue(): SQL | undefined {
   return or(isNull(sandboxBackups.nextAttemptAt), lte(sandboxBackups.nextAttemptAt, sql`now()`))
-}
-
-function inMs(milliseconds: number): SQL {
-  return sql`now() + ${milliseconds} * interval '1 millisecond'`
 }
