@@ -6,7 +6,7 @@ import { isUuid } from '../database/uuid.ts'
 import { eachOf } from '../reconciliation/each-of.ts'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { ConnectedRunner, RunnerObserver } from '../runners/runner-session.ts'
-import { clearFormer, formerlyOn, isToBeRestored } from './runner-loss/former-placements.ts'
+import { clearFormer, formerlyOn } from './runner-loss/former-placements.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
 
@@ -148,10 +148,10 @@ function keptOf(found: readonly Found[]): string[] {
   return found.flatMap(({ row, place }) => (row !== undefined && place === 'left' ? [row.id] : []))
 }
 
-function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isArchived: boolean } | undefined): Place {
+function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isElsewhere: boolean } | undefined): Place {
   if (row.runnerId === runner.id) return shownState(row) === 'destroyed' ? 'elsewhere' : 'here'
   if (former === undefined) return row.runnerId === null ? 'elsewhere' : 'unknown'
-  return isToBeRestored(row) && !former.isArchived ? 'left' : 'elsewhere'
+  return former.isElsewhere ? 'elsewhere' : 'left'
 }
 
 /** The shown states of sandboxes that do not run. */

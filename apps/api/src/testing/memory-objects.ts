@@ -23,6 +23,7 @@ export class MemoryObjects implements BackupObjects {
 
   async begin(key: string): Promise<string> {
     this.fail()
+    this.abortUploads(key)
     const id = randomUUID()
     this.uploads.set(id, { key, parts: new Map() })
     return id
@@ -64,7 +65,7 @@ export class MemoryObjects implements BackupObjects {
   async remove(key: string): Promise<void> {
     this.fail()
     this.objects.delete(key)
-    for (const [id, upload] of this.uploads) if (upload.key === key) this.uploads.delete(id)
+    this.abortUploads(key)
   }
 
   /** Returns the keys of a sandbox's objects and of its unfinished uploads. */
@@ -76,6 +77,10 @@ export class MemoryObjects implements BackupObjects {
   /** Returns the files in a sandbox's objects; undefined for an unfinished upload. */
   filesOf(sandboxId: string): (string | undefined)[] {
     return this.keysOf(sandboxId).map((key) => this.objects.get(key)?.subarray(1).toString())
+  }
+
+  private abortUploads(key: string): void {
+    for (const [id, upload] of this.uploads) if (upload.key === key) this.uploads.delete(id)
   }
 
   private fail(): void {

@@ -10,7 +10,7 @@ const PART_BYTES = 16 * 1024 ** 2
 export interface BackupObjects {
   /** The bytes of every part but the last; parts are larger where a backup would have too many. */
   readonly partBytes: number
-  /** Begins an upload, which outlives crashes, and returns its id. */
+  /** Begins an upload, which outlives crashes, and returns its id. Ends every other upload to the key. */
   begin(key: string): Promise<string>
   /** Stores a part of exactly `bytes` and returns its etag. Throws OBJECT_UPLOAD_NOT_FOUND. */
   putPart(target: PartTarget, source: Readable, bytes: number): Promise<string>
@@ -33,7 +33,10 @@ export function backupKey(backup: { id: string; sandboxId: string }): string {
 export function createBackupObjects(objects: Omit<ObjectStore, 'put' | 'list'>): BackupObjects {
   return {
     partBytes: PART_BYTES,
-    begin: (key) => objects.createUpload(key),
+    async begin(key) {
+      await objects.abortUploads(key)
+      return await objects.createUpload(key)
+    },
     putPart: (target, source, size) => objects.putPart(target, source, { size }),
     async complete({ uploadId, key }, parts) {
       try {

@@ -178,6 +178,26 @@ describe('an archive', () => {
     expect(world.objects.uploads.size).toBe(0)
   })
 
+  it('A6: leaves no second upload when its replica died before it had noted the first', async () => {
+    const first = world.startReplica()
+    const id = await world.stopped(FILES)
+    const begin = world.objects.begin.bind(world.objects)
+    const reached = new Promise<void>((resolve) => {
+      world.objects.begin = async (key) => {
+        world.objects.begin = begin
+        await begin(key)
+        resolve()
+        throw new Error('the replica died')
+      }
+    })
+    await world.command(id, 'archive')
+    await reached
+    await first.die()
+    world.startReplica()
+    await world.untilSettled(id, 'archived')
+    expect(world.objects.filesOf(id)).toEqual([FILES])
+  })
+
   it('A6, R11: that is given up leaves no part, no upload and nothing on its runner', async () => {
     world.startReplica()
     const id = await world.stopped(FILES)

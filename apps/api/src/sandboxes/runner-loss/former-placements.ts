@@ -84,7 +84,7 @@ const isArchived = sql`exists (select 1 from sandbox_events
 function isElsewhere(runnerId: string): SQL {
   const { state, desiredState, lost, recoverableTo } = sandboxes
   const isToBeRestored = sql`(not ${lost} and ${desiredState} <> 'destroyed'
-    and (${state} = 'archived' or (${state} = 'error' and ${recoverableTo} = 'archived')))`
+    and (${state} = 'archived' or (${state} = 'error' and ${recoverableTo} is not distinct from 'archived')))`
   return sql`(${state} = 'destroyed'
     or (${sandboxes.runnerId} is distinct from ${runnerId} and (not ${isToBeRestored} or ${isArchived})))`
 }
@@ -106,24 +106,19 @@ export async function noteLeft(
     .onConflictDoUpdate({ target: [formerPlacements.sandboxId, formerPlacements.runnerId], set: values })
 }
 
-/** Returns which of `ids` were on this runner once, and whether each was archived when it left or since. */
+/** Returns which of `ids` were on this runner once, and whether what it has of each may be removed. */
 export async function formerlyOn(
   db: Queryable,
   runnerId: string,
   ids: readonly string[],
-): Promise<Map<string, { isArchived: boolean }>> {
+): Promise<Map<string, { isElsewhere: boolean }>> {
   if (ids.length === 0) return new Map()
   const rows = await db
-    .select({ id: formerPlacements.sandboxId, isArchived: sql<boolean>`${isArchived}` })
+    .select({ id: formerPlacements.sandboxId, isElsewhere: sql<boolean>`${isElsewhere(runnerId)}` })
     .from(formerPlacements)
+    .innerJoin(sandboxes, eq(sandboxes.id, formerPlacements.sandboxId))
     .where(and(eq(formerPlacements.runnerId, runnerId), inArray(formerPlacements.sandboxId, [...ids])))
   return new Map(rows.map((row) => [row.id, row]))
-}
-
-/** Returns whether a row's files are still to be restored from the object store, so that older copies may be needed. */
-export function isToBeRestored({ state, desiredState, lost, recoverableTo }: SandboxRow): boolean {
-  if (lost || desiredState === 'destroyed') return false
-  return state === 'archived' || (state === 'error' && recoverableTo === 'archived')
 }
 
 /**
