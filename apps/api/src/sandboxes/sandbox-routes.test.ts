@@ -111,6 +111,20 @@ describe('the life of a sandbox', () => {
     await world.untilState(id, 'stopped')
     expect(await refused('stop')).toEqual([400, 'Sandbox is not started'])
   })
+
+  it('answers newer SDKs with the sandbox, also when a started one is to start', async () => {
+    const { id } = await world.create()
+    const as = { ...world.principal, headers: { ...world.principal.headers, 'x-daytona-sdk-version': '0.218.0' } }
+    const post = (action: string) => world.call('POST', `/sandbox/${id}/${action}`, { as })
+    expect(await post('start')).toMatchObject({ status: 200, body: { id, state: 'started' } })
+    expect(await post('stop')).toMatchObject({
+      status: 200,
+      body: { id, state: expect.stringMatching(/^stopp(ing|ed)$/) },
+    })
+    await world.untilState(id, 'stopped')
+    expect(await post('archive')).toMatchObject({ status: 200, body: { id, state: 'archiving' } })
+    expect(await post('start')).toMatchObject({ status: 400, body: { message: 'Sandbox state change in progress' } })
+  })
 })
 
 describe('creation', () => {

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { absentBodyIsEmpty } from '../http/optional-body.ts'
 import { withClient } from '../http/with-client.ts'
+import { isNewer, sendChanged } from './change-answer.ts'
 import type { SandboxPresenter } from './sandbox-presenter.ts'
 import type { SandboxService } from './sandbox-service.ts'
 
@@ -75,13 +76,14 @@ const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (
   const summary = 'Start a sandbox that is stopped or archived'
   const description =
     'Answers when it has started, or with 400 after 30 seconds, while it goes on starting. Of an archived one it answers at once, ' +
-    'as `restoring`.'
+    'as `restoring`. A started one is refused, but for newer SDKs, which are answered with it.'
   app.post(
     '/sandbox/:sandboxId/start',
     { config: write, schema: { tags, summary, description, params: ById, response: { 200: Sandbox } } },
     async (request) => {
       const { principal, params } = request
-      const start = (signal: AbortSignal) => sandboxes.start(principal, params.sandboxId, signal)
+      const start = (signal: AbortSignal) =>
+        sandboxes.start(principal, params.sandboxId, { signal, orStarted: isNewer(request) })
       return presenter.present(request, await withClient(request, start))
     },
   )
@@ -91,7 +93,8 @@ const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (
     {
       config: write,
       schema: {
-        ...{ tags, summary: 'Stop a sandbox; answers in an instant, with no body', params: ById },
+        ...{ tags, summary: 'Stop a sandbox; answers in an instant, older SDKs without a body', params: ById },
+        response: { 200: Sandbox },
         querystring: Type.Object({
           force: Type.Optional(Type.Boolean({ description: 'Give its processes no time to end' })),
         }),
@@ -100,8 +103,8 @@ const lifeCycleRoutes: FastifyPluginAsyncTypebox<SandboxRoutesOptions> = async (
     async (request, reply) => {
       const { principal, params, query } = request
       const force = query.force === true
-      await withClient(request, (signal) => sandboxes.stop(principal, params.sandboxId, { force, signal }))
-      return reply.send()
+      const stop = (signal: AbortSignal) => sandboxes.stop(principal, params.sandboxId, { force, signal })
+      return sendChanged(reply, presenter.present(request, await withClient(request, stop)))
     },
   )
 }

@@ -73,9 +73,9 @@ export interface SandboxService {
   askToStart(caller: Principal, idOrName: string): Promise<SandboxFacts>
   /**
    * Starts a sandbox and waits until it has started; for an archived one it does not wait for the files. Throws as
-   * `askToStart` and the wait do.
+   * `askToStart` and the wait do. `orStarted`: a sandbox that is started already is returned.
    */
-  start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts>
+  start(caller: Principal, idOrName: string, options: StartOptions): Promise<SandboxFacts>
   /**
    * Asks for the stop, or for the deletion of a sandbox that is deleted when it stops. Returns when it has stopped or after
    * STOPPED_WAIT_MS. `force`: its processes are given no time to end. Throws SANDBOX_STATE_CONFLICT.
@@ -98,6 +98,12 @@ export interface SandboxService {
   readMany(ids: readonly string[]): Promise<Map<string, SandboxFacts>>
   /** Returns a sandbox's organization and whether calls can reach it; undefined for an unknown id. */
   access(id: string): Promise<SandboxAccess | undefined>
+}
+
+export interface StartOptions {
+  orStarted: boolean
+  /** Ends the wait. */
+  signal: AbortSignal
 }
 
 export interface StopOptions {
@@ -149,8 +155,12 @@ class Sandboxes implements SandboxService {
     return toFacts(await this.beginStart(caller, idOrName))
   }
 
-  async start(caller: Principal, idOrName: string, signal: AbortSignal): Promise<SandboxFacts> {
-    const row = await this.beginStart(caller, idOrName)
+  async start(caller: Principal, idOrName: string, { orStarted, signal }: StartOptions): Promise<SandboxFacts> {
+    const row = await this.beginStart(caller, idOrName).catch(async (error: unknown) => {
+      const found = orStarted && isConflict(error) ? await this.options.commands.find(caller, idOrName) : undefined
+      if (found === undefined || shownState(found) !== 'started') throw error
+      return found
+    })
     // A restore may take long: clients wait for it themselves.
     if (shownState(row) === 'restoring') return toFacts(row)
     return toFacts(await this.options.waitUntilStarted(row, signal))
@@ -298,4 +308,8 @@ function isStopping(lifecycle: Parameters<Condition>[0]): boolean {
 
 function isNotStarted(error: unknown): boolean {
   return error instanceof AppError && (error.code === 'SANDBOX_START_FAILED' || error.code === 'SANDBOX_START_TIMEOUT')
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'SANDBOX_STATE_CONFLICT'
 }

@@ -2,6 +2,7 @@ import { Sandbox, UpdateNetworkSettings, UpdateResources } from '@atoll/protocol
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { withClient } from '../../http/with-client.ts'
+import { sendChanged } from '../change-answer.ts'
 import type { SandboxPresenter } from '../sandbox-presenter.ts'
 import type { SandboxOperations } from './sandbox-operations.ts'
 
@@ -25,11 +26,11 @@ export const sandboxOperationRoutes: FastifyPluginAsyncTypebox<SandboxOperationR
     '/sandbox/:sandboxId/archive',
     {
       config: write,
-      schema: { tags, summary: 'Move a stopped sandbox to the object store; answers at once', params: ById },
+      schema: { tags, summary: 'Move a stopped sandbox to the object store; answers at once', params: ById, response },
     },
-    async ({ principal, params }, reply) => {
-      await operations.archive(principal, params.sandboxId)
-      return reply.send()
+    async (request, reply) => {
+      const archived = await operations.archive(request.principal, request.params.sandboxId)
+      return sendChanged(reply, presenter.present(request, archived))
     },
   )
 

@@ -1,6 +1,7 @@
 import { MAX_INTERVAL_MINUTES, MAX_TTL_MINUTES, Sandbox } from '@atoll/protocol'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { sendChanged } from '../change-answer.ts'
 import type { SandboxPresenter } from '../sandbox-presenter.ts'
 import type { SandboxSettings } from './sandbox-settings.ts'
 
@@ -25,6 +26,8 @@ export function isYes(text: string): boolean {
 
 const ByInterval = Type.Object({ sandboxId, interval: Interval })
 const tags = ['sandbox']
+/** Older SDKs are answered without a body. */
+const response = { 200: Sandbox }
 const write = { access: 'write:sandboxes' } as const
 
 /** Routes for the settings of `/sandbox` (§7 and §20.1 of the contract). */
@@ -36,21 +39,26 @@ export const sandboxSettingsRoutes: FastifyPluginAsyncTypebox<SandboxSettingsRou
       config: write,
       schema: {
         ...{ tags, summary: 'Let everybody see the previews, or only who shows a token' },
-        params: Type.Object({ sandboxId, isPublic: YesOrNo }),
+        ...{ params: Type.Object({ sandboxId, isPublic: YesOrNo }), response: { 201: Sandbox } },
       },
     },
-    async ({ principal, params }, reply) => {
-      await settings.setPublic(principal, params.sandboxId, isYes(params.isPublic))
-      return reply.code(201).send()
+    async (request, reply) => {
+      const { principal, params } = request
+      const facts = await settings.setPublic(principal, params.sandboxId, isYes(params.isPublic))
+      return sendChanged(reply.code(201), presenter.present(request, facts))
     },
   )
 
   app.post(
     '/sandbox/:sandboxId/autostop/:interval',
-    { config: write, schema: { tags, summary: 'Stop it after so long without use; 0 is never', params: ByInterval } },
-    async ({ principal, params }, reply) => {
-      await settings.setAutoStop(principal, params.sandboxId, params.interval)
-      return reply.send()
+    {
+      config: write,
+      schema: { tags, summary: 'Stop it after so long without use; 0 is never', params: ByInterval, response },
+    },
+    async (request, reply) => {
+      const { principal, params } = request
+      const facts = await settings.setAutoStop(principal, params.sandboxId, params.interval)
+      return sendChanged(reply, presenter.present(request, facts))
     },
   )
 
@@ -58,11 +66,17 @@ export const sandboxSettingsRoutes: FastifyPluginAsyncTypebox<SandboxSettingsRou
     '/sandbox/:sandboxId/autoarchive/:interval',
     {
       config: write,
-      schema: { tags, summary: 'Archive it after so long stopped; 0 is the longest, 30 days', params: ByInterval },
+      schema: {
+        tags,
+        summary: 'Archive it after so long stopped; 0 is the longest, 30 days',
+        params: ByInterval,
+        response,
+      },
     },
-    async ({ principal, params }, reply) => {
-      await settings.setAutoArchive(principal, params.sandboxId, params.interval)
-      return reply.send()
+    async (request, reply) => {
+      const { principal, params } = request
+      const facts = await settings.setAutoArchive(principal, params.sandboxId, params.interval)
+      return sendChanged(reply, presenter.present(request, facts))
     },
   )
 
@@ -72,12 +86,13 @@ export const sandboxSettingsRoutes: FastifyPluginAsyncTypebox<SandboxSettingsRou
       config: write,
       schema: {
         ...{ tags, summary: 'Delete it after so long stopped; negative is never, 0 as soon as it stops' },
-        params: Type.Object({ sandboxId, interval: AnyInterval }),
+        ...{ params: Type.Object({ sandboxId, interval: AnyInterval }), response },
       },
     },
-    async ({ principal, params }, reply) => {
-      await settings.setAutoDelete(principal, params.sandboxId, params.interval)
-      return reply.send()
+    async (request, reply) => {
+      const { principal, params } = request
+      const facts = await settings.setAutoDelete(principal, params.sandboxId, params.interval)
+      return sendChanged(reply, presenter.present(request, facts))
     },
   )
 

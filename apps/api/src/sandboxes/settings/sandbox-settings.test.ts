@@ -34,6 +34,21 @@ describe('settings', () => {
     expect((shown.updatedAt ?? '') > (shown.lastActivityAt ?? '')).toBe(true)
   })
 
+  it('are answered with the sandbox for newer SDKs', async () => {
+    const { id } = await world.create()
+    const as = { ...world.principal, headers: { ...world.principal.headers, 'x-daytona-sdk-version': '0.218.0' } }
+    for (const [path, status, shown] of [
+      ['public/true', 201, { public: true }],
+      ['autostop/7', 200, { autoStopInterval: 7 }],
+      ['autoarchive/70', 200, { autoArchiveInterval: 70 }],
+      ['autodelete/700', 200, { autoDeleteInterval: 700 }],
+    ] as const) {
+      const answer = await world.call('POST', `/sandbox/${id}/${path}`, { as })
+      expect([answer.status, Value.Check(SandboxSchema, answer.body)]).toEqual([status, true])
+      expect(answer.body).toMatchObject({ id, ...shown })
+    }
+  })
+
   it.each([
     ['public/1', { public: true }],
     ['public/0', { public: false }],
