@@ -6,7 +6,7 @@ import type { Contender } from './measure.ts'
 import { againstFirst, compareInTurn } from './measure.ts'
 import { startWarmSystem } from './warm-system.ts'
 
-const ROUNDS = 2
+const ROUNDS = 3
 const AT_ONCE = 100
 /** The highest ratio: five times faster. */
 const TARGET = 0.2

@@ -5,8 +5,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { Agent, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type CallTimes, timeCalls } from './density-calls.ts'
+import { type Call, type CallTimes, timeCalls } from './density-calls.ts'
 
+/** Processes that are called in turn; another one is called alone. */
 const PROCESSES = 100
 /** A server that does the work of the toolbox's call and nothing else. */
 const SERVER = `
@@ -25,7 +26,7 @@ export async function benchBareProcesses(checkout: string): Promise<CallTimes> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-bench-'))
   const servers: { child: ChildProcess; socketPath: string; agent: Agent }[] = []
   try {
-    for (let index = 0; index < PROCESSES; index++) {
+    for (let index = 0; index <= PROCESSES; index++) {
       const socketPath = join(folder, `${index}.sock`)
       const child = spawn(process.execPath, [...flags, '-e', SERVER, socketPath], {
         stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -33,7 +34,13 @@ export async function benchBareProcesses(checkout: string): Promise<CallTimes> {
       servers.push({ child, socketPath, agent: new Agent({ keepAlive: true }) })
       await once(child, 'message')
     }
-    return await timeCalls(servers, ({ socketPath, agent }) => ask(socketPath, agent))
+    const [alone, ...many] = servers.map(
+      ({ socketPath, agent }): Call =>
+        () =>
+          ask(socketPath, agent),
+    )
+    if (alone === undefined) throw new Error('no process was started')
+    return await timeCalls(alone, many)
   } finally {
     for (const { child, agent } of servers) {
       agent.destroy()

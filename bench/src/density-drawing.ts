@@ -11,13 +11,12 @@ export function drawDensity(points: readonly DensityPoint[]): string {
     points: from.map((point) => ({ x: point.sandboxes, y: y(point) })),
   })
   const target = (label: string, y: number) => ({ label, points: ends.map((x) => ({ x, y })), isTarget: true })
-  const bare = percentile(points[0]?.one ?? [], 0.5)
   return drawChart('idle sandboxes', [
     {
       title: 'Memory of each, MB',
       lines: [
         line('everything, kernel too', many, (point) => point.wholeMb),
-        line('its own processes, private', many, (point) => point.privateMb),
+        line('its own processes, private', points, (point) => point.privateMb),
         target(`target: ${MAX_SANDBOX_MB} MB`, MAX_SANDBOX_MB),
       ],
     },
@@ -26,7 +25,15 @@ export function drawDensity(points: readonly DensityPoint[]): string {
       lines: [
         line('to one of them', points, (point) => percentile(point.one, 0.5)),
         line('to each in turn', points, (point) => percentile(point.each, 0.5)),
-        target(`target: ${MAX_CALL_RATIO} of one's`, bare * MAX_CALL_RATIO),
+        line('to the only one', points, (point) => percentile(point.alone, 0.5)),
+        {
+          ...line(
+            `target: ${MAX_CALL_RATIO} of that`,
+            points,
+            (point) => percentile(point.alone, 0.5) * MAX_CALL_RATIO,
+          ),
+          isTarget: true,
+        },
       ],
     },
   ])
