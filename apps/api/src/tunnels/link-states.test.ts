@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type LinkEvent, type LinkState, linkTransitions } from './link-states.ts'
 
@@ -46,5 +48,12 @@ describe('the table of a link’s dialled end', () => {
 
   it.each(cells)('L6: %s on %s, and the same again, changes nothing more', (_from, event, next) => {
     expect(linkTransitions[next][event]).toBe(next)
+  })
+
+  it.each(states)('is the one of docs/spec: %s', (state) => {
+    const page = readFileSync(join(import.meta.dirname, '../../../../docs/spec/tunnel.md'), 'utf8').split('\n')
+    expect(page).toContain(`| state | ${events.join(' | ')} |`)
+    const said = events.map((event) => linkTransitions[state][event]).map((next) => (next === state ? '·' : next))
+    expect(page).toContain(`| ${state} | ${said.join(' | ')} |`)
   })
 })
