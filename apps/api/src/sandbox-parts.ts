@@ -141,7 +141,7 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
   const closing = new AbortController()
   const changes = createSandboxChanges(listener)
   const store = createSandboxStore({ database, changes, now })
-  const tunnels = createTunnelRegistry()
+  const tunnels = createTunnelRegistry((change) => log.info(change, 'the link of a toolbox changed'))
   const snapshotBase = createSnapshotBase({ database, listener, log, now })
   const observer = { ...createSandboxSync({ database, store, log, now }), holdings: snapshotBase.observer }
   const { lostAfterMs } = options

@@ -2,7 +2,7 @@ import type { TunnelPeer } from '@atoll/tunnel'
 import { createPeer } from '@atoll/tunnel'
 import { createMemoryLinkPair } from '@atoll/tunnel/testing'
 import { describe, expect, it } from 'vitest'
-import { createTunnelRegistry } from './tunnel-registry.ts'
+import { createTunnelRegistry, type LinkChange } from './tunnel-registry.ts'
 
 async function tunnel(): Promise<{ peer: TunnelPeer; far: TunnelPeer }> {
   const [near, other] = createMemoryLinkPair()
@@ -45,6 +45,28 @@ describe('the tunnel registry', () => {
     await Promise.resolve()
     expect(registry.get('s')).toBeUndefined()
     expect(registry.size).toBe(0)
+  })
+
+  it('tells of every change of a link, and how long the state before lasted', async () => {
+    const changes: LinkChange[] = []
+    const registry = createTunnelRegistry((change) => changes.push(change))
+    const [first, second] = [await tunnel(), await tunnel()]
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: first.peer, sequence: 1 })
+    registry.add({ sandboxId: 's', tokenHash: 'a', peer: second.peer, sequence: 2 })
+    await first.peer.whenClosed
+    registry.disconnect('s', 'it stops')
+    await second.peer.whenClosed
+    registry.disconnect('s', 'it stops')
+    await expect.poll(() => changes).toHaveLength(6)
+    expect(changes.map(({ event, from, to, reason }) => [event, from, to, reason])).toEqual([
+      ['greeted', 'greeting', 'current', undefined],
+      ['greeted', 'greeting', 'current', undefined],
+      ['replace', 'current', 'dismissed', 'replaced by a newer connection'],
+      ['end', 'dismissed', 'over', undefined],
+      ['disconnect', 'current', 'dismissed', 'it stops'],
+      ['end', 'dismissed', 'over', undefined],
+    ])
+    expect(changes.every(({ sandboxId, durationMs }) => sandboxId === 's' && Number.isInteger(durationMs))).toBe(true)
   })
 
   it('knows of which sandboxes a call is open', async () => {

@@ -49,6 +49,19 @@ export interface TunnelRegistry extends ToolboxTunnels {
 interface Link {
   readonly connection: ToolboxConnection
   state: LinkState
+  /** When it came to this state, by the clock that only goes on; in milliseconds. */
+  since: number
+}
+
+/** A change of a link, with how long the state before it lasted, in milliseconds. */
+export interface LinkChange {
+  sandboxId: string
+  event: LinkEvent
+  from: LinkState
+  to: LinkState
+  durationMs: number
+  /** Why it was dismissed. */
+  reason?: string | undefined
 }
 
 interface Waiter {
@@ -56,8 +69,9 @@ interface Waiter {
   resolve: () => void
 }
 
-export function createTunnelRegistry(): TunnelRegistry {
-  return new Registry()
+/** `onChange` is told of every change of a link after its handshake. */
+export function createTunnelRegistry(onChange: (change: LinkChange) => void = () => undefined): TunnelRegistry {
+  return new Registry(onChange)
 }
 
 class Registry implements TunnelRegistry {
@@ -65,6 +79,11 @@ class Registry implements TunnelRegistry {
   private readonly links = new Map<string, Link>()
   private readonly waiters = new Map<string, Set<Waiter>>()
   private readonly expected = new Map<string, number>()
+  private readonly onChange: (change: LinkChange) => void
+
+  constructor(onChange: (change: LinkChange) => void) {
+    this.onChange = onChange
+  }
 
   get size(): number {
     return this.links.size
@@ -99,7 +118,7 @@ class Registry implements TunnelRegistry {
 
   add(connection: ToolboxConnection): void {
     const { sandboxId, peer } = connection
-    const link: Link = { connection, state: 'greeting' }
+    const link: Link = { connection, state: 'greeting', since: performance.now() }
     void peer.whenClosed.then(() => this.apply(link, 'end'))
     const older = this.links.get(sandboxId)
     if (older !== undefined && older.connection.sequence > connection.sequence) {
@@ -119,7 +138,12 @@ class Registry implements TunnelRegistry {
    */
   private apply(link: Link, event: LinkEvent, reason?: string): void {
     const { sandboxId, peer } = link.connection
-    link.state = linkTransitions[link.state][event]
+    const { state: from, since } = link
+    const to = linkTransitions[from][event]
+    if (to === from) return
+    link.state = to
+    link.since = performance.now()
+    this.onChange({ sandboxId, event, from, to, durationMs: Math.round(link.since - since), reason })
     if (link.state === 'current') this.links.set(sandboxId, link)
     else if (this.links.get(sandboxId) === link) this.links.delete(sandboxId)
     if (link.state === 'dismissed') peer.close(reason)
