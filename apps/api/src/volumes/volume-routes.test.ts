@@ -56,7 +56,8 @@ describe('a volume', () => {
     // V6
     const { userId, organizationId } = world.principal
     const events = await world.api.database.sql`
-      select actor_id, event, from_state, to_state, duration_ms >= 0, organization_id
+      select actor_id, event, from_state, to_state,
+        duration_ms = coalesce(round(1000 * extract(epoch from at - lag(at) over (order by id))), 0), organization_id
       from volume_events where volume_id = ${id} order by id`.values()
     expect(events).toEqual([
       [userId, 'create', null, 'pending_create', true, organizationId],
