@@ -73,7 +73,9 @@ export const Sandbox = Type.Object(
     errorReason: Type.Optional(Type.String()),
     recoverable: Type.Optional(Type.Boolean()),
     backupState: Type.Optional(BackupState),
-    backupCreatedAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of the last whole one' })),
+    backupCreatedAt: Type.Optional(
+      Type.String({ format: 'date-time', description: 'When the last whole one was asked for' }),
+    ),
     autoStopInterval: Type.Optional(Type.Integer({ description: 'Minutes; 0 is never' })),
     autoArchiveInterval: Type.Optional(Type.Integer({ description: 'Minutes' })),
     autoDeleteInterval: Type.Optional(Type.Integer({ description: 'Minutes; negative is never, 0 at once' })),

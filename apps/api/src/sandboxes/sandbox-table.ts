@@ -109,6 +109,7 @@ export const sandboxes = pgTable(
       .default('None'),
     /** The newest whole backup, from which archived files are restored. It is kept when `backup_state` becomes `None`. */
     backupId: uuid('backup_id'),
+    /** When that backup was asked for: it has every change from before (R13). */
     backupCreatedAt: timestamp('backup_created_at', { withTimezone: true }),
     /** The SHA-256 of this start's toolbox token, in hexadecimal; null when no toolbox may dial home. */
     toolboxTokenHash: text('toolbox_token_hash'),

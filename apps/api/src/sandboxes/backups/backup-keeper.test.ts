@@ -3,10 +3,15 @@ import type { ReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { createReconciledSandboxes } from '../../testing/reconciled-sandboxes.ts'
 import { until } from '../../testing/until.ts'
 
+const HOUR_MS = 3_600_000
+
 let world: ReconciledSandboxes
+/** How far the clock of the stores is ahead, in milliseconds. */
+let aheadMs: number
 
 beforeEach(async () => {
-  world = await createReconciledSandboxes()
+  aheadMs = 0
+  world = await createReconciledSandboxes(() => Date.now() + aheadMs)
 })
 afterEach(() => world[Symbol.asyncDispose]())
 
@@ -189,5 +194,51 @@ describe('a backup', () => {
     await world.untilSettled(id, 'destroyed')
     await world.untilSwept()
     expect(contents(id)).toEqual([])
+  })
+})
+
+describe('R13: the time that a backup shows', () => {
+  /** Holds the copy of what is packed, lets the clock go on by an hour, and returns the time that is shown afterwards. */
+  async function finishAnHourLater(id: string, begin: () => Promise<unknown>): Promise<number | undefined> {
+    const trap = world.runner.trap('read', 'before')
+    await begin()
+    await trap.reached
+    aheadMs += HOUR_MS
+    trap.spring()
+    await untilBackup(id, 'Completed')
+    return (await world.read(id)).backupCreatedAt?.getTime()
+  }
+
+  it('is when it was asked for, though the sandbox runs on while its packed files are sent', async () => {
+    world.startReplica()
+    const id = await world.started()
+    const before = Date.now()
+    const shown = await finishAnHourLater(id, () => request(id))
+    expect(shown).toBeGreaterThanOrEqual(before)
+    expect(shown).toBeLessThan(before + HOUR_MS)
+  })
+
+  it('is when its archive was asked for', async () => {
+    world.startReplica()
+    const id = await world.stopped('all')
+    const before = Date.now()
+    const shown = await finishAnHourLater(id, () => world.command(id, 'archive'))
+    expect(shown).toBeGreaterThanOrEqual(before)
+    expect(shown).toBeLessThan(before + HOUR_MS)
+  })
+
+  it('is when it was asked for, where it goes on with what an archive had packed of the same files', async () => {
+    world.startReplica()
+    const id = await world.stopped('all')
+    world.objects.failures = 1_000
+    await world.command(id, 'archive')
+    await until('it is given up', async () => (await world.read(id)).backupState === 'Error')
+    world.objects.failures = 0
+    aheadMs += HOUR_MS
+    const before = Date.now() + aheadMs
+    const shown = await finishAnHourLater(id, () => request(id))
+    expect(shown).toBeGreaterThanOrEqual(before)
+    expect(shown).toBeLessThan(before + HOUR_MS)
+    expect(contents(id)).toEqual(['all'])
   })
 })

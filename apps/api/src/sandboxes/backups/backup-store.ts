@@ -106,7 +106,7 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
       transaction(async (tx) => {
         const sandbox = await lockJob(tx, id, owner)
         if (sandbox === undefined) return false
-        await keep(tx, sandbox, { id, at: new Date(now()), ...sum })
+        await keep(tx, sandbox, { id, ...sum })
         return true
       }),
 
@@ -117,7 +117,7 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
         if (!(await lockArchiving(tx, row, owner))) return false
         const [writing] = await tx.select().from(sandboxBackups).where(eq(sandboxBackups.id, id)).for('update')
         if (writing?.state !== 'writing') return false
-        await keep(tx, row, { id, bytes, sha256, at: new Date(now()) })
+        await keep(tx, row, { id, bytes, sha256 })
         return true
       }),
     kept: (row) => kept(db, row),
@@ -217,18 +217,22 @@ function checkBackupCanBegin(row: SandboxRow): void {
 
 const noLease = { leaseOwner: null, leaseExpiresAt: null }
 
+/** Records that a backup is whole, whose row the caller has locked. */
 async function keep(
   tx: Queryable,
   sandbox: Pick<SandboxRow, 'id' | 'backupId'>,
-  { id, bytes, sha256, at }: BackupSum & { id: string; at: Date },
+  { id, bytes, sha256 }: BackupSum & { id: string },
 ): Promise<void> {
-  await tx
+  const [kept] = await tx
     .update(sandboxBackups)
     .set({ state: 'kept', bytes, sha256, ...noLease })
     .where(eq(sandboxBackups.id, id))
+    .returning({ createdAt: sandboxBackups.createdAt })
+  if (kept === undefined) throw new Error(`backup ${id} has no row`)
+  // The sandbox may have run on while its packed files were sent, so only the time before packing is true (R13).
   await tx
     .update(sandboxes)
-    .set({ backupState: 'Completed', backupId: id, backupCreatedAt: at })
+    .set({ backupState: 'Completed', backupId: id, backupCreatedAt: kept.createdAt })
     .where(eq(sandboxes.id, sandbox.id))
   if (sandbox.backupId !== null) await discardBackups(tx, eq(sandboxBackups.id, sandbox.backupId))
 }

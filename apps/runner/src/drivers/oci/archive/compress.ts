@@ -27,7 +27,7 @@ export interface Compressed {
 export function compress(stream: AsyncIterable<Buffer>, options: CompressOptions): Compressed {
   const { jail: root, scratch: target, hasZstd, signal } = options
   if (nodeZstd !== undefined) {
-    return { format: 'tar+zstd', content: throughTransform(stream, nodeZstd.createZstdCompress()) }
+    return { format: 'tar+zstd', content: throughTransform(stream, nodeZstd.compress()) }
   }
   if (!hasZstd) return { format: 'tar+gzip', content: throughTransform(stream, createGzip({ level: GZIP_LEVEL })) }
   const argv = ['nice', '-n', NICENESS, 'zstd', '-1', '--quiet', '--stdout'] as const

@@ -58,7 +58,7 @@ function gunzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 
 function unzstd(packed: AsyncIterable<Buffer>, options: DecompressOptions): AsyncGenerator<Buffer> {
   if (options.isWhole === true && nodeZstd !== undefined) {
-    return throughTransform(packed, nodeZstd.createZstdDecompress(), damaged('zstd'))
+    return throughTransform(packed, nodeZstd.decompress(), damaged('zstd'))
   }
   if (!options.hasZstd) throw new ArchiveError('it is packed with zstd; install the package zstd on the runner')
   const argv = ['zstd', '--decompress', '--stdout', '--quiet', `--memory=${ZSTD_MEMORY_MIB}MB`] as const

@@ -1,5 +1,6 @@
 import { ArchiveError } from './archive-error.ts'
 import { readTar, type TarEntry } from './read-tar.ts'
+import { kernelAcls } from './textual-acl.ts'
 import { padding, TAR_END, tarHeader } from './write-tar.ts'
 
 /** Most entries of a layer: each takes an inode of the host. */
@@ -183,6 +184,8 @@ function keepExtended(
 ): { extended: Map<string, string>; name: string | undefined } {
   const kept = new Map<string, string>()
   for (const [name, value] of extended) if (isKept(name, kind)) kept.set(name, value)
+  // No program that makes images writes ACLs as text, and none that unpacks them reads it.
+  if (kind !== 'image') for (const [name, value] of kernelAcls(extended)) kept.set(name, value)
   if (![...extended.keys()].some((name) => name.startsWith('GNU.sparse.'))) return { extended: kept, name: undefined }
   const name = extended.get('GNU.sparse.name')
   const size = extended.get('GNU.sparse.realsize') ?? ''
@@ -197,11 +200,12 @@ function keepExtended(
 
 function isKept(name: string, kind: ArchiveKind): boolean {
   if (name === 'SCHILY.xattr.security.capability') return true
+  // An ACL gives no more than its file's owner may give; the kernel checks its form and its size.
+  if (name === 'SCHILY.xattr.system.posix_acl_access' || name === 'SCHILY.xattr.system.posix_acl_default') return true
   // In a layer these attributes are the sandbox's own: none of our overlays reads them.
   if (name.startsWith('SCHILY.xattr.user.overlay.')) return kind === 'layer'
   if (name.startsWith('SCHILY.xattr.user.')) return true
-  if (kind === 'layer' && name === 'SCHILY.xattr.trusted.overlay.opaque') return true
-  return kind !== 'image' && (name === 'SCHILY.acl.access' || name === 'SCHILY.acl.default')
+  return kind === 'layer' && name === 'SCHILY.xattr.trusted.overlay.opaque'
 }
 
 /** Returns a path without empty parts and `.`; throws for a path that leads outside. */

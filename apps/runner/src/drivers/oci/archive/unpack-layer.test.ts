@@ -166,6 +166,84 @@ describe('unpacking what a tar program made', () => {
   })
 })
 
+describe('ACLs', () => {
+  const VERSION = '\x02\0\0\0'
+  /** For the owner, user 33, the owning group, the mask and all others; the group may less than the mask. */
+  const KERNEL_FORM = [
+    ...['\x01\0\x06\0\xff\xff\xff\xff', '\x02\0\x07\0\x21\0\0\0', '\x04\0\x04\0\xff\xff\xff\xff'],
+    ...['\x10\0\x07\0\xff\xff\xff\xff', '\x20\0\0\0\xff\xff\xff\xff'],
+  ].join('')
+  const READ = `
+import os, struct, sys
+for path in sys.argv[1:]:
+    print(os.path.basename(path), "%o" % (os.stat(path).st_mode & 0o7777), end="")
+    for name in sorted(os.listxattr(path)):
+        entries = struct.iter_unpack("<HHI", os.getxattr(path, name)[4:])
+        print("", name[len("system.posix_acl_"):], *(f"{tag:x}:{-1 if id == 0xffffffff else id}:{may}" for tag, may, id in entries), end="")
+    print()
+`
+  const acls = async (...names: string[]) =>
+    (await run('python3', ['-c', READ, ...names.map((name) => join(target, name))])).stdout.trimEnd().split('\n')
+
+  it.each(['files', 'layer', 'image'] as const)('are kept by number: %s', async (kind) => {
+    const value = VERSION + KERNEL_FORM
+    const access = { 'SCHILY.xattr.system.posix_acl_access': value }
+    await unpack(
+      tarOf(
+        {
+          path: 'd/',
+          type: '5',
+          mode: 0o2770,
+          extended: { ...access, 'SCHILY.xattr.system.posix_acl_default': value },
+        },
+        { path: 'd/bare', mode: 0o640 },
+        { path: 'd/file', mode: 0o4670, extended: access },
+      ),
+      { kind },
+    )
+    const entries = '1:-1:6 2:33:7 4:-1:4 10:-1:7 20:-1:0'
+    expect(await acls('d', 'd/bare', 'd/file')).toEqual([
+      `d 2670 access ${entries} default ${entries}`,
+      'bare 640',
+      `file 4670 access ${entries}`,
+    ])
+  })
+
+  it.each(['files', 'layer'] as const)('A4: that tar wrote as text are kept for whom it numbers: %s', async (kind) => {
+    const gnu =
+      'user::rw-\nuser:root:r--\nuser:4242:r-x\ngroup::r--\ngroup:www-data:rwx\ngroup:33:-wx\t#effective:-w-\nmask::rw-\nother::---\n'
+    const star = 'user::rwx,user:lisa:r-x:502,group::r-x,mask::rwx,other::r-x,user:0:-w-'
+    await unpack(
+      tarOf(
+        { path: 'gnu', mode: 0o660, extended: { 'SCHILY.acl.access': gnu } },
+        { path: 'star/', type: '5', mode: 0o755, extended: { 'SCHILY.acl.default': star } },
+        { path: 'star/bare' },
+      ),
+      { kind },
+    )
+    expect(await acls('gnu', 'star', 'star/bare')).toEqual([
+      'gnu 660 access 1:-1:6 2:4242:5 4:-1:4 8:33:3 10:-1:6 20:-1:0',
+      'star 755 default 1:-1:7 2:502:5 2:0:2 4:-1:5 10:-1:7 20:-1:5',
+      'bare 644',
+    ])
+  })
+
+  it('that the kernel does not take are left out, with no other harm', async () => {
+    const many = `${'\x02\0\x07\0\x21\0\0\0'.repeat(20_000)}`
+    const binary = ['', 'x', '\x01\0\0\0', `${VERSION}x`, VERSION + KERNEL_FORM.slice(8), VERSION + many]
+    const textual = ['', 'x', 'user:33:rwx', 'user::rw-,user:4294967295:rwx,group::r--,mask::rwx,other::r--']
+    const values = [
+      ...binary.map((value) => ({ 'SCHILY.xattr.system.posix_acl_access': value })),
+      ...textual.map((value) => ({ 'SCHILY.acl.access': value })),
+    ]
+    const given = values.map((extended, index) => ({ path: `file-${index}`, mode: 0o640, extended }))
+    await unpack(tarOf(...given))
+    const found = await acls(...given.map(({ path }) => path))
+    expect(found.slice(0, -1)).toEqual(given.slice(0, -1).map(({ path }) => `${path} 640`))
+    expect(found.at(-1)).not.toContain('4294967295')
+  })
+})
+
 describe('an image layer', () => {
   it('has its marks of deletions as overlayfs knows them', async () => {
     const folderEntry = { type: '5', mode: 0o750, uid: 7 }

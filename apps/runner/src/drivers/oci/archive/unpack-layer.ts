@@ -12,8 +12,9 @@ const TAR_ARGUMENTS = [
   '--numeric-owner',
   '--same-owner',
   '--preserve-permissions',
+  // An ACL is an attribute like others (A1): with --acls, tar would replace those it finds no text for. Folders get theirs last,
+  // so that no file inherits what it had not.
   '--delay-directory-restore',
-  '--acls',
   '--xattrs',
   '--xattrs-include=*',
 ]

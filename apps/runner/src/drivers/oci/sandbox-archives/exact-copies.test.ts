@@ -20,9 +20,10 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-/** Makes files, each described by a line of JSON; names are hexadecimal. */
+/** Makes files, each described by a line of JSON; names are hexadecimal. Folders get their default ACL when all files are there. */
 const MAKE = `
-import os, sys, json, stat
+import os, sys, json, stat, struct
+def acl(entries): return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 root = os.fsencode(sys.argv[1])
 made, folders = [], []
 for line in sys.stdin:
@@ -48,8 +49,11 @@ for line in sys.stdin:
             os.setxattr(path, b"user." + bytes.fromhex(key), bytes.fromhex(value))
         if kind == "file" and f["capability"]: os.setxattr(path, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
         if kind == "folder" and f["opaque"] and f["path"]: os.setxattr(path, "trusted.overlay.opaque", b"y")
-    folders.append((path, f["modified"]))
-for path, modified in reversed(folders): os.utime(path, ns=(0, modified), follow_symlinks=False)
+    if kind in ("file", "folder", "pipe") and f["access"]: os.setxattr(path, "system.posix_acl_access", acl(f["access"]))
+    folders.append((path, f["modified"], f["inherited"] if kind == "folder" else []))
+for path, modified, inherited in reversed(folders):
+    if inherited: os.setxattr(path, "system.posix_acl_default", acl(inherited))
+    os.utime(path, ns=(0, modified), follow_symlinks=False)
 `
 
 interface Made {
@@ -66,6 +70,29 @@ interface Made {
   attributes: [string, string][]
   capability: boolean
   opaque: boolean
+  /** ACLs of it, and of what is made in it; none where empty. */
+  access: AclEntry[]
+  inherited: AclEntry[]
+}
+
+/** Tag, permissions and id, in the order of the tags. */
+type AclEntry = [tag: number, permissions: number, id: number]
+
+const NO_ID = 0xff_ff_ff_ff
+
+/** Returns an ACL of these permissions for the owner, users, the owning group, groups, the mask and all others. */
+function aclOf(
+  [owner, group, mask, other]: number[],
+  users: [number, number][],
+  groups: [number, number][],
+): AclEntry[] {
+  const named = (tag: number, all: [number, number][]) => all.map(([id, may]): AclEntry => [tag, may, id])
+  const entry = (tag: number, may = 0): AclEntry => [tag, may, NO_ID]
+  return [
+    ...[entry(0x01, owner), ...named(0x02, users)],
+    ...[entry(0x04, group), ...named(0x08, groups)],
+    ...[entry(0x10, mask), entry(0x20, other)],
+  ]
 }
 
 async function make(root: string, files: readonly Made[]): Promise<void> {
@@ -97,6 +124,12 @@ const bytes = (maxLength: number) =>
   fc.array(byte, { minLength: 1, maxLength }).map((all) => Buffer.from(all).toString('hex'))
 const name = fc.oneof(bytes(8), bytes(255)).filter((text) => text !== '2e' && text !== '2e2e')
 const piece = fc.tuple(fc.integer({ min: 0, max: 400_000 }), fc.integer({ min: 1, max: 9_000 }))
+const may = fc.integer({ min: 0, max: 7 })
+const named = fc.array(fc.tuple(fc.oneof(fc.constantFrom(0, 33, 1_000, 4_242), id), may), { maxLength: 3 })
+const acl = fc
+  .tuple(fc.array(may, { minLength: 4, maxLength: 4 }), named, named)
+  .map(([base, users, groups]) => aclOf(base, users, groups))
+const acls = fc.oneof(fc.constant<AclEntry[]>([]), acl)
 /** Seconds from long before 1970 until after 2038, with nanoseconds a double can tell apart. */
 const modified = fc.tuple(fc.integer({ min: -2_000, max: 9_000 }), fc.integer({ min: 0, max: 999_999_999 }))
 
@@ -119,6 +152,7 @@ const made: fc.Arbitrary<Drawn> = fc.record({
   of: fc.nat(),
   attributes: fc.array(fc.tuple(bytes(40), fc.oneof(bytes(20), bytes(1_000))), { maxLength: 2 }),
   ...{ capability: fc.boolean(), opaque: fc.boolean() },
+  ...{ access: acls, inherited: acls },
 })
 
 /** Places each file in one of the folders before it; leaves out a file whose path is taken or too long. */
@@ -139,6 +173,16 @@ function place([root, ...rest]: readonly Drawn[]): Made[] {
   ]
 }
 
+/** An empty file that has nothing special. */
+const plain: Made = {
+  ...{ kind: 'file', path: '', uid: 1, gid: 2, mode: 0o644, modified: 1e18, data: [], size: 0 },
+  ...{ target: '', of: 0, attributes: [], capability: false, opaque: false, access: [], inherited: [] },
+}
+
+function hex(text: string): string {
+  return Buffer.from(text).toString('hex')
+}
+
 describe('A1: a copy has all there is to its files', () => {
   it.each([true, false])('whatever they are (zstd: %s)', async (hasZstd) => {
     const trees = fc.sample(fc.array(made, { minLength: 1, maxLength: 40, size: 'max' }), {
@@ -153,16 +197,33 @@ describe('A1: a copy has all there is to its files', () => {
     }
   })
 
+  it('of users and groups that this host knows and those it does not, in ACLs that no file inherits on the way', async () => {
+    const [from, to] = [join(folder, 'from'), join(folder, 'to')]
+    const all = (may: number) => [0, 33, 1_000, 4_242].map((one): [number, number] => [one, may])
+    // The mode's bits of the group are the mask: without its ACL the group of these files could write.
+    const access = aclOf([6, 4, 7, 0], all(5), all(2))
+    const inherited = aclOf([7, 5, 5, 1], all(4), all(0))
+    const inside = ['', 'a/', 'a/b/'].flatMap((path) => [
+      { ...plain, kind: 'folder' as const, path: hex(path), inherited },
+      { ...plain, path: hex(`${path}bare`) },
+      { ...plain, path: hex(`${path}shared`), mode: 0o6670, access },
+    ])
+    await make(from, inside)
+    await copy(from, to, true)
+    const found = (await walkTree(to)).split('\n')
+    expect(found).toEqual((await walkTree(from)).split('\n'))
+    const ofFile = (name: string) => found.find((line) => line.startsWith(`${hex(name)} `))
+    expect(ofFile('a/b/shared')).toContain(hex('system.posix_acl_access'))
+    expect(ofFile('a/b/bare')).not.toContain(hex('system.posix_acl'))
+  })
+
   it('of 12 GiB that are a hole, and of 100,000 in one folder', async () => {
     const from = join(folder, 'from')
-    const common = { uid: 1, gid: 2, mode: 0o644, modified: 1e18, target: '', of: 0, attributes: [], opaque: false }
-    const file = { ...common, kind: 'file' as const, data: [] as [number, number][], size: 0, capability: false }
-    const named = (text: string) => Buffer.from(text).toString('hex')
-    const many = Array.from({ length: 100_000 }, (_, index) => ({ ...file, path: named(`many/file-${index}`) }))
+    const many = Array.from({ length: 100_000 }, (_, index) => ({ ...plain, path: hex(`many/file-${index}`) }))
     await make(from, [
-      { ...file, kind: 'folder', path: '' },
-      { ...file, path: named('hole'), size: 12 * 1024 ** 3, data: [[9 * 1024 ** 3, 5]] },
-      { ...file, kind: 'folder', path: named('many') },
+      { ...plain, kind: 'folder', path: '' },
+      { ...plain, path: hex('hole'), size: 12 * 1024 ** 3, data: [[9 * 1024 ** 3, 5]] },
+      { ...plain, kind: 'folder', path: hex('many') },
       ...many,
     ])
     const to = join(folder, 'to')

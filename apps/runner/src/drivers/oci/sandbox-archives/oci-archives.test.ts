@@ -25,6 +25,8 @@ const root: SandboxSpec = {
 const tiny: SandboxSpec = { ...root, limits: { ...root.limits, diskGiB: 0.05 } }
 const DEADLINE_MS = 120_000
 
+/** An ACL, as the kernel keeps it, of a user whom every host knows, and a group that may less than its mask. */
+const ACL = '0200000001000700ffffffff0200050021000000' + '04000400ffffffff10000700ffffffff20000100ffffffff'
 /** A script that makes every kind of file, changes and deletes files of the snapshot, and changes the root folder itself. */
 const CHANGE = `
 mkdir -p /root/tree/deep /root/tree/sticky && cd /root/tree
@@ -34,6 +36,7 @@ truncate -s 9G sparse; printf end >> sparse; dd if=/dev/zero of=zeros bs=1M coun
 chmod 1777 sticky; touch "deep/n\u00e4me mit L\u00fccke" "$(printf 'deep/\\377\\376\\n')"
 mkdir -p "$(printf 'x%.0s' $(seq 200))/$(printf 'y%.0s' $(seq 200))"
 python3 -c 'import os; os.setxattr("text", "user.note", b"\\xff\\x00=\\n"); os.setxattr("text", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000")); os.setxattr("/", "user.root", b"own")'
+python3 -c 'import os; [os.setxattr(path, "system.posix_acl_" + kind, bytes.fromhex("${ACL}")) for path, kind in [("text", "access"), ("sticky", "access"), ("sticky", "default")]]'
 rm /etc/debian_version; rm -rf /etc/skel; mkdir /etc/skel; echo new > /etc/skel/own; touch -d @77.7 /etc/skel
 echo changed >> /etc/issue
 chown 7:8 / && chmod 1751 / && touch -d @1234567890.987654321 /`

@@ -12,11 +12,12 @@ const TAR_ARGUMENTS = [
   '--pax-option=delete=atime,delete=ctime',
   '--numeric-owner',
   '--sparse',
-  '--acls',
   '--xattrs',
   '--xattrs-include=user.*',
   '--xattrs-include=security.capability',
   '--xattrs-include=trusted.overlay.opaque',
+  // ACLs with the numbers that the kernel keeps: --acls would write the names that these have on this host.
+  '--xattrs-include=system.posix_acl_*',
   '--warning=no-file-ignored',
 ] as const
 
