@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { AppError } from '@atoll/protocol'
 import { isAlive } from '@atoll/service'
 import type { CommandOptions } from '../../../run-command.ts'
+import { WITH_ALL_IT_STARTS } from '../../../run-command.ts'
 import type { OciHost } from '../oci-host.ts'
 import { reachRunningDisk, runningDevice } from '../running-disk.ts'
 import { growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
@@ -113,7 +114,8 @@ async function copyFiles(
     await using made = record.disk === 'folder' ? undefined : await host.disks.attach(target.image)
     const to = made === undefined ? ['folder', target.files] : ['image', made.source]
     const copy = ['sh', '-c', COPY, 'copy', ...from, ...to, mounts] as const
-    await host.run(['unshare', '--mount', '--', ...copy], { deadlineMs: COPY_DEADLINE_MS })
+    // A copy that outlived its deadline would keep the parent frozen; one that outlived the runner, write to a removed disk.
+    await host.run([...WITH_ALL_IT_STARTS, ...copy], { deadlineMs: COPY_DEADLINE_MS, endsWithRunner: true })
   } finally {
     if (isAtRest) await waitForRelease(folder.image)
     await waitForRelease(target.image)
