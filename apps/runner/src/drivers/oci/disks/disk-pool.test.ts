@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../../run-command.ts'
-import { IMAGE_FILE, MOUNT_DISK, repairDiskImage } from '../sandbox-disk.ts'
+import { findImageDevice, IMAGE_FILE, MOUNT_DISK, repairDiskImage } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import { openDiskPool, POOL_FILE, POOL_FOLDER } from './disk-pool.ts'
 import type { DiskStore } from './disk-store.ts'
@@ -224,6 +224,25 @@ it('makes nothing new on a host whose disk is nearly full, and outlives one that
     ).toBe('kept\n')
     expect((await runCommand(['e2fsck', '-f', '-n', await disks.reach(join(path, IMAGE_FILE))])).code).toBe(0)
   }
+})
+
+it('I2: is checked once no device has it', async () => {
+  const disks = await open()
+  const path = await folder('held')
+  await disks.create(path, RECORD)
+  const image = await disks.reach(join(path, IMAGE_FILE))
+  await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+  const held = await disks.attach(join(path, IMAGE_FILE))
+  const seen: unknown[] = []
+  const repaired = repairDiskImage(image, async (argv, options) => {
+    seen.push(await findImageDevice(image))
+    return runCommand(argv, options)
+  })
+  // A repair that does not wait has begun by then.
+  for (let looks = 0; looks < 50; looks += 1) expect(`/dev/${await findImageDevice(image)}`).toBe(held.source)
+  await held[Symbol.asyncDispose]()
+  await repaired
+  expect(seen).toEqual([undefined, undefined])
 })
 
 it('is repaired by what is on it, not by what the kernel remembers of it', async () => {

@@ -6,7 +6,7 @@ import type { CommandOptions } from '../../../run-command.ts'
 import { WITH_ALL_IT_STARTS } from '../../../run-command.ts'
 import type { OciHost } from '../oci-host.ts'
 import { reachRunningDisk, runningDevice } from '../running-disk.ts'
-import { growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
+import { assertReleased, growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import { currentSpec, sandboxFolder } from '../sandbox-folder.ts'
 import type { StillSandbox } from '../snapshots/sandbox-files.ts'
@@ -84,8 +84,10 @@ async function flushDisk({ run }: OciHost, sandbox: StillSandbox, options: Comma
 async function fillDisk(host: OciHost, parent: StillSandbox, fork: NewDisk): Promise<void> {
   const { draft, record } = fork
   await flushDisk(host, parent, { deadlineMs: STILL_FLUSH_DEADLINE_MS })
-  const hasImages = parent.record.disk === 'image' && record.disk === 'image'
-  if (hasImages && (await host.disks.clone(parent.folder.image, draft))) return
+  if (parent.record.disk === 'image' && record.disk === 'image') {
+    if (parent.running === undefined) await assertReleased(parent.folder.image)
+    if (await host.disks.clone(parent.folder.image, draft)) return
+  }
   await host.disks.create(draft, record)
   await copyFiles(host, parent, fork)
 }
