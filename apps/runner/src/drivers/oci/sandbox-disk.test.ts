@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { RunCommand } from '../../run-command.ts'
 import { runCommand } from '../../run-command.ts'
-import { createDiskImage, findImageDevice, growDiskImage, repairDiskImage } from './sandbox-disk.ts'
+import { createDiskImage, findImageDevice, growDiskImage, repairDiskImage, repairSharedImage } from './sandbox-disk.ts'
 
 let folder: string
 let image: string
@@ -44,16 +44,16 @@ it('a file system that met errors is repaired, and a sound one is left alone', a
   await createDiskImage(image, 0.1, runCommand)
   const calls: string[] = []
   const watched: RunCommand = (argv, options) => {
-    calls.push(argv[0])
+    calls.push(argv.find((word) => word === 'flock') ?? argv[0])
     return runCommand(argv, options)
   }
   await repairDiskImage(image, watched)
   expect(calls).toEqual([])
   await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
   await repairDiskImage(image, watched)
-  expect(calls).toEqual(['dd', 'e2fsck'])
+  expect(calls).toEqual(['dd', 'flock'])
   await repairDiskImage(image, watched)
-  expect(calls).toEqual(['dd', 'e2fsck'])
+  expect(calls).toEqual(['dd', 'flock'])
 })
 
 it.each([
@@ -95,6 +95,18 @@ it.each([
   expect(devices.length).toBeGreaterThan(0)
   expect(new Set(devices)).toEqual(new Set([undefined]))
   await runCommand(['e2fsck', '-f', '-n', image])
+})
+
+it('I3: a shared one is repaired while it is mounted nowhere', async () => {
+  await createDiskImage(image, 0.1, runCommand)
+  await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+  const state = async () => /^Filesystem state: +(.*)$/m.exec((await runCommand(['dumpe2fs', '-h', image])).stdout)?.[1]
+  await using mounted = await keepMounted()
+  await repairSharedImage(image, runCommand)
+  expect(await state()).toMatch('with errors')
+  await mounted.end()
+  await repairSharedImage(image, runCommand)
+  expect(await state()).toBe('clean')
 })
 
 it('I2: no check of it goes on without the runner', async () => {

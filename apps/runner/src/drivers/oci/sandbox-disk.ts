@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '@atoll/protocol'
 import type { CommandOptions, RunCommand } from '../../run-command.ts'
+import { WITH_ALL_IT_STARTS } from '../../run-command.ts'
 
 const GIB = 1024 ** 3
 /** An image or a folder holds a sandbox's files, in the sandbox's folder. */
@@ -19,6 +20,24 @@ const RELEASE_DEADLINE_MS = 60_000
 const DETACH_POLL_MS = 10
 /** Bounds of a check and of a growth. One that outlived its runner would meet the next runner's, or the writes of a sandbox. */
 const CHECK: CommandOptions = { deadlineMs: 10 * 60_000, endsWithRunner: true }
+
+/**
+ * Repairs the file system of the image `$1`, unless a device has it. Of e2fsck's codes, 1 and 2 mean that errors were there and
+ * are corrected, and 4 that some were left, since correcting them may cost files. Losing files that were never written whole is
+ * better than a sandbox that never starts again.
+ */
+const REPAIR = `
+set -eu
+devices=$(losetup --associated "$1")
+if [ -n "$devices" ]; then exit 0; fi
+code=0
+e2fsck -p "$1" || code=$?
+if [ "$code" = 4 ]; then
+  code=0
+  e2fsck -y "$1" || code=$?
+fi
+if [ "$code" -gt 2 ]; then exit "$code"; fi
+`
 
 /** Shell function for scripts: `mount_disk SOURCE FOLDER OPTIONS`, where the source is the result of attaching a disk. */
 export const MOUNT_DISK = `
@@ -73,11 +92,17 @@ export async function growDiskImage(path: string, diskGiB: number, run: RunComma
 export async function repairDiskImage(path: string, run: RunCommand): Promise<void> {
   if (!(await hasRecordedErrors(path))) return
   await assertReleased(path)
+  await repairUnlessUsed(path, run)
+}
+
+/** Does the same for an image that others may mount at any time, with `flock`; leaves it alone while it is mounted. */
+export async function repairSharedImage(path: string, run: RunCommand): Promise<void> {
+  if (await hasRecordedErrors(path)) await repairUnlessUsed(path, run)
+}
+
+async function repairUnlessUsed(path: string, run: RunCommand): Promise<void> {
   await forgetCached(path, run)
-  // 1 and 2: errors were there and are corrected. 4: some were left, since correcting them may cost files.
-  const check = await run(['e2fsck', '-p', path], { ...CHECK, accept: [0, 1, 2, 4] })
-  // Losing files that were never written whole is better than a sandbox that never starts again.
-  if (check.code === 4) await run(['e2fsck', '-y', path], { ...CHECK, accept: [0, 1, 2] })
+  await run([...WITH_ALL_IT_STARTS, 'flock', path, 'sh', '-c', REPAIR, 'repair', path], CHECK)
 }
 
 /**
