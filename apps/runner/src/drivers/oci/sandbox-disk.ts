@@ -1,4 +1,4 @@
-import { open, readdir, readFile, readlink } from 'node:fs/promises'
+import { open, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '@atoll/protocol'
@@ -162,8 +162,10 @@ export async function detachLeftDevices(name: string, run: RunCommand): Promise<
   }
 }
 
+/** Returns the names of the loop devices that have a file. A host also keeps hundreds of empty ones, once it had so many in use. */
 async function loopDevices(): Promise<string[]> {
-  return (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name))
+  const table = await readFile('/proc/partitions', 'utf8')
+  return table.split('\n').flatMap((line) => / (loop\d+)$/.exec(line)?.[1] ?? [])
 }
 
 /** Waits until the kernel has written a disk back and released it; returns false when it has not in time. */
