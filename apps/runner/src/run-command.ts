@@ -14,6 +14,8 @@ export interface CommandOptions {
   input?: string
   /** Exit codes that are not a failure; [0] when absent. */
   accept?: readonly number[]
+  /** Whether it is killed when this process ends, however this process ends. */
+  endsWithRunner?: boolean
 }
 
 export interface CommandResult {
@@ -49,11 +51,18 @@ export function boundToRunner(argv: readonly string[]): [program: string, ...arg
   return ['setpriv', '--pdeathsig', 'KILL', '--', ...argv]
 }
 
+/**
+ * Begins the command line of a script that mounts. Its mounts, and all programs that it started, end with the script. A program
+ * that outlived its script would keep the mounts and the script's output open, and the caller waiting beyond the deadline.
+ */
+export const WITH_ALL_IT_STARTS = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--'] as const
+
 export const runCommand: RunCommand = (argv, options = {}) =>
   new Promise((resolve, reject) => {
-    const [program, ...args] = argv
+    const [program] = argv
+    const [started, ...args] = options.endsWithRunner ? boundToRunner(argv) : argv
     const deadlineMs = options.deadlineMs ?? COMMAND_DEADLINE_MS
-    const child = spawn(program, args, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(started, args, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
     let failure: string | undefined
     const end = (reason: string) => {
       failure ??= reason

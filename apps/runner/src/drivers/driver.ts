@@ -39,7 +39,8 @@ export interface SandboxDriver extends AsyncDisposable {
   /**
    * Makes the files of a sandbox and starts nothing. Called again with the same spec, changes nothing. Throws CONFLICT for
    * another spec, SNAPSHOT_NOT_FOUND, SNAPSHOT_NOT_ACTIVE, VOLUME_NOT_FOUND, and BAD_REQUEST for a user the snapshot
-   * does not have, a mount path that is not allowed and a network block that is not an IPv4 block.
+   * does not have, a mount path that is not allowed and a network block that is not an IPv4 block. Of a fork, throws
+   * SERVICE_UNAVAILABLE while its parent's disk is still written back.
    */
   create(sandboxId: string, spec: SandboxSpec): Promise<SandboxStatus>
   /**
@@ -53,7 +54,7 @@ export interface SandboxDriver extends AsyncDisposable {
   stop(sandboxId: string, graceMs: number): Promise<SandboxStatus>
   /**
    * Gives the sandbox other limits, at once and for all later starts. Throws SANDBOX_STATE_CONFLICT for a change that is only
-   * possible while it is stopped, and BAD_REQUEST for a smaller disk.
+   * possible while it is stopped, BAD_REQUEST for a smaller disk, and SERVICE_UNAVAILABLE while its disk is still written back.
    */
   resize(sandboxId: string, wanted: ResizeSandbox): Promise<SandboxStatus>
   /** Applies these rules to the sandbox's packets from now on. Throws BAD_REQUEST for a malformed network block. */

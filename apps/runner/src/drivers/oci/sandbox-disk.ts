@@ -1,7 +1,9 @@
-import { open, readdir, readFile, readlink } from 'node:fs/promises'
+import { open, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { RunCommand } from '../../run-command.ts'
+import { AppError } from '@atoll/protocol'
+import type { CommandOptions, RunCommand } from '../../run-command.ts'
+import { WITH_ALL_IT_STARTS } from '../../run-command.ts'
 
 const GIB = 1024 ** 3
 /** An image or a folder holds a sandbox's files, in the sandbox's folder. */
@@ -13,8 +15,29 @@ const MIN_IMAGE_BYTES = 32 * 1024 * 1024
 const SMALL_IMAGE_BYTES = GIB
 /** How long an image may stay mounted after the last process of its sandbox, in milliseconds. */
 const DETACH_DEADLINE_MS = 5_000
+/** How long a call that needs the image itself waits for that: gigabytes may have to be written back. In milliseconds. */
+const RELEASE_DEADLINE_MS = 60_000
 const DETACH_POLL_MS = 10
-const CHECK_DEADLINE_MS = 10 * 60_000
+/** Bounds of a check and of a growth. One that outlived its runner would meet the next runner's, or the writes of a sandbox. */
+const CHECK: CommandOptions = { deadlineMs: 10 * 60_000, endsWithRunner: true }
+
+/**
+ * Repairs the file system of the image `$1`, unless a device has it. Of e2fsck's codes, 1 and 2 mean that errors were there and
+ * are corrected, and 4 that some were left, since correcting them may cost files. Losing files that were never written whole is
+ * better than a sandbox that never starts again.
+ */
+const REPAIR = `
+set -eu
+devices=$(losetup --associated "$1")
+if [ -n "$devices" ]; then exit 0; fi
+code=0
+e2fsck -p "$1" || code=$?
+if [ "$code" = 4 ]; then
+  code=0
+  e2fsck -y "$1" || code=$?
+fi
+if [ "$code" -gt 2 ]; then exit "$code"; fi
+`
 
 /** Shell function for scripts: `mount_disk SOURCE FOLDER OPTIONS`, where the source is the result of attaching a disk. */
 export const MOUNT_DISK = `
@@ -44,28 +67,42 @@ export async function createDiskImage(path: string, diskGiB: number, run: RunCom
   await run(['mkfs.ext4', '-q', '-F', '-b', '4096', '-m', '0', '-e', 'remount-ro', ...features, path])
 }
 
-/** Makes the disk of a stopped sandbox larger; a repeated call finishes an interrupted one. Throws CommandError. */
+/**
+ * Makes the disk of a stopped sandbox larger; a repeated call finishes an interrupted one. Throws CommandError, and
+ * SERVICE_UNAVAILABLE while the disk is not released.
+ */
 export async function growDiskImage(path: string, diskGiB: number, run: RunCommand): Promise<void> {
   const bytes = Math.max(MIN_IMAGE_BYTES, Math.ceil(diskGiB * GIB))
+  await assertReleased(path)
   await using file = await open(path, 'r+')
   if ((await file.stat()).size < bytes) await file.truncate(bytes)
+  // A resize2fs that was killed leaves a record of errors, and sometimes more of them than the next check corrects.
+  await repairDiskImage(path, run)
   await forgetCached(path, run)
   // resize2fs refuses a file system that was not checked. 1: errors were there and are corrected.
-  await run(['e2fsck', '-f', '-p', path], { accept: [0, 1], deadlineMs: CHECK_DEADLINE_MS })
-  await run(['resize2fs', path], { deadlineMs: CHECK_DEADLINE_MS })
+  await run(['e2fsck', '-f', '-p', path], { ...CHECK, accept: [0, 1] })
+  await run(['resize2fs', path], CHECK)
 }
 
 /**
  * Checks the file system when its own record says that errors were met, as it does after the host's disk was full, and
- * repairs it. An unclean file system needs no repair: mounting replays the journal. Throws CommandError when it is beyond repair.
+ * repairs it. An unclean file system needs no repair: mounting replays the journal. Throws CommandError when it is beyond repair,
+ * and SERVICE_UNAVAILABLE while the disk is not released.
  */
 export async function repairDiskImage(path: string, run: RunCommand): Promise<void> {
   if (!(await hasRecordedErrors(path))) return
+  await assertReleased(path)
+  await repairUnlessUsed(path, run)
+}
+
+/** Does the same for an image that others may mount at any time, with `flock`; leaves it alone while it is mounted. */
+export async function repairSharedImage(path: string, run: RunCommand): Promise<void> {
+  if (await hasRecordedErrors(path)) await repairUnlessUsed(path, run)
+}
+
+async function repairUnlessUsed(path: string, run: RunCommand): Promise<void> {
   await forgetCached(path, run)
-  // 1 and 2: errors were there and are corrected. 4: some were left, since correcting them may cost files.
-  const check = await run(['e2fsck', '-p', path], { accept: [0, 1, 2, 4], deadlineMs: CHECK_DEADLINE_MS })
-  // Losing files that were never written whole is better than a sandbox that never starts again.
-  if (check.code === 4) await run(['e2fsck', '-y', path], { accept: [0, 1, 2], deadlineMs: CHECK_DEADLINE_MS })
+  await run([...WITH_ALL_IT_STARTS, 'flock', path, 'sh', '-c', REPAIR, 'repair', path], CHECK)
 }
 
 /**
@@ -95,6 +132,16 @@ export async function findImageDevice(imagePath: string): Promise<string | undef
   return undefined
 }
 
+/**
+ * Waits until the kernel has written an image back: before, programs that read or write the image itself would meet the kernel's
+ * writes, and do not notice that it is mounted, in another mount namespace. Throws SERVICE_UNAVAILABLE when it is not in time.
+ */
+export async function assertReleased(imagePath: string): Promise<void> {
+  const device = await findImageDevice(imagePath)
+  if (device === undefined || (await waitForDetach(device, imagePath, RELEASE_DEADLINE_MS))) return
+  throw new AppError('SERVICE_UNAVAILABLE', 'the disk of the sandbox is still being written back')
+}
+
 /** Waits until no loop device has this image, after it was mounted for a moment; returns false when one keeps it. */
 export async function waitForRelease(imagePath: string): Promise<boolean> {
   const devices = await loopDevices()
@@ -115,13 +162,19 @@ export async function detachLeftDevices(name: string, run: RunCommand): Promise<
   }
 }
 
+/** Returns the names of the loop devices that have a file. A host also keeps hundreds of empty ones, once it had so many in use. */
 async function loopDevices(): Promise<string[]> {
-  return (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name))
+  const table = await readFile('/proc/partitions', 'utf8')
+  return table.split('\n').flatMap((line) => / (loop\d+)$/.exec(line)?.[1] ?? [])
 }
 
 /** Waits until the kernel has written a disk back and released it; returns false when it has not in time. */
-export async function waitForDetach(loopDevice: string, imagePath: string): Promise<boolean> {
-  const giveUpAt = performance.now() + DETACH_DEADLINE_MS
+export async function waitForDetach(
+  loopDevice: string,
+  imagePath: string,
+  deadlineMs = DETACH_DEADLINE_MS,
+): Promise<boolean> {
+  const giveUpAt = performance.now() + deadlineMs
   const isOfImage = await imageMatcher(imagePath)
   for (;;) {
     // The device may serve another sandbox already.
@@ -133,8 +186,9 @@ export async function waitForDetach(loopDevice: string, imagePath: string): Prom
 
 /** Returns a test of whether the backing file of a loop device, as the kernel names it, is this image. */
 async function imageMatcher(imagePath: string): Promise<(backing: string) => boolean> {
-  // The kernel does not know a path in the pool once the mount namespace is gone, but no name is given twice there.
-  const target = await readlink(imagePath).catch(() => undefined)
+  // The kernel does not know a path in the pool once the mount namespace is gone, but no name is given twice there. The path is
+  // that of a link to it, or the one by which this process reaches it.
+  const target = imagePath.startsWith('/proc/') ? imagePath : await readlink(imagePath).catch(() => undefined)
   return (backing) => (target === undefined ? backing === imagePath : basename(backing) === basename(target))
 }
 

@@ -39,6 +39,7 @@ export async function startToolbox(
   const options = optionsOf(sandbox, origin, start)
   const toolbox = { command: host.injected.toolboxCommand, output: '/dev/null', draft }
   try {
+    await origin.volumes.repair((sandbox.record.spec.volumes ?? []).map(({ volumeId }) => volumeId))
     return await startRun(host, { ...sandbox, snapshot, user }, { ...options, ...toolbox })
   } catch (error) {
     await leaveStopped(host, sandbox, draft)

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../../run-command.ts'
-import { IMAGE_FILE, MOUNT_DISK, repairDiskImage } from '../sandbox-disk.ts'
+import { findImageDevice, IMAGE_FILE, MOUNT_DISK, repairDiskImage } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import { openDiskPool, POOL_FILE, POOL_FOLDER } from './disk-pool.ts'
 import type { DiskStore } from './disk-store.ts'
@@ -226,6 +226,25 @@ it('makes nothing new on a host whose disk is nearly full, and outlives one that
   }
 })
 
+it('I2: is checked once no device has it', async () => {
+  const disks = await open()
+  const path = await folder('held')
+  await disks.create(path, RECORD)
+  const image = await disks.reach(join(path, IMAGE_FILE))
+  await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+  const held = await disks.attach(join(path, IMAGE_FILE))
+  const seen: unknown[] = []
+  const repaired = repairDiskImage(image, async (argv, options) => {
+    seen.push(await findImageDevice(image))
+    return runCommand(argv, options)
+  })
+  // A repair that does not wait has begun by then.
+  for (let looks = 0; looks < 50; looks += 1) expect(`/dev/${await findImageDevice(image)}`).toBe(held.source)
+  await held[Symbol.asyncDispose]()
+  await repaired
+  expect(seen).toEqual([undefined, undefined])
+})
+
 it('is repaired by what is on it, not by what the kernel remembers of it', async () => {
   const disks = await open()
   const path = await folder('stale')
@@ -246,15 +265,32 @@ it('is repaired by what is on it, not by what the kernel remembers of it', async
 })
 
 it('gets larger with the room there is', async () => {
+  const whole = await makeSmallPool()
+  expect(await sizeMiB(await open())).toBeGreaterThan(whole / MIB / 2)
+})
+
+it('I4: gets larger at the next start when the last one ended between its file and its file system', async () => {
+  const whole = await makeSmallPool()
+  // The file has all the room there is, so that it does not grow at the next start.
+  await truncate(join(dataDir, POOL_FILE), whole)
+  expect(await sizeMiB(await open())).toBeGreaterThan(whole / MIB / 2)
+})
+
+/** Makes a pool of 1 GiB; returns the size in bytes that a new one has. */
+async function makeSmallPool(): Promise<number> {
   await open()
+  const { size } = await stat(join(dataDir, POOL_FILE))
   await close()
   await rm(join(dataDir, POOL_FILE))
   await truncateNew(join(dataDir, POOL_FILE), 1024 * MIB)
   await runCommand(['mkfs.xfs', '-q', '-m', 'reflink=1', '-s', 'size=4096', join(dataDir, POOL_FILE)])
-  const disks = await open()
-  const { stdout } = await runCommand(['df', '--output=size', '--block-size=1M', disks.templates])
-  expect(Number(stdout.split('\n')[1])).toBeGreaterThan(4096)
-})
+  return size
+}
+
+async function sizeMiB({ templates }: DiskStore): Promise<number> {
+  const { blocks, bsize } = await statfs(templates)
+  return (blocks * bsize) / MIB
+}
 
 /** Returns the place of a block of an image in the pool's file; both in blocks of 4 KiB. */
 async function placeInPool(image: string, block: number): Promise<number> {

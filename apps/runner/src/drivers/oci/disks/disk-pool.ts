@@ -30,19 +30,20 @@ const MAX_COMPLAINT_CHARACTERS = 1_000
 
 /**
  * Mounts the pool and waits, so that its mount namespace can be opened by another process. A device that already has the
- * pool is used again (--nooverlap), never a second one; with --detach the device goes with its last user. Only the host's
+ * pool is used again (--nooverlap), never a second one; with --detach the device goes with its last user. The file may be larger
+ * than its file system, also since a start that was cut short; a pool that does not grow works as it is. Only the host's
  * mounts that commands need are kept: a file system that the host unmounts later must not stay mounted here.
  */
 const MOUNT = `
 set -eu
 attach() { losetup --nooverlap --find --show --sector-size 4096 "$@" 2>/dev/null; }
 device=$(attach --direct-io=on "$1" || attach "$1")
-if [ "$3" = grown ]; then losetup --set-capacity "$device"; fi
+losetup --set-capacity "$device" || true
 code=0
 mount -t xfs -o nouuid,discard,noatime,nosuid,nodev "$device" "$2" || code=$?
 losetup --detach "$device"
 [ "$code" = 0 ]
-if [ "$3" = grown ]; then xfs_growfs -d "$2" >/dev/null; fi
+xfs_growfs -d "$2" >/dev/null || true
 others=
 while read -r _ _ _ _ point _; do
   case $2/ in "\${point%/}"/*) continue ;; esac
@@ -78,9 +79,9 @@ export function hasDiskPool(dataDir: string): Promise<boolean> {
 export async function openDiskPool(dataDir: string, instanceId: string, run: RunCommand): Promise<DiskPool> {
   const [file, folder] = [join(dataDir, POOL_FILE), join(dataDir, POOL_FOLDER)]
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const isGrown = (await isThere(file)) ? await growFile(file, dataDir) : await makeFile(file, dataDir, run)
+  await ((await isThere(file)) ? growFile(file, dataDir) : makeFile(file, dataDir, run))
   await detachLeftDevices(`/${instanceId}-`, run)
-  const place = await mountPool(file, folder, isGrown)
+  const place = await mountPool(file, folder)
   const namespace = `/proc/${process.pid}/fd/${place.namespace.fd}`
   return {
     namespace,
@@ -101,7 +102,7 @@ export async function removeDiskPool(dataDir: string): Promise<void> {
 }
 
 /** Makes a pool whole or not at all. */
-async function makeFile(file: string, dataDir: string, run: RunCommand): Promise<false> {
+async function makeFile(file: string, dataDir: string, run: RunCommand): Promise<void> {
   const bytes = await wantedBytes(dataDir)
   if (bytes < MIN_POOL_BYTES) throw new Error('the host has too little room')
   const draft = `${file}.draft`
@@ -112,20 +113,17 @@ async function makeFile(file: string, dataDir: string, run: RunCommand): Promise
     await run(['mkfs.xfs', '-q', '-f', '-K', ...options, draft], { deadlineMs: MAKE_DEADLINE_MS })
     await handle.sync()
     await rename(draft, file)
-    return false
   } catch (error) {
     await rm(draft, { force: true })
     throw error
   }
 }
 
-/** Makes the pool larger if the host has more room by now; returns true if so. A pool does not get smaller. */
-async function growFile(file: string, dataDir: string): Promise<boolean> {
+/** Makes the pool's file larger if the host has more room by now, never smaller; the mount script makes its file system as large. */
+async function growFile(file: string, dataDir: string): Promise<void> {
   const { size, blocks } = await stat(file)
   const bytes = (await wantedBytes(dataDir)) + blocks * 512
-  if (bytes < size + MIN_GROWTH_BYTES) return false
-  await truncate(file, bytes)
-  return true
+  if (bytes >= size + MIN_GROWTH_BYTES) await truncate(file, bytes)
 }
 
 /** Returns the free bytes of the host's disk without the host's share, rounded down to whole MiB. */
@@ -135,12 +133,8 @@ async function wantedBytes(dataDir: string): Promise<number> {
   return Math.floor((bavail * bsize - kept) / 1024 ** 2) * 1024 ** 2
 }
 
-async function mountPool(
-  file: string,
-  folder: string,
-  isGrown: boolean,
-): Promise<Record<'namespace' | 'root', FileHandle>> {
-  const call = ['--mount', '--', 'sh', '-c', MOUNT, 'pool', file, folder, isGrown ? 'grown' : 'as-it-was']
+async function mountPool(file: string, folder: string): Promise<Record<'namespace' | 'root', FileHandle>> {
+  const call = ['--mount', '--', 'sh', '-c', MOUNT, 'pool', file, folder]
   const child = spawn('unshare', call, { cwd: '/', env: commandEnvironment(), stdio: ['pipe', 'pipe', 'pipe'] })
   const over = once(child, 'close')
   // `over` is awaited below; a rejection after another failure is no second failure.

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { AppError } from '@atoll/protocol'
 import { isAlive } from '@atoll/service'
 import type { CommandOptions } from '../../../run-command.ts'
+import { WITH_ALL_IT_STARTS } from '../../../run-command.ts'
 import type { OciHost } from '../oci-host.ts'
 import { reachRunningDisk, runningDevice } from '../running-disk.ts'
-import { growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
+import { assertReleased, growDiskImage, MOUNT_DISK, repairDiskImage, waitForRelease } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import { currentSpec, sandboxFolder } from '../sandbox-folder.ts'
 import type { StillSandbox } from '../snapshots/sandbox-files.ts'
@@ -83,8 +84,10 @@ async function flushDisk({ run }: OciHost, sandbox: StillSandbox, options: Comma
 async function fillDisk(host: OciHost, parent: StillSandbox, fork: NewDisk): Promise<void> {
   const { draft, record } = fork
   await flushDisk(host, parent, { deadlineMs: STILL_FLUSH_DEADLINE_MS })
-  const hasImages = parent.record.disk === 'image' && record.disk === 'image'
-  if (hasImages && (await host.disks.clone(parent.folder.image, draft))) return
+  if (parent.record.disk === 'image' && record.disk === 'image') {
+    if (parent.running === undefined) await assertReleased(parent.folder.image)
+    if (await host.disks.clone(parent.folder.image, draft)) return
+  }
   await host.disks.create(draft, record)
   await copyFiles(host, parent, fork)
 }
@@ -113,7 +116,8 @@ async function copyFiles(
     await using made = record.disk === 'folder' ? undefined : await host.disks.attach(target.image)
     const to = made === undefined ? ['folder', target.files] : ['image', made.source]
     const copy = ['sh', '-c', COPY, 'copy', ...from, ...to, mounts] as const
-    await host.run(['unshare', '--mount', '--', ...copy], { deadlineMs: COPY_DEADLINE_MS })
+    // A copy that outlived its deadline would keep the parent frozen; one that outlived the runner, write to a removed disk.
+    await host.run([...WITH_ALL_IT_STARTS, ...copy], { deadlineMs: COPY_DEADLINE_MS, endsWithRunner: true })
   } finally {
     if (isAtRest) await waitForRelease(folder.image)
     await waitForRelease(target.image)

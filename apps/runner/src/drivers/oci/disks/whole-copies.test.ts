@@ -61,3 +61,18 @@ it('a disk of an earlier version, beside which there is a pool by now, goes on a
   await harness.driver.resize('old', {})
   for (const id of ['old', 'child', 'grandchild']) await harness.driver.remove(id)
 })
+
+it('I1: a copy that takes too long is ended with all its programs, and the parent goes on', async () => {
+  const deadlineMs = 2_000
+  const slow: RunCommand = ([program, ...words], options) => {
+    if (!words.includes('copy')) return without((argv) => argv[0] === 'mkfs.xfs')([program, ...words], options)
+    const hanging = words.map((word) => word.replace('cp -a', 'sleep 100000; cp -a'))
+    return runCommand([program, ...hanging], { ...options, deadlineMs })
+  }
+  harness = await createSnapshotHarness({ run: slow })
+  const parent = await harness.startSandbox('parent', { user: 'root' })
+  const fork = harness.startSandbox('fork', { user: 'root', forkOf: 'parent' })
+  await expect(fork).rejects.toThrow(`took longer than ${deadlineMs} ms`)
+  expect((await parent.exec('echo on')).stdout).toBe('on\n')
+  expect((await harness.driver.list()).map(({ sandboxId }) => sandboxId)).toEqual(['parent'])
+})

@@ -1,5 +1,5 @@
 import { AppError } from '@atoll/protocol'
-import { CommandError } from '../../../run-command.ts'
+import { CommandError, WITH_ALL_IT_STARTS } from '../../../run-command.ts'
 import { ArchiveError } from '../archive/archive-error.ts'
 import { decompress } from '../archive/decompress.ts'
 import { unpackLayer } from '../archive/unpack-layer.ts'
@@ -75,14 +75,14 @@ export async function replaceFiles({ host, hasZstd, sandbox, content, signal }: 
     const plain = decompress(content, { ...second, hasZstd, isWhole: true, signal })
     await withDisk(host, sandbox, async (source) => {
       const disk = diskArguments(sandbox, source, mount)
-      const through = ['unshare', '--mount', '--', 'sh', '-c', PREPARE, 'disk', ...disk]
+      const through = [...WITH_ALL_IT_STARTS, 'sh', '-c', PREPARE, 'disk', ...disk]
       const target = `${disk[2]}/incoming`
       await unpackLayer(plain, { kind: 'layer', ...boundsOf(record, diskGiB), target, jail, through, signal })
     })
     await waitForRelease(folder.image)
     await withDisk(host, sandbox, async (source) => {
       const swap = ['sh', '-c', SWAP, 'disk', ...diskArguments(sandbox, source, mount)] as const
-      await host.run(['unshare', '--mount', '--', ...swap], { deadlineMs: SWAP_DEADLINE_MS })
+      await host.run([...WITH_ALL_IT_STARTS, ...swap], { deadlineMs: SWAP_DEADLINE_MS, endsWithRunner: true })
     })
   } catch (error) {
     if (error instanceof ArchiveError) throw new AppError('BAD_REQUEST', error.message, { cause: error })

@@ -2,9 +2,11 @@ import { mkdir, readdir, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SandboxSpec } from '@atoll/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { runCommand } from '../../../run-command.ts'
 import type { SnapshotHarness } from '../../testing/snapshot-harness.ts'
 import { createSnapshotHarness } from '../../testing/snapshot-harness.ts'
 import { writeTinyRoot } from '../../testing/tiny-root.ts'
+import { findImageDevice } from '../sandbox-disk.ts'
 
 let harness: SnapshotHarness
 
@@ -92,6 +94,20 @@ describe('a volume', () => {
     // Data that the kernel has not written back yet takes no room.
     const used = async () => (await harness.driver.volumes.get('small')).usedGiB
     await expect.poll(used, { timeout: 120_000 }).toBeGreaterThan(0.03)
+  })
+
+  it('I3: is repaired before it is mounted again once it has met errors, whoever starts at the same moment', async () => {
+    await harness.driver.volumes.make('hurt', { sizeGiB: 0.1 })
+    const image = join(harness.dataDir, 'volumes/hurt/disk.img')
+    await runCommand(['debugfs', '-w', '-R', 'set_super_value state 2', image])
+    const spec = { snapshot: 'tiny', volumes: [{ volumeId: 'hurt', mountPath: '/hurt' }] }
+    const [one, other] = await Promise.all([harness.startSandbox('one', spec), harness.startSandbox('other', spec)])
+    await one.exec('echo kept >/hurt/file')
+    expect((await other.exec('cat /hurt/file')).stdout).toBe('kept\n')
+    expect((await runCommand(['dumpe2fs', '-h', image])).stdout).not.toContain('with errors')
+    for (const id of ['one', 'other']) await harness.driver.remove(id)
+    await expect.poll(() => findImageDevice(image)).toBe(undefined)
+    await runCommand(['e2fsck', '-f', '-n', image])
   })
 
   it('appears in part where a subpath is given', async () => {

@@ -10,7 +10,7 @@ import { createKeyedQueue } from '../../../concurrency.ts'
 import { writeFileWhole } from '../../../files.ts'
 import type { RunCommand } from '../../../run-command.ts'
 import type { VolumeHolder } from '../../volume-holder.ts'
-import { createDiskImage, IMAGE_FILE, waitForRelease } from '../sandbox-disk.ts'
+import { createDiskImage, IMAGE_FILE, repairSharedImage, waitForRelease } from '../sandbox-disk.ts'
 
 const GIB = 1024 ** 3
 const RECORD_FILE = 'volume.json'
@@ -48,6 +48,8 @@ export interface VolumePlace {
 export interface OciVolumes extends VolumeHolder {
   /** Returns the location of a volume. Throws VOLUME_NOT_FOUND. */
   place(volumeId: string): VolumePlace
+  /** Repairs volumes that have met errors and are in no running sandbox. Throws VOLUME_NOT_FOUND, and CommandError where it cannot. */
+  repair(volumeIds: readonly string[]): Promise<void>
 }
 
 export interface OciVolumesOptions {
@@ -86,6 +88,9 @@ export async function openOciVolumes(options: OciVolumesOptions): Promise<OciVol
   }
   return {
     place,
+    repair: async (volumeIds) => {
+      for (const { kind, path } of volumeIds.map(place)) if (kind === 'image') await repairSharedImage(path, run)
+    },
     get: view,
     list: () => Promise.all([...records.keys()].map(view)),
     make: async (volumeId, { sizeGiB = DEFAULT_VOLUME_GIB }) => {
