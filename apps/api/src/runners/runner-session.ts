@@ -38,6 +38,8 @@ export interface HoldingsObserver {
 export interface ConnectedRunner {
   readonly id: string
   readonly name: string
+  /** The id of the connection, which the runner's row has while this connection speaks for the runner. */
+  readonly connectionId: string
   readonly client: RunnerClient
   readonly peer: TunnelPeer
 }
@@ -60,8 +62,8 @@ export interface SessionOptions {
  */
 export async function runSession(options: SessionOptions): Promise<void> {
   const { runner, peer, store, log, now } = options
-  const connected: ConnectedRunner = { ...runner, peer, client: createRunnerClient(peer) }
   const connectionId = randomUUID()
+  const connected: ConnectedRunner = { ...runner, connectionId, peer, client: createRunnerClient(peer) }
   const connection = (): Connection => ({ runnerId: runner.id, connectionId, at: new Date(now()) })
   try {
     if (!(await store.claim(connection()))) throw new Error('the runner was removed')
