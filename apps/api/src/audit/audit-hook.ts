@@ -42,6 +42,8 @@ const PREFIX = /^\/api(?=\/)/
 const MAX_TEXT_LENGTH = 512
 /** The smallest difference between two times in PostgreSQL. */
 const TICK_MS = 0.001
+/** The furthest that their order takes lines ahead of the clock; a line still further ahead is from before the clock was set back. */
+const MAX_AHEAD_MS = 1_000
 /** Characters that neither text nor JSON of PostgreSQL can hold: NUL and lone surrogates. */
 const UNSTORABLE = /[\0\p{Surrogate}]/gu
 /** The status of a call whose client left before the answer; the change may have been made all the same. */
@@ -78,8 +80,9 @@ export const audited = fastifyPlugin<AuditedOptions>(
       if (action === undefined) return
       const notes: AuditNotes = {}
       request.audit = notes
+      const time = now()
       // The lines of one replica are in the order of their calls, even within a millisecond.
-      const at = Math.max(now(), lastAt + TICK_MS)
+      const at = lastAt - time < MAX_AHEAD_MS ? Math.max(time, lastAt + TICK_MS) : time
       lastAt = at
       reply.raw.once('finish', () => {
         notes.isAnswered = true

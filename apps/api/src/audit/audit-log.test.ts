@@ -42,10 +42,24 @@ test('lines that could not be written are written later', async () => {
   await audit.close()
 })
 
+test('no line is lost while the database is away, however long that takes', async () => {
+  let isAway = true
+  const written: string[] = []
+  const audit = auditTo(async (entries) => {
+    if (isAway) throw failedQuery('ECONNREFUSED')
+    written.push(...entries.map(({ requestId }) => requestId))
+  })
+  audit.record(entry('a'))
+  for (let tries = 0; tries < 200; tries += 1) await audit.flush()
+  isAway = false
+  await audit.close()
+  expect(written).toEqual(['a'])
+})
+
 test('lines that can never be written do not keep the others from being written', async () => {
   const written: string[] = []
   const audit = auditTo(async (entries) => {
-    if (entries.some(({ requestId }) => requestId === 'bad')) throw new Error('no')
+    if (entries.some(({ requestId }) => requestId === 'bad')) throw failedQuery('22021')
     written.push(...entries.map(({ requestId }) => requestId))
   })
   audit.record(entry('bad'))
@@ -73,6 +87,11 @@ test('a changing route that has no name for what it does is refused', () => {
 
 function auditTo(insert: (entries: readonly AuditEntry[]) => Promise<void>) {
   return createAuditLog({ store: { insert }, log, metrics: createMetrics() })
+}
+
+/** The error of a query that failed with this code. */
+function failedQuery(code: string): Error {
+  return new Error('Failed query', { cause: Object.assign(new Error('no'), { code }) })
 }
 
 function entry(requestId: string): AuditEntry {

@@ -1,4 +1,5 @@
 import type { Logger } from '@atoll/service'
+import { isRefusedValue } from '../database/database-fault.ts'
 import type { Metrics } from '../http/metrics.ts'
 import type { AuditEntry, AuditStore } from './audit-store.ts'
 
@@ -8,7 +9,10 @@ const FLUSH_INTERVAL_MS = 1_000
 const MAX_LINES_PER_WRITE = 500
 /** The most lines held while the database is slow or away, about 10 MB; further lines are lost and counted. */
 const MAX_PENDING_LINES = 20_000
-/** The most writes of the same lines: then they are dropped, so that a line that cannot be stored does not block the others. */
+/**
+ * The most writes of the same lines that the database refuses: then they are dropped, so that a line that cannot be stored does
+ * not block the others. Writes that fail because the database is away do not count.
+ */
 const MAX_TRIES = 60
 
 /** Collects lines about changes, and writes them to the database every second. */
@@ -43,7 +47,7 @@ export function createAuditLog(options: {
     try {
       await store.insert(batch)
     } catch (error) {
-      tries += 1
+      if (isRefusedValue(error)) tries += 1
       log.warn({ err: error, lines: batch.length, tries }, 'cannot write the audit log')
       if (tries < MAX_TRIES) return false
       lost += batch.length

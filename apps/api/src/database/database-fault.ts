@@ -34,6 +34,19 @@ const UNIQUE_VIOLATION = '23505'
 
 /** Whether a query failed because a value that must be unique exists already. */
 export function isUniqueViolation(error: unknown): boolean {
+  return failedWith(error, (code) => code === UNIQUE_VIOLATION)
+}
+
+/** PostgreSQL's codes for a value that it cannot store (class 22), and for one that a constraint forbids (class 23). */
+const REFUSED_VALUE = /^2[23]\w{3}$/
+
+/** Whether a query failed for the values in it, so that it fails whenever it is tried again. */
+export function isRefusedValue(error: unknown): boolean {
+  return failedWith(error, (code) => REFUSED_VALUE.test(code))
+}
+
+/** Whether the code of a query's error, or of its cause, is such a one. */
+function failedWith(error: unknown, isSuch: (code: string) => boolean): boolean {
   const cause = error instanceof Error ? error.cause : undefined
-  return [error, cause].some((fault) => fault instanceof Error && 'code' in fault && fault.code === UNIQUE_VIOLATION)
+  return [error, cause].some((fault) => fault instanceof Error && 'code' in fault && isSuch(String(fault.code)))
 }

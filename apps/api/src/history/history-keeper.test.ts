@@ -69,6 +69,20 @@ it('R8a: what a lost runner may have yet stays until that has returned without i
   expect(await isThere(id)).toBe(false)
 })
 
+it('R8a, L7: the event of a save stays while it tells that a former runner has needless files', async () => {
+  const { sql } = world.database
+  const id = await world.stopped('all')
+  await world.command(id, 'archive')
+  await world.untilSettled(id, 'archived')
+  await sql`update former_placements set cleared_at = null`
+  clock += DAYS * DAY_MS + 1
+  await createKeeper().pass()
+  expect((await world.store.events(id)).map(({ event }) => event)).toEqual(['saved'])
+  await sql`update former_placements set cleared_at = now()`
+  await createKeeper().pass()
+  expect(await world.store.events(id)).toEqual([])
+})
+
 it('R8a: 0 days are for ever', async () => {
   const id = await destroyed()
   clock += 10_000 * DAY_MS

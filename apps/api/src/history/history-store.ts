@@ -28,6 +28,11 @@ export function createHistoryStore(database: Pick<Database, 'transaction'>): His
   }
 }
 
+/** The condition for events that tell that the files of a sandbox on a former runner are needless (L7). */
+const isNeeded = sql`(${sandboxEvents.event} = 'saved' and exists (select 1 from former_placements
+  where former_placements.sandbox_id = ${sandboxEvents.sandboxId} and former_placements.cleared_at is null
+    and former_placements.left_at <= ${sandboxEvents.at}))`
+
 interface EventsToForget {
   table: (typeof eventTables)[keyof typeof eventTables]
   before: Date
@@ -39,7 +44,8 @@ function forgetEvents(
   { table, before, limit }: EventsToForget,
 ): Promise<number> {
   return database.transaction(async (tx) => {
-    const old = tx.select({ id: table.id }).from(table).where(lt(table.at, before)).orderBy(table.at).limit(limit)
+    const isOld = and(lt(table.at, before), table === sandboxEvents ? not(isNeeded) : undefined)
+    const old = tx.select({ id: table.id }).from(table).where(isOld).orderBy(table.at).limit(limit)
     // Rows locked by another replica are deleted by it.
     const rows = await tx
       .delete(table)

@@ -35,6 +35,7 @@ afterEach(() => {
 
 it.each<[string, number, (signal: AbortSignal) => Promise<unknown>]>([
   ['a start', 30_000, (signal) => client.start('a', START, signal)],
+  ['the stream of events', 30_000, () => client.events()],
   ['a fork', FORK_TIMEOUT_MS, (signal) => client.launch('a', { spec: { ...SPEC, forkOf: 'b' }, start: START }, signal)],
   ['a launch', LAUNCH_TIMEOUT_MS, (signal) => client.launch('a', { spec: SPEC, start: START }, signal)],
   ['a resize', RESIZE_TIMEOUT_MS, (signal) => client.resize('a', { diskGiB: 2 }, signal)],

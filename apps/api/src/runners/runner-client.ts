@@ -8,7 +8,7 @@ import type {
 } from '@atoll/protocol'
 import { RunnerEvent, RunnerInfo, SandboxStatus } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
-import { openDuplex, requestBuffered } from '@atoll/tunnel'
+import { openDuplex, requestBuffered, TunnelError } from '@atoll/tunnel'
 import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
@@ -53,7 +53,7 @@ export interface RunnerClient {
   readonly archives: RunnerArchiveClient
   readonly snapshots: RunnerSnapshotClient
   readonly volumes: RunnerVolumeClient
-  /** Returns the events of the runner from the moment this resolves. The iteration throws when the link ends. */
+  /** Returns the events of the runner from the moment this resolves. The iteration has no timeout, and throws when the link ends. */
   events(): Promise<AsyncIterable<RunnerEvent>>
 }
 
@@ -143,7 +143,10 @@ async function openEvents(peer: TunnelPeer): Promise<AsyncIterable<RunnerEvent>>
   // The reader of the events gets the error; before there is one, nothing needs it.
   duplex.on('error', () => undefined)
   duplex.end()
-  const head = await response
+  const timer = setTimeout(() => {
+    duplex.destroy(new TunnelError('DEADLINE_EXCEEDED', `events: no answer within ${CALL_TIMEOUT_MS} ms`))
+  }, CALL_TIMEOUT_MS)
+  const head = await response.finally(() => clearTimeout(timer))
   if (head.status !== 200) {
     duplex.destroy()
     throw new RunnerCallError(head.status, `events: status ${head.status}`)

@@ -13,6 +13,9 @@ import type { Connection, RunnerStore } from './runner-store.ts'
  */
 export const SILENCE_LIMIT_MS = 35_000
 
+/** How often a runner with other events is recorded as heard of, in milliseconds: what says that it is alive waits behind them. */
+const SEEN_INTERVAL_MS = 10_000
+
 /** Knows which sandboxes a runner should have. */
 export interface RunnerObserver {
   /** Compares the sandboxes of a runner that has just connected with those that it should have. */
@@ -35,6 +38,8 @@ export interface HoldingsObserver {
 export interface ConnectedRunner {
   readonly id: string
   readonly name: string
+  /** The id of the connection, which the runner's row has while this connection speaks for the runner. */
+  readonly connectionId: string
   readonly client: RunnerClient
   readonly peer: TunnelPeer
 }
@@ -57,8 +62,8 @@ export interface SessionOptions {
  */
 export async function runSession(options: SessionOptions): Promise<void> {
   const { runner, peer, store, log, now } = options
-  const connected: ConnectedRunner = { ...runner, peer, client: createRunnerClient(peer) }
   const connectionId = randomUUID()
+  const connected: ConnectedRunner = { ...runner, connectionId, peer, client: createRunnerClient(peer) }
   const connection = (): Connection => ({ runnerId: runner.id, connectionId, at: new Date(now()) })
   try {
     if (!(await store.claim(connection()))) throw new Error('the runner was removed')
@@ -67,11 +72,15 @@ export async function runSession(options: SessionOptions): Promise<void> {
     const { observer } = options
     options.onReady(connected, await compareRunner({ runner: connected, connection, store, observer, log }))
     await welcomeRunner(peer)
-    await follow(events, peer, async (event) => {
-      if (event.type === 'status') await observer.changed(connected, event.status)
-      else if (event.type === 'snapshot') await observer.holdings?.snapshotChanged(connected, event.snapshot)
-      else if (!(await store.setSeen(connection())))
-        peer.close('another connection speaks for this runner, or none may')
+    await follow(events, {
+      ...{ peer, now },
+      async see() {
+        if (!(await store.setSeen(connection()))) peer.close('another connection speaks for this runner, or none may')
+      },
+      async handle(event) {
+        if (event.type === 'status') await observer.changed(connected, event.status)
+        else if (event.type === 'snapshot') await observer.holdings?.snapshotChanged(connected, event.snapshot)
+      },
     })
   } catch (error) {
     // Every session ends with an error when its link ends, which is no failure.
@@ -82,13 +91,19 @@ export async function runSession(options: SessionOptions): Promise<void> {
   }
 }
 
-/** Handles events one by one, while the stream waits, until the link ends or is silent for too long. */
-async function follow(
-  events: AsyncIterable<RunnerEvent>,
-  peer: TunnelPeer,
-  handle: (event: RunnerEvent) => Promise<void>,
-): Promise<void> {
+interface Following extends Pick<SessionOptions, 'peer' | 'now'> {
+  /** Records that the runner is heard of. */
+  see: () => Promise<void>
+  handle: (event: RunnerEvent) => Promise<void>
+}
+
+/**
+ * Handles events one by one, while the stream waits, until the link ends. L1: the link ends when the runner was not recorded as
+ * heard of for too long, since it may be lost by then, which its next comparison undoes.
+ */
+async function follow(events: AsyncIterable<RunnerEvent>, { peer, now, see, handle }: Following): Promise<void> {
   let timer: NodeJS.Timeout | undefined
+  let seenAt = now()
   const watch = () => {
     clearTimeout(timer)
     timer = setTimeout(() => peer.close('nothing was heard for too long'), SILENCE_LIMIT_MS)
@@ -96,7 +111,11 @@ async function follow(
   watch()
   try {
     for await (const event of events) {
-      watch()
+      if (event.type === 'alive' || now() - seenAt >= SEEN_INTERVAL_MS) {
+        await see()
+        seenAt = now()
+        watch()
+      }
       await handle(event)
     }
   } finally {

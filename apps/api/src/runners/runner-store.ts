@@ -99,6 +99,15 @@ export function createRunnerStore({ db }: Pick<Database, 'db'>): RunnerStore {
   }
 }
 
+/**
+ * Throws if another connection speaks for the runner, or none may. In a transaction with a locked row it also says that no later
+ * connection has led to a change of that row yet, since a connection takes the runner over before anything else.
+ */
+export async function checkSpeaks(db: Queryable, connection: Omit<Connection, 'at'>): Promise<undefined> {
+  const rows = await db.select({ one: sql`1` }).from(runners).where(spokenForBy(connection))
+  if (rows.length === 0) throw new Error('another connection speaks for this runner, or none may')
+}
+
 async function write(
   db: Queryable,
   connection: Connection,
@@ -108,7 +117,7 @@ async function write(
   return rows.length > 0
 }
 
-function spokenForBy({ runnerId, connectionId }: Connection): SQL | undefined {
+function spokenForBy({ runnerId, connectionId }: Omit<Connection, 'at'>): SQL | undefined {
   return and(eq(runners.id, runnerId), eq(runners.connectionId, connectionId))
 }
 

@@ -1,11 +1,12 @@
 import type { SandboxState, SandboxStatus } from '@atoll/protocol'
 import { shownState } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
-import type { Database } from '../database/database.ts'
+import type { Database, Queryable } from '../database/database.ts'
 import { isUuid } from '../database/uuid.ts'
 import { eachOf } from '../reconciliation/each-of.ts'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { ConnectedRunner, RunnerObserver } from '../runners/runner-session.ts'
+import { checkSpeaks } from '../runners/runner-store.ts'
 import { clearFormer, formerlyOn } from './runner-loss/former-placements.ts'
 import type { SandboxStore } from './sandbox-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
@@ -33,8 +34,7 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
   const { db } = database
 
   async function ended(runner: ConnectedRunner, id: string, reason: string): Promise<void> {
-    const actor = { kind: 'runner' } as const
-    const result = await store.change({ id, event: 'exited', actor, runnerId: runner.id, reason })
+    const result = await report(store, runner, { id, event: 'exited', reason })
     if (result?.outcome.kind === 'changed') log.info({ sandboxId: id, reason }, 'a sandbox ended by itself')
   }
 
@@ -47,7 +47,7 @@ export function createSandboxSync({ database, store, log, now }: SandboxSyncOpti
     const lost = await store.lostOn(runner.id)
     const ids = lost.filter((id) => has.has(id))
     await eachOf(ids, MAX_CONCURRENT, async (id) => {
-      await store.change({ id, event: 'reached', actor: { kind: 'runner' }, runnerId: runner.id, reason: RETURNED })
+      await report(store, runner, { id, event: 'reached', reason: RETURNED })
     })
     const counts = { sandboxes: ids.length, missing: lost.length - ids.length }
     if (lost.length > 0) log.warn({ runner: runner.name, ...counts }, 'a runner that was lost has returned')
@@ -152,6 +152,21 @@ function placeOf(runner: ConnectedRunner, row: SandboxRow, former: { isElsewhere
   if (row.runnerId === runner.id) return shownState(row) === 'destroyed' ? 'elsewhere' : 'here'
   if (former === undefined) return row.runnerId === null ? 'elsewhere' : 'unknown'
   return former.isElsewhere ? 'elsewhere' : 'left'
+}
+
+interface Report {
+  id: string
+  event: 'exited' | 'reached'
+  reason: string
+}
+
+/**
+ * Records what a runner says of a sandbox (L3). Throws if another connection speaks for the runner by now: what this one said may
+ * be older than the newest start.
+ */
+function report(store: Pick<SandboxStore, 'change'>, { id: runnerId, connectionId }: ConnectedRunner, said: Report) {
+  const before = (tx: Queryable) => checkSpeaks(tx, { runnerId, connectionId })
+  return store.change({ ...said, actor: { kind: 'runner' }, runnerId, before })
 }
 
 /** The shown states of sandboxes that do not run. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { AppError } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
 import { compareRunner } from '../runners/runner-comparison.ts'
-import type { ConnectedRunner } from '../runners/runner-session.ts'
+import type { ConnectedRunner, RunnerObserver } from '../runners/runner-session.ts'
 import { createRunnerStore } from '../runners/runner-store.ts'
 import { createFormerSweep } from '../sandboxes/runner-loss/former-sweep.ts'
 import type { RunnerLoss } from '../sandboxes/runner-loss/runner-loss.ts'
@@ -30,6 +30,8 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   /** Connects the runner, as it is after it was compared. */
   connect(): Promise<void>
   disconnect(): Promise<void>
+  /** Returns the runner as its present connection shows it. */
+  connected(): ConnectedRunner
   /** Returns a watch for lost runners, which looks when the test tells it to. */
   watch(): RunnerLoss
   /** Moves the clock on by `timeMs`, with looks in between. */
@@ -40,6 +42,8 @@ export interface RunnerLossWorld extends ReconciledSandboxes {
   comeBack(): Promise<void>
   /** Removes sandboxes from the returned runner that are elsewhere by now. */
   sweep(): Promise<void>
+  /** The comparison that connections use. */
+  readonly sync: RunnerObserver
   /** Resolves when the runner's row says that it was heard of at this time of the clock. */
   untilHeard(): Promise<void>
   /** Makes a stopped sandbox whose files are in a backup. */
@@ -66,6 +70,7 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
 
   const world: RunnerLossWorld = {
     ...base,
+    sync,
     get clock() {
       return clock
     },
@@ -80,6 +85,7 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
       await world.hear()
     },
     disconnect: () => runners.setGone(connection()),
+    connected: () => ({ id: runnerId, name: 'r', connectionId, client: runner }) as unknown as ConnectedRunner,
     watch: () =>
       createRunnerLoss({
         ...{ store, backups, losses, room: { elsewhere }, log },
@@ -98,8 +104,8 @@ export async function createRunnerLossWorld(): Promise<RunnerLossWorld> {
     async comeBack() {
       connectionId = randomUUID()
       await runners.claim(connection())
-      const connected = { id: runnerId, name: 'r', client: runner } as unknown as ConnectedRunner
-      await compareRunner({ runner: connected, connection, store: runners, observer: sync, log, heardEveryMs: 1 })
+      const observed = { runner: world.connected(), connection, store: runners, observer: sync }
+      await compareRunner({ ...observed, log, heardEveryMs: 1 })
       world.runners.set(runnerId, runner)
     },
     sweep: () => sweep.sweep(),

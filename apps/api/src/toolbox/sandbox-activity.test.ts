@@ -95,6 +95,22 @@ it('what is in use, or was and is not written yet, is used', async () => {
   expect(['busy', 'a'].map(activity.isUsed)).toEqual([true, false])
 })
 
+it('what is in use is written every ten seconds, whether or not anyone flushes', async () => {
+  busy = ['busy']
+  await vi.advanceTimersByTimeAsync(9_000)
+  expect(writes).toHaveLength(0)
+  clock += 10_000
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(writes.map(({ activity: written }) => Object.fromEntries(written))).toEqual([{ busy: 11_000 }])
+  writes[0]?.succeed()
+  const flushed = activity.flush()
+  const second = await nthWrite(2)
+  second.succeed()
+  await flushed
+  await vi.advanceTimersByTimeAsync(9_000)
+  expect(writes).toHaveLength(2)
+})
+
 it('of more than it may hold the ones that were used longest ago are forgotten', async () => {
   use('a', 'b', 'c', 'a', 'd')
   const flushed = activity.flush()

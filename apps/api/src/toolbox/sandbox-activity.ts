@@ -4,6 +4,9 @@ import type { TunnelRegistry } from '../tunnels/tunnel-registry.ts'
 /** The interval of writes, and the longest delay until the end of a call or a stream is seen. */
 const FLUSH_INTERVAL_MS = 1_000
 
+/** The looks after which sandboxes still in use are written, without a flush, too: every ten seconds. */
+const LOOKS_PER_USE = 10
+
 /** The most sandboxes whose activity is held, in some 20 MB; above it the one used longest ago is forgotten. */
 const MAX_HELD = 100_000
 
@@ -39,8 +42,9 @@ export function createSandboxActivity(options: SandboxActivityOptions): SandboxA
   let batch: ReadonlyMap<string, number> = new Map()
   let writing: Promise<boolean> | undefined
   let busy: ReadonlySet<string> = new Set()
-  const timer = setInterval(tick, FLUSH_INTERVAL_MS)
-  timer.unref()
+  /** The looks since the sandboxes in use were held last. */
+  let looks = 0
+  const timer = setInterval(tick, FLUSH_INTERVAL_MS).unref()
 
   function hold(sandboxId: string): void {
     held.delete(sandboxId)
@@ -62,9 +66,19 @@ export function createSandboxActivity(options: SandboxActivityOptions): SandboxA
     for (const id of before) if (!busy.has(id)) hold(id)
   }
 
-  /** Sandboxes still in use are not written each second; those whose use has ended are. */
+  function holdBusy(): void {
+    for (const id of busy) hold(id)
+    looks = 0
+  }
+
+  /**
+   * Sandboxes whose use has ended are written each second, those still in use more seldom; yet not only when this replica looks
+   * for what is due, since that may take it minutes, and other replicas look meanwhile.
+   */
   function tick(): void {
     see()
+    looks += 1
+    if (looks === LOOKS_PER_USE) holdBusy()
     void write()
   }
 
@@ -109,7 +123,7 @@ export function createSandboxActivity(options: SandboxActivityOptions): SandboxA
     isUsed: (sandboxId) => held.has(sandboxId) || batch.has(sandboxId) || tunnels.isBusy(sandboxId),
     async flush() {
       see()
-      for (const id of busy) hold(id)
+      holdBusy()
       return await writeAll()
     },
     async [Symbol.asyncDispose]() {

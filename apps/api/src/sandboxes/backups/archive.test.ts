@@ -133,23 +133,26 @@ describe('archiving', () => {
     expect(world.objects.filesOf(id)).toEqual(['all of it'])
   })
 
-  it('R5a, R10: whose runner does not say that the last files have gone is archived, and cleared later', async () => {
-    world.startReplica({ maxAttempts: 2 })
-    const id = await world.stopped('all of it')
-    const remove = world.runner.remove.bind(world.runner)
-    world.runner.remove = async (...call) => {
-      await remove(...call)
-      throw new TunnelError('CANCELLED', 'no answer')
-    }
-    await world.command(id, 'archive')
-    await world.untilSettled(id, 'archived')
-    expect(await world.read(id)).toMatchObject({ runnerId: null, backupState: 'Completed', leaseOwner: null })
-    expect(await world.database.sql`select cleared_at from former_placements`).toEqual([{ cleared_at: null }])
-    world.runner.remove = remove
-    await start(id)
-    await world.untilSettled(id, 'started')
-    expect(world.runner.get(id).files).toBe('all of it')
-  })
+  it.each([1, 2])(
+    'R5a, R10: whose runner does not say that the last files have gone is archived, and cleared later (tries: %i)',
+    async (maxAttempts) => {
+      world.startReplica({ maxAttempts })
+      const id = await world.stopped('all of it')
+      const remove = world.runner.remove.bind(world.runner)
+      world.runner.remove = async (...call) => {
+        await remove(...call)
+        throw new TunnelError('CANCELLED', 'no answer')
+      }
+      await world.command(id, 'archive')
+      await world.untilSettled(id, 'archived')
+      expect(await world.read(id)).toMatchObject({ runnerId: null, backupState: 'Completed', leaseOwner: null })
+      expect(await world.database.sql`select cleared_at from former_placements`).toEqual([{ cleared_at: null }])
+      world.runner.remove = remove
+      await start(id)
+      await world.untilSettled(id, 'started')
+      expect(world.runner.get(id).files).toBe('all of it')
+    },
+  )
 
   it('R5a: is tried for as long as it gets on', async () => {
     world.startReplica({ maxAttempts: 3 })

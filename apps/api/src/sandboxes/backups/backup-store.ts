@@ -121,8 +121,11 @@ export function createBackupStore({ db, transaction, now }: BackupStoreOptions):
         return true
       }),
     kept: (row) => kept(db, row),
-    async isSaved(row) {
-      return (await kept(db, row))?.ofChange.getTime() === row.changedAt.getTime()
+    async isSaved({ id, changedAt }) {
+      // The row may be older than the save, so its `backupId` does not tell.
+      const ofThisChange = and(eq(sandboxBackups.sandboxId, id), eq(sandboxBackups.ofChange, changedAt))
+      const whole = and(ofThisChange, eq(sandboxBackups.state, 'kept'))
+      return (await db.select({ one: sql`1` }).from(sandboxBackups).where(whole)).length > 0
     },
 
     async discarded(limit) {

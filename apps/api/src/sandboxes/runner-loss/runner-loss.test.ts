@@ -96,6 +96,33 @@ describe('a runner', () => {
   })
 })
 
+describe('an earlier connection of a runner', () => {
+  it('L3: reports nothing any more, since what it knows may be older than the newest start', async () => {
+    world.startReplica()
+    const id = await world.started()
+    const earlier = world.connected()
+    await world.connect()
+    const statuses = [{ sandboxId: id, state: 'stopped' as const }]
+    await expect(world.sync.compare(earlier, statuses)).rejects.toThrow('another connection speaks for this runner')
+    expect((await world.read(id)).state).toBe('started')
+    await world.sync.compare(world.connected(), statuses)
+    expect((await world.read(id)).state).toBe('stopped')
+  })
+
+  it('L3: brings back nothing that is lost', async () => {
+    world.startReplica()
+    const id = await world.started()
+    await world.lose()
+    const earlier = world.connected()
+    await world.connect()
+    const statuses = [{ sandboxId: id, state: 'running' as const }]
+    await expect(world.sync.compare(earlier, statuses)).rejects.toThrow('another connection speaks for this runner')
+    expect((await world.read(id)).lost).toBe(true)
+    await world.sync.compare(world.connected(), statuses)
+    expect((await world.read(id)).lost).toBe(false)
+  })
+})
+
 describe('a runner that is compared for longer than one is silent', () => {
   /** Has the runner return with a removal that takes long; `during` it, time passes and lost runners are looked for. */
   async function returning(during: (watching: RunnerLoss, id: string) => Promise<void>): Promise<string> {
