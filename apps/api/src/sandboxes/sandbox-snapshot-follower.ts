@@ -52,7 +52,7 @@ export function createSnapshotFollower(options: SnapshotFollowerOptions): Snapsh
     // A replica that can call the runner brings the snapshot.
     if (sandbox.runnerId === null || !runners.readyIds().includes(sandbox.runnerId)) return undefined
     const transfer = transfers.bring(sandbox.runnerId, snapshot)
-    if (transfer.kind !== 'failed') return undefined
+    if (transfer.kind !== 'passing' && transfer.kind !== 'permanent') return undefined
     return { event: 'failed', reason: `The snapshot could not be brought to its runner: ${transfer.reason}` }
   }
 

@@ -16,7 +16,8 @@ export interface SnapshotBringerOptions {
 export interface SnapshotBringer {
   /**
    * Whether the runner has it. Where it has not, the snapshot is brought there meanwhile, and the caller asks again. Throws
-   * SnapshotFailure where that failed, and RunnerAwayError while there is nobody to bring it from.
+   * SnapshotFailure where its runner could not make it, and RunnerAwayError while there is nobody to bring it from, or where
+   * a call failed.
    */
   isThere(row: SandboxRow): Promise<boolean>
 }
@@ -32,9 +33,9 @@ export function createSnapshotBringer(options: SnapshotBringerOptions): Snapshot
       if (snapshot === undefined || snapshot.kind === 'builtin') return true
       // A deleted one is brought, too: the sandbox cannot be without it.
       const transfer = transfers.bring(runnerId, snapshot)
-      if (transfer.kind === 'failed') throw new SnapshotFailure(`${NOT_BROUGHT}: ${transfer.reason}`)
-      if (transfer.kind === 'away') throw new RunnerAwayError(`${NOT_BROUGHT}: ${transfer.reason}`)
-      return false
+      if (transfer.kind === 'coming' || transfer.kind === 'here') return false
+      const message = `${NOT_BROUGHT}: ${transfer.reason}`
+      throw transfer.kind === 'permanent' ? new SnapshotFailure(message) : new RunnerAwayError(message)
     },
   }
 }

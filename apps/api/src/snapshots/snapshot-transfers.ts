@@ -4,6 +4,7 @@ import type { Logger } from '@atoll/service'
 import type { Database } from '../database/database.ts'
 import { createDeadline } from '../reconciliation/deadline.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
+import type { Verdict } from '../sandboxes/step-failure.ts'
 import { verdictOn } from '../sandboxes/step-failure.ts'
 import type { SnapshotRunnerStore } from './snapshot-runner-store.ts'
 import { failureReason, getSnapshot, RunnerAwayError, SnapshotFailure } from './snapshot-steps.ts'
@@ -19,8 +20,11 @@ export interface SnapshotTransfersOptions {
   log: Logger
 }
 
-/** What became of bringing a snapshot to a runner. `away`: one that it takes is not connected, which may pass. */
-export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: 'away' | 'failed'; reason: string }
+/**
+ * What became of bringing a snapshot to a runner. `away`: one that it takes is not connected. `passing`: a call has failed.
+ * `permanent`: the runner could not make it, or it took too long.
+ */
+export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: Verdict; reason: string }
 
 /**
  * Brings snapshots to runners that lack them, each once however many sandboxes wait. Disposing gives up the transfers
@@ -69,9 +73,8 @@ class Transfers implements SnapshotTransfers {
       await this.transfer(runnerId, snapshot, deadline.signal)
       this.states.set(key, { kind: 'here' })
     } catch (error) {
-      const isAway = error instanceof RunnerAwayError || verdictOn(error) === 'away'
       const reason = error instanceof RunnerAwayError ? error.message : failureReason(error)
-      this.states.set(key, { kind: isAway ? 'away' : 'failed', reason })
+      this.states.set(key, { kind: verdictOnTransfer(error, deadline.signal), reason })
       if (!this.closing.signal.aborted) {
         this.options.log.warn({ err: error, ref: snapshot.ref, runnerId }, 'a snapshot was not brought to its runner')
       }
@@ -147,4 +150,10 @@ class Transfers implements SnapshotTransfers {
     if (client === undefined) throw new RunnerAwayError('the runner is not connected')
     return client
   }
+}
+
+function verdictOnTransfer(error: unknown, signal: AbortSignal): Verdict {
+  if (error instanceof RunnerAwayError || signal.reason instanceof RunnerAwayError) return 'away'
+  // Another try would take as long again.
+  return signal.aborted ? 'permanent' : verdictOn(error)
 }

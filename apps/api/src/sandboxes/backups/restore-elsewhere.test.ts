@@ -168,6 +168,20 @@ describe('a sandbox that waits for its snapshot to be restored', () => {
     expect(second.runner.get(id).files.toString()).toBe('all of it')
   })
 
+  it('R5a: is restored although a call that brings the snapshot failed', async () => {
+    const { name, ref } = await captured()
+    const id = await archived('all of it', { snapshot: name })
+    await using second = await createSecondRunner(world)
+    const { holdings } = second.runner
+    holdings.refusals.set('make', { status: 503, code: 'SERVICE_UNAVAILABLE', message: 'the runner is shutting down' })
+    await setRoom(0)
+    await start(id)
+    await until('it was asked for', () => holdings.calls.includes(`make ${ref}`))
+    holdings.refusals.clear()
+    await world.untilState(id, 'started')
+    expect(second.runner.get(id).files.toString()).toBe('all of it')
+  })
+
   it('is restored although a runner that is away is yet to be rid of the snapshot', async () => {
     const { name, ref } = await captured()
     const id = await archived('all of it', { snapshot: name })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
+import { createKeyedQueue } from '../../../concurrency.ts'
 import type { RunCommand } from '../../../run-command.ts'
 
 /** Name of a layer's folder of files; short, because the paths of all layers must fit into one page of mount options. */
@@ -38,7 +39,10 @@ export interface LayerDraft {
   /** Empty folders for the code that fills `tree`; removed with the draft. */
   readonly jail: string
   readonly scratch: string
-  /** Makes the draft a layer, flushed to disk. `id`: of a layer from another runner; `pin` is called before it can be removed. */
+  /**
+   * Makes the draft a layer, flushed to disk. `id`: of a layer from another runner; the one that is here by then is returned
+   * instead. `pin` is called before the layer can be removed.
+   */
   commit(facts: { blobs?: readonly string[]; id?: string; pin: (layer: Layer) => void }): Promise<Layer>
   /** Does nothing after a commit. */
   discard(): Promise<void>
@@ -58,6 +62,8 @@ export interface LayerStore {
 export async function openLayerStore(folder: string, run: RunCommand): Promise<LayerStore> {
   const removeTree = (path: string) => run(['rm', '-rf', '--one-file-system', path], { deadlineMs: TREE_DEADLINE_MS })
   const layers = new Map<string, Layer>()
+  // Two snapshots may bring the same layer at the same time.
+  const commits = createKeyedQueue()
   for (const name of await readdir(folder)) {
     const layer = LAYER_ID.test(name) ? await readLayer(folder, name) : undefined
     if (layer === undefined) await removeTree(join(folder, name))
@@ -76,18 +82,25 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
         tree,
         jail,
         scratch,
-        commit: async ({ blobs = [], id = newLayerId(), pin }) => {
-          for (const path of [jail, scratch]) await removeTree(path)
-          const record = { bytes: await measure(tree, run), blobs: [...blobs] }
-          await writeFlushed(join(draft, RECORD_FILE), JSON.stringify(record))
-          await run(['sync', '--file-system', tree], { deadlineMs: TREE_DEADLINE_MS })
-          await rename(draft, join(folder, id))
-          await flushFolder(folder)
-          const layer = { id, tree: join(folder, id, TREE), ...record }
-          pin(layer)
-          layers.set(id, layer)
-          return layer
-        },
+        commit: ({ blobs = [], id = newLayerId(), pin }) =>
+          commits.run(id, async () => {
+            const there = layers.get(id)
+            if (there) {
+              pin(there)
+              await removeTree(draft)
+              return there
+            }
+            for (const path of [jail, scratch]) await removeTree(path)
+            const record = { bytes: await measure(tree, run), blobs: [...blobs] }
+            await writeFlushed(join(draft, RECORD_FILE), JSON.stringify(record))
+            await run(['sync', '--file-system', tree], { deadlineMs: TREE_DEADLINE_MS })
+            await rename(draft, join(folder, id))
+            await flushFolder(folder)
+            const layer = { id, tree: join(folder, id, TREE), ...record }
+            pin(layer)
+            layers.set(id, layer)
+            return layer
+          }),
         discard: async () => void (await removeTree(draft)),
       }
     },

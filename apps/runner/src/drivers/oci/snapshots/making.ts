@@ -31,7 +31,7 @@ export interface MakingTools {
   /** Bounds how many contents arrive at the same time. */
   limitContent: Limit
   onChange: (making: Making) => void
-  /** Called when a snapshot is `active` or `error`, and its record is on disk. */
+  /** Called when a snapshot is `active` or `error`. Its record is on disk, except an `error` that could not be written. */
   onKept: (record: SnapshotRecord) => Promise<void>
 }
 
@@ -50,6 +50,12 @@ interface Delivery {
   cutOff: (error: unknown) => void
 }
 
+/** What a making writes to, from its begin on. */
+interface Opened {
+  draft: SnapshotDraft
+  log: OpenSnapshotLog
+}
+
 /** The making of one snapshot, from the request to `active` or `error`. */
 export class Making {
   readonly source: string
@@ -61,7 +67,7 @@ export class Making {
   #state: RunnerSnapshotState = 'pending'
   #needsContent = false
   #content = deferred<Delivery>()
-  #opened: Promise<{ draft: SnapshotDraft; log: OpenSnapshotLog }> | undefined
+  #opened: Promise<Opened> | undefined
   #done: Promise<void> = Promise.resolve()
 
   constructor(tools: MakingTools, wish: Wish) {
@@ -74,8 +80,10 @@ export class Making {
   /** Begins the making; to be called once. */
   begin(): void {
     this.#done = this.#run().catch((error: unknown) => {
-      this.#tools.host.log.error({ err: error, ref: this.#wish.ref }, 'a snapshot could not be kept')
+      this.#tools.host.log.error({ err: error, ref: this.#wish.ref }, 'the making of a snapshot left something behind')
     })
+    // The sender's call resolves once the outcome can be seen.
+    void this.#done.then(() => this.#content.promise.then(({ taken }) => taken()))
   }
 
   view(): RunnerSnapshot {
@@ -115,36 +123,64 @@ export class Making {
     await this.#done
   }
 
-  async #open(): Promise<{ draft: SnapshotDraft; log: OpenSnapshotLog }> {
+  async #open(): Promise<Opened> {
     const draft = await this.#tools.folders.draft(this.#wish.ref)
-    return { draft, log: await createSnapshotLog(draft.logPath) }
+    try {
+      return { draft, log: await createSnapshotLog(draft.logPath) }
+    } catch (error) {
+      await draft.discard()
+      throw error
+    }
   }
 
   async #run(): Promise<void> {
+    const { onKept } = this.#tools
     this.#opened = this.#open()
-    const { draft, log } = await this.#opened
-    let record: SnapshotRecord
+    let opened: Opened
     try {
-      record = await this.#make(log)
+      opened = await this.#opened
     } catch (error) {
-      if (this.#abort.signal.aborted) {
-        await log.end()
-        return draft.discard()
-      }
-      record = this.#failure(error)
-      log.append(`error: ${record.reason}`)
-      this.#tools.host.log.warn({ err: error, ref: record.ref }, 'a snapshot was not made')
+      return await onKept(this.#failure(error))
     }
-    await log.close()
-    await draft.keep(record)
-    // The log ends after the state was set, so that a caller who followed the log finds the outcome.
-    await this.#tools.onKept(record)
-    await log.end()
+    const { draft, log } = opened
+    try {
+      const record = await this.#makeOrFail(log)
+      if (record === undefined) return
+      // The log ends after the state was set, so that a caller who followed the log finds the outcome.
+      await onKept(await this.#keep(record, opened))
+    } finally {
+      await log.end().finally(() => draft.discard())
+    }
+  }
+
+  /** Returns the outcome; undefined when the snapshot was given up. */
+  async #makeOrFail(log: OpenSnapshotLog): Promise<SnapshotRecord | undefined> {
+    try {
+      return await this.#make(log)
+    } catch (error) {
+      if (this.#abort.signal.aborted) return undefined
+      const record = this.#failure(error)
+      log.append(`error: ${record.reason}`)
+      return record
+    }
+  }
+
+  /** Writes the outcome down. Returns an `error` in its place where that fails, so that nobody waits for the snapshot. */
+  async #keep(record: SnapshotRecord, { draft, log }: Opened): Promise<SnapshotRecord> {
+    try {
+      await log.close()
+      await draft.keep(record)
+      return record
+    } catch (error) {
+      return record.state === 'error' ? record : this.#failure(error)
+    }
   }
 
   #failure(error: unknown): SnapshotRecord {
     const { ref, wanted } = this.#wish
-    const reason = reasonOf(error, this.#tools.host)
+    const { host } = this.#tools
+    host.log.warn({ err: error, ref }, 'a snapshot was not made')
+    const reason = reasonOf(error, host)
     const nothing = { layers: [], image: NO_IMAGE_CONFIG, accounts: [] }
     return { ref, state: 'error', reason, kind: wanted.source.kind, source: this.source, ...nothing }
   }
@@ -156,11 +192,7 @@ export class Making {
       try {
         return await this.#makeOnce(log, delivery)
       } catch (error) {
-        if (!(error instanceof ContentCutOff) || this.#abort.signal.aborted) {
-          // The sender's call resolves once the failure can be seen.
-          void this.#done.then(delivery?.taken)
-          throw error
-        }
+        if (!(error instanceof ContentCutOff) || this.#abort.signal.aborted) throw error
         log.append('the content was cut off on its way')
         this.layerIds.clear()
         this.#content = deferred()

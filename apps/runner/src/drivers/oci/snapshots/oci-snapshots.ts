@@ -5,6 +5,7 @@ import type { ImageConfig, MakeSnapshot, RunnerSnapshot } from '@atoll/protocol'
 import { AppError, SnapshotRef } from '@atoll/protocol'
 import { Value } from 'typebox/value'
 import { createConcurrencyLimit } from '../../../concurrency.ts'
+import { isThere } from '../../../files.ts'
 import type { SnapshotHolder, SnapshotListener } from '../../snapshot-holder.ts'
 import type { OciHost } from '../oci-host.ts'
 import type { Snapshot } from '../snapshot.ts'
@@ -141,6 +142,8 @@ class Snapshots implements OciSnapshots {
     const making = 'making' in held ? held.making : undefined
     const log = await making?.openLog()
     const path = log?.path ?? this.#folders.logPath(ref)
+    // An error that could not be written down has no log.
+    if (!(log || (await isThere(path)))) return emptyLog()
     const file = log?.file ?? (await open(path, 'r'))
     return readSnapshotLog(file, { ...options, follow: options.follow ? log?.log : undefined })
   }
@@ -265,7 +268,7 @@ function builtinView(ref: string): RunnerSnapshot {
 }
 
 async function* emptyLog(): AsyncGenerator<Buffer> {
-  // A built-in snapshot has no log, because it was not made.
+  // A built-in snapshot was not made, so it has no log.
 }
 
 function assertRef(ref: string): void {

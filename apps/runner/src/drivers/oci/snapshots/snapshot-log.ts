@@ -12,9 +12,9 @@ const READ_BYTES = 64 * 1024
 export interface SnapshotLog {
   /** Writes one line, which is given without its line end. */
   append(line: string): void
-  /** Ignores further lines. Resolves when all lines are in the file. */
+  /** Ignores further lines. Resolves when all lines are in the file; throws when one could not be written. */
   close(): Promise<void>
-  /** Closes the log, and ends the readers that follow it. */
+  /** Closes the log, and ends the readers that follow it, also where lines could not be written. */
   end(): Promise<void>
 }
 
@@ -64,11 +64,11 @@ class FileLog implements OpenSnapshotLog {
   }
 
   async end(): Promise<void> {
-    await this.close()
+    await this.close().catch(() => undefined)
     if (this.isEnded) return
     this.isEnded = true
-    await this.#file.sync().finally(() => this.#file.close())
     this.#wake()
+    await this.#file.sync().finally(() => this.#file.close())
   }
 
   grown(size: number, signal: AbortSignal): Promise<void> {
@@ -91,7 +91,7 @@ class FileLog implements OpenSnapshotLog {
       this.#written += bytes.length
       this.#wake()
     })
-    // `close` and `end` throw this error.
+    // `close` throws this error.
     this.#writing.catch(() => undefined)
   }
 

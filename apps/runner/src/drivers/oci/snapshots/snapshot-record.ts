@@ -5,7 +5,7 @@ import { ImageConfig, RunnerSnapshot } from '@atoll/protocol'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
-import { writeFileWhole } from '../../../files.ts'
+import { isThere, writeFileWhole } from '../../../files.ts'
 
 const RECORD_FILE = 'snapshot.json'
 const LOG_FILE = 'log'
@@ -44,12 +44,14 @@ export interface SnapshotFolders {
   logPath(ref: string): string
   /** Makes a draft folder with a path for the log; it becomes the snapshot's folder when it is kept. */
   draft(ref: string): Promise<SnapshotDraft>
+  /** Does nothing where there is no folder of this snapshot. */
   remove(ref: string): Promise<void>
 }
 
 export interface SnapshotDraft {
   readonly logPath: string
   keep(record: SnapshotRecord): Promise<void>
+  /** Does nothing after it was kept. */
   discard(): Promise<void>
 }
 
@@ -83,6 +85,7 @@ export async function openSnapshotFolders(
         }
       },
       remove: async (ref) => {
+        if (!(await isThere(place(ref)))) return
         const doomed = `${place(ref)}${DRAFT_MARK}${randomUUID()}`
         await rename(place(ref), doomed)
         await rm(doomed, { recursive: true, force: true })
