@@ -2,13 +2,16 @@ import { once } from 'node:events'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { DIAL_HOME_SOCKET_NAME, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openSocket, rawHttp, readAnswer } from '../testing/raw-http.ts'
 import { createTestFrame } from '../testing/test-frame.ts'
+import { until } from '../testing/until.ts'
 import type { UpgradeHandler } from './dial-home-server.ts'
 import type { ListenersOptions } from './listeners.ts'
 import { createListeners } from './listeners.ts'
@@ -72,6 +75,20 @@ test('an upgrade that nobody takes is refused as plain HTTP', async () => {
   expect(JSON.parse(answer.body)).toMatchObject({ message: 'Cannot upgrade /api/health' })
 })
 
+test('a connection whose upgrade was refused is closed, whether its client closes it or writes on', async () => {
+  await using opened = await open({})
+  const port = Number(new URL(await opened.listeners.open()).port)
+  const keeping = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  const leaving = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  for (const socket of [keeping, leaving]) {
+    socket.write(`GET / HTTP/1.1\r\n${UPGRADE}`)
+    await once(socket, 'data')
+  }
+  leaving.end('x')
+  await until('no connection is left', async () => (await opened.connections()) === 0)
+  for (const socket of [keeping, leaving]) socket.destroy()
+})
+
 test('a socket whose owner was killed is replaced', async () => {
   await using first = await open({})
   await first.listeners.open()
@@ -127,5 +144,6 @@ async function open(config: Partial<ListenersOptions['config']>, upgrade?: Upgra
     listeners.refuseNew()
     await listeners.dropAll()
   }
-  return { listeners, dispose, [Symbol.asyncDispose]: dispose }
+  const connections = promisify(frame.app.server.getConnections.bind(frame.app.server))
+  return { listeners, connections, dispose, [Symbol.asyncDispose]: dispose }
 }
