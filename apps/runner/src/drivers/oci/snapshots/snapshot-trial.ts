@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { SandboxLimits } from '@atoll/protocol'
 import { DIAL_HOME_SOCKET_NAME } from '@atoll/protocol'
 import { isAlive } from '@atoll/service'
+import { sharedDialHome } from '../../../dial-homes.ts'
 import type { LaunchedSandbox } from '../launch-sandbox.ts'
 import type { OciHost } from '../oci-host.ts'
 import { sandboxEnvironment } from '../sandbox-environment.ts'
@@ -70,7 +71,7 @@ export async function trySnapshot<Result>(
   const spec = { snapshot: snapshot.name, user: user.name, limits, network }
   const record: SandboxRecord = { spec, disk: host.disk }
   await using listener = await listenForTrial(options.sockets, options.onData)
-  const tried = { ...host, dialHomeDir: listener.folder }
+  const tried = { ...host, dialHomes: sharedDialHome(listener.folder) }
   await makeSandboxFolder(folder, { record, disks: host.disks, fill: (draft) => host.disks.create(draft, record) })
   let launched: LaunchedSandbox | undefined
   const halt = async () => {
