@@ -14,6 +14,7 @@ import { createPublicOrigin } from './http/public-origin.ts'
 import { createRequestObserver } from './http/request-observer.ts'
 import { createTrustedProxies } from './http/trusted-proxies.ts'
 import { createUnservableRequests } from './http/unservable-requests.ts'
+import { createWaitingRoom } from './http/waiting-room.ts'
 import { createIdentityParts } from './identity-parts.ts'
 import { createObjectStorageParts } from './object-storage/object-storage-parts.ts'
 import { createOrganizationParts } from './organizations/organization-parts.ts'
@@ -49,6 +50,7 @@ export async function createApiParts({ config, secrets, address, log }: ApiOptio
   const now = Date.now
   const metrics = createMetrics()
   const proxies = createTrustedProxies(config.trustedProxies)
+  const waitingRoom = createWaitingRoom()
   const requests = createRequestObserver({ log, metrics })
   const unservable = createUnservableRequests()
   const database = createDatabase({ address })
@@ -61,7 +63,8 @@ export async function createApiParts({ config, secrets, address, log }: ApiOptio
   const objects = createBackupObjects(storageParts.objects)
   const regions = createRegionService({ store: createRegionStore(database) })
   const sandboxParts = createSandboxParts({
-    ...{ database, listener, log, metrics, quotas, regions, objects, now, runnerToken, proxies },
+    ...{ database, listener, log, metrics, quotas, regions, objects, now, runnerToken },
+    ...{ proxies, waitingRoom },
     warmPool: config.warmPool,
     lostAfterMs: config.runnerLostAfterMs,
     contexts: createBuildContexts(storageParts),
@@ -86,7 +89,7 @@ export async function createApiParts({ config, secrets, address, log }: ApiOptio
     requireVerifiedEmail: config.requireVerifiedEmail,
   })
   return {
-    ...{ config, log, now, metrics, proxies, requests, unservable },
+    ...{ config, log, now, metrics, proxies, waitingRoom, requests, unservable },
     ...{ database, listener, sealer, publicOrigin, quotas, regions },
     runnerRegistry: createRunnerRegistry({
       ...{ regions, now, lostAfterMs: config.runnerLostAfterMs },

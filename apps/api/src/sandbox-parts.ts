@@ -5,6 +5,7 @@ import type { Database } from './database/database.ts'
 import type { DatabaseListener } from './database/listener.ts'
 import type { Metrics } from './http/metrics.ts'
 import type { TrustedProxies } from './http/trusted-proxies.ts'
+import type { WaitingRoom } from './http/waiting-room.ts'
 import type { Quotas } from './organizations/quotas.ts'
 import type { RegionService } from './regions/region-service.ts'
 import type { RunnerService } from './runners/runner-service.ts'
@@ -93,6 +94,8 @@ export interface SandboxPartsOptions {
   regions: Pick<RegionService, 'resolve'>
   /** The proxies that are trusted to say where a tunnel comes from. */
   proxies: TrustedProxies
+  /** The connections of this host's sandboxes that no tunnel has been made of yet. */
+  waitingRoom: WaitingRoom
   /** Milliseconds since the epoch. */
   now: () => number
   /** The silence after which a runner is lost, in milliseconds. */
@@ -195,7 +198,8 @@ export function createSandboxParts(options: SandboxPartsOptions): SandboxParts {
     activity,
     tunnels,
     tunnelUpgrade: createTunnelUpgrade({
-      ...{ endpoints: tunnelEndpoints({ store, runners, tunnels, ...watches }), proxies: options.proxies, log, now },
+      ...options,
+      endpoints: tunnelEndpoints({ store, runners, tunnels, ...watches }),
     }),
     async start() {
       if (options.runnerToken !== undefined) await runners.ensureLocalRunner(options.runnerToken)

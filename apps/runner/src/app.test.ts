@@ -1,9 +1,13 @@
+import { once } from 'node:events'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
 import { join } from 'node:path'
-import { RunnerInfo } from '@atoll/protocol'
+import { DIAL_HOME_SOCKET_NAME, RunnerInfo, SANDBOX_DIAL_HOME_DIR } from '@atoll/protocol'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { requestBuffered } from '@atoll/tunnel'
 import { Value } from 'typebox/value'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readRunRecord, sandboxFolder } from './drivers/oci/sandbox-folder.ts'
 import { findSandboxTraces, findSharedTraces } from './drivers/testing/host-traces.ts'
 import type { ProbeServer } from './drivers/testing/probe-server.ts'
 import { startProbeServer } from './drivers/testing/probe-server.ts'
@@ -38,8 +42,8 @@ afterAll(async () => {
 })
 
 /** A runner that is ready, and the API's end of its tunnel. */
-async function startReady() {
-  const runner = folder.start({ ATOLL_DIAL_HOME_DIR: probes.folder })
+async function startReady(env: Record<string, string> = { ATOLL_DIAL_HOME_DIR: probes.folder }) {
+  const runner = folder.start(env)
   const peer = await api.nextRunner()
   expect(await runner.message).toEqual({ type: 'ready' })
   return { ...runner, peer }
@@ -101,6 +105,41 @@ describe('the runner', () => {
     second.child.kill('SIGINT')
     expect(await second.exit).toEqual([0, null])
     await expect.poll(() => findSandboxTraces(join(folder.dataDir, 'runner'), 0)).toEqual([])
+  })
+
+  it('gives each sandbox a way home of its own, which the next runner opens again', async () => {
+    const runnerDir = join(folder.dataDir, 'runner')
+    const toolboxDir = join(folder.dataDir, 'idle-toolbox')
+    await mkdir(toolboxDir)
+    await writeFile(join(toolboxDir, 'main.js'), 'setInterval(() => {}, 60_000)')
+    const env = { ATOLL_TOOLBOX_DIR: toolboxDir }
+    const first = await startReady(env)
+    for (const id of ['c', 'd']) {
+      await call(first.peer, { method: 'PUT', path: `/sandboxes/${id}`, body: SPEC })
+      await call(first.peer, { method: 'POST', path: `/sandboxes/${id}/start`, body: START })
+    }
+    // The path leads through the mounts of the sandbox.
+    const answerIn = async (id: string) => {
+      const run = await readRunRecord(sandboxFolder(join(runnerDir, 'sandboxes'), id))
+      const socketPath = `/proc/${run?.init.pid}/root${SANDBOX_DIAL_HOME_DIR}/${DIAL_HOME_SOCKET_NAME}`
+      const [response] = await once(request({ socketPath, path: '/' }).end(), 'response')
+      return response.statusCode
+    }
+    expect([await answerIn('c'), await answerIn('d')]).toEqual([404, 404])
+    const folders = () => readdir(join(runnerDir, 'dial-homes'))
+    const before = await folders()
+    expect(before).toHaveLength(2)
+    first.child.kill('SIGKILL')
+    await first.exit
+    const second = await startReady(env)
+    expect([await answerIn('c'), await answerIn('d')]).toEqual([404, 404])
+    expect(await folders()).toEqual(before)
+    await call(second.peer, { method: 'DELETE', path: '/sandboxes/c' })
+    expect(await folders()).toHaveLength(1)
+    await call(second.peer, { method: 'DELETE', path: '/sandboxes/d' })
+    expect(await folders()).toEqual([])
+    second.child.kill('SIGTERM')
+    await second.exit
   })
 
   it('says in one line that its data folder is taken', async () => {

@@ -5,7 +5,8 @@ import { shutDown } from '@atoll/service'
 import type { Config, Secrets } from './config.ts'
 import { openControlLink } from './control-link.ts'
 import { lockDataFolder } from './data-folder-lock.ts'
-import { startDialHomeRelay } from './dial-home-relay.ts'
+import type { DialHomes } from './dial-homes.ts'
+import { openDialHomeRelays, sharedDialHome } from './dial-homes.ts'
 import { openOciDriver } from './drivers/oci/oci-driver.ts'
 import { readRunnerInfo } from './host-resources.ts'
 import { runCommand } from './run-command.ts'
@@ -23,7 +24,7 @@ export interface RunnerOptions {
 }
 
 /**
- * Takes the data folder's lock and opens the dial-home socket, the driver with its sandboxes and the link to the API.
+ * Takes the data folder's lock and opens the ways home, the driver with its sandboxes and the link to the API.
  * Resolves when the API gives this runner work. Ends everything it began when a step fails.
  */
 export async function startRunner(options: RunnerOptions): Promise<RunningService> {
@@ -44,13 +45,15 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   const lock = await lockDataFolder(dataDir)
   phases.unshift({ name: 'lock', deadlineMs: 200, run: async () => lock[Symbol.asyncDispose]() })
 
-  const dialHomeDir = await openDialHome({ config, dataDir, log }, phases)
+  const dialHomeDir = config.dialHomeDir === undefined ? undefined : await realpath(config.dialHomeDir)
+  const dialHomes =
+    dialHomeDir === undefined ? await openRelays({ config, dataDir, log }, phases) : sharedDialHome(dialHomeDir)
   const driver = await openOciDriver({
     dataDir,
     toolboxDir: config.toolboxDir,
     toolsDir: config.toolsDir,
-    dialHomeDir,
-    hiddenPaths: [dialHomeDir, ...(config.ownHome === undefined ? [] : [config.ownHome])],
+    dialHomes,
+    hiddenPaths: [dialHomeDir, config.ownHome].filter((path) => path !== undefined),
     runtime: config.runtime,
     network: config.network,
     snapshotDirectories: config.snapshotDirectories,
@@ -76,15 +79,13 @@ async function openRunner({ config, secrets, log, signal }: RunnerOptions, phase
   await Promise.race([link.connected.then(() => ready), aborted(signal)])
 }
 
-async function openDialHome(
+async function openRelays(
   { config, dataDir, log }: { config: Config; dataDir: string; log: Logger },
   phases: ShutdownPhase[],
-): Promise<string> {
-  if (config.dialHomeDir !== undefined) return realpath(config.dialHomeDir)
-  const folder = join(dataDir, 'dial-home')
-  const relay = await startDialHomeRelay({ folder, controlUrl: config.controlUrl, log })
-  phases.unshift({ name: 'relay', deadlineMs: 300, run: async () => relay[Symbol.asyncDispose]() })
-  return relay.folder
+): Promise<DialHomes> {
+  const relays = await openDialHomeRelays({ folder: join(dataDir, 'dial-homes'), controlUrl: config.controlUrl, log })
+  phases.unshift({ name: 'relays', deadlineMs: 300, run: async () => relays[Symbol.asyncDispose]() })
+  return relays
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { createServer, request } from 'node:http'
+import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -134,6 +135,30 @@ it('nothing that follows a refused upgrade on the same connection reaches the AP
   for await (const piece of socket) text += piece
   expect(text).toMatch(/^HTTP\/1\.1 401 /)
   expect([seen.length, requests]).toEqual([1, 0])
+})
+
+it.each([
+  { clients: 'keep them', onAnswer: () => undefined },
+  { clients: 'write on and close them', onAnswer: (socket: Socket) => socket.end('x') },
+])('connections that were refused take no room from others when their clients $clients', async ({ onAnswer }) => {
+  const refused = Array.from({ length: 8 }, () =>
+    connect({ path: join(relay.folder, DIAL_HOME_SOCKET_NAME), allowHalfOpen: true }),
+  )
+  for (const socket of refused) {
+    socket.on('error', () => socket.destroy())
+    socket.write('GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+    await once(socket, 'data')
+    onAnswer(socket)
+  }
+  const connected = async () => {
+    try {
+      return (await dialUpgraded('good')).socket.destroy().destroyed
+    } catch {
+      return false
+    }
+  }
+  await expect.poll(connected, { timeout: 60_000 }).toBe(true)
+  for (const socket of refused) socket.destroy()
 })
 
 it('an API that is away is a bad gateway', async () => {

@@ -8,29 +8,30 @@ import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream'
 import { DIAL_HOME_SOCKET_NAME, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
+import { linger } from '@atoll/tunnel'
 
-/** Bounds on what an unauthenticated sandbox can make this process hold. */
+/** Bounds on what an unauthenticated sandbox can make this process hold; its toolbox needs one connection. */
 const MAX_HEAD_BYTES = 8 * 1024
-const MAX_CONNECTIONS = 4_096
+const MAX_CONNECTIONS = 8
 const HEAD_DEADLINE_MS = 10_000
 /** How long the API may take to answer an upgrade, in milliseconds. */
 const UPGRADE_DEADLINE_MS = 15_000
 
 export interface DialHomeRelayOptions {
-  /** Made if it is missing; appears in sandboxes. */
+  /** Made if it is missing; appears in the sandbox. */
   folder: string
   /** Base URL of the API. */
   controlUrl: string
   log: Logger
 }
 
-/** A socket in a folder of its own through which toolboxes reach one path of the API, TOOLBOX_TUNNEL_PATH, and no other. */
+/** A socket in a folder of its own through which a toolbox reaches one path of the API, TOOLBOX_TUNNEL_PATH, and no other. */
 export interface DialHomeRelay extends AsyncDisposable {
   readonly folder: string
 }
 
 /**
- * Listens on the dial-home socket and passes upgrades of TOOLBOX_TUNNEL_PATH on to the API, over TLS when its URL
+ * Listens on the dial-home socket of one sandbox and passes upgrades of TOOLBOX_TUNNEL_PATH on to the API, over TLS when its URL
  * is https. Bytes flow only after the API has accepted the upgrade; then both ways, with backpressure.
  */
 export async function startDialHomeRelay({ folder, controlUrl, log }: DialHomeRelayOptions): Promise<DialHomeRelay> {
@@ -116,4 +117,5 @@ function headerLines(rawHeaders: readonly string[]): string {
 
 function refuse(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+  linger(socket, socket)
 }

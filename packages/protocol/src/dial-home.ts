@@ -1,10 +1,10 @@
-/** The path that a toolbox dials, on the public port and on the API's dial-home socket. Bearer: the sandbox's token. */
+/** The path that a toolbox dials, on the public port and on a dial-home socket. Bearer: the sandbox's token. */
 export const TOOLBOX_TUNNEL_PATH = '/api/tunnels/toolbox'
 
 /** The path that a runner dials. Bearer: the runner's token. */
 export const RUNNER_TUNNEL_PATH = '/api/tunnels/runner'
 
-/** File name of the API's dial-home socket. It lies in a folder of its own, which the runner mounts into sandboxes. */
+/** File name of a dial-home socket, of the API or of a runner. It lies in a folder of its own, which is mounted into sandboxes. */
 export const DIAL_HOME_SOCKET_NAME = 'dial-home.sock'
 
 /** The path of that folder inside a sandbox. */

@@ -1,10 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { announcedLength, endToEndHeaders } from './hop-headers.ts'
+import { linger } from './linger.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
-
-/** How long a client that was answered early may keep sending its request before its connection is cut. */
-const EARLY_ANSWER_LINGER_MS = 2_000
 
 /**
  * How much of a response is held here for a client that reads more slowly than the other end sends. Node's own bound
@@ -134,7 +132,7 @@ class ForwardedCall implements ResponseHandlers {
       return
     }
     if (!this.res.writableEnded) this.res.end()
-    if (!this.req.complete) this.lingerForClient()
+    if (!this.req.complete) linger(this.req, this.req.socket)
     this.settle({ kind: 'answered', status: this.status })
   }
 
@@ -185,14 +183,6 @@ class ForwardedCall implements ResponseHandlers {
     this.stream?.reset('CANCELLED', error.message)
     this.settle({ kind: 'broken', status: this.status, error })
     this.res.destroy()
-  }
-
-  /** Reads the rest of the request for a moment: if the connection closed at once, the answer could be lost. */
-  private lingerForClient(): void {
-    const { req } = this
-    const timer = setTimeout(() => req.socket.destroy(), EARLY_ANSWER_LINGER_MS)
-    req.once('close', () => clearTimeout(timer))
-    req.resume()
   }
 
   private settle(outcome: ForwardOutcome): void {

@@ -8,6 +8,7 @@ import {
   startAnswerDeadline,
 } from './forward-http.ts'
 import { announcedLength, endToEndHeaders } from './hop-headers.ts'
+import { linger } from './linger.ts'
 import { TunnelError } from './tunnel-error.ts'
 import type { Headers, ResponseHandlers, ResponseHead, TunnelErrorCode, TunnelPeer, TunnelStream } from './types.ts'
 
@@ -108,10 +109,14 @@ class ForwardedUpgrade implements ResponseHandlers {
   }
 
   onEnd(): void {
-    this.socket.end()
-    if (this.status === SWITCHING_PROTOCOLS) return
+    const { socket } = this
+    if (this.status === SWITCHING_PROTOCOLS) {
+      socket.end()
+      return
+    }
+    socket.end(() => linger(socket, socket))
     this.settle({ kind: 'answered', status: this.status })
-    this.socket.resume()
+    socket.resume()
   }
 
   onDrain(): void {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
+import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -218,6 +219,21 @@ describe('a forwarded upgrade', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
     expect(answer).toMatch(/\r\n\r\nnone here$/)
     expect(await nextOutcome()).toEqual({ kind: 'answered', status: 404 })
+  })
+
+  it('cuts off a client that keeps its connection after an answer that is no 101', async () => {
+    const { port, server, nextOutcome } = await start((exchange) => {
+      exchange.handlers = ignore
+      exchange.respond({ status: 404, headers: {} })
+      exchange.end()
+    })
+    const accepted = once(server, 'connection')
+    const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    client.write(upgrade)
+    const [socket] = (await accepted) as [Socket]
+    await once(socket, 'close')
+    expect(await nextOutcome()).toEqual({ kind: 'answered', status: 404 })
+    client.destroy()
   })
 
   it('cuts the client off when the tunnel breaks, and is cancelled when the client leaves', async () => {

@@ -11,6 +11,7 @@ export {
   MAX_RECONNECT_WAIT_MS,
 } from './keep-dialled.ts'
 export { tunnelLimits } from './limits.ts'
+export { linger } from './linger.ts'
 export { createPeer } from './peer.ts'
 export {
   type BufferedLimits,

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import { AppError, DIAL_HOME_SOCKET_NAME, errorBody, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import { pathOf } from './error-handler.ts'
 import { refuseUpgrade } from './upgrades.ts'
+import type { WaitingRoom } from './waiting-room.ts'
 
 /** Handles a request to upgrade; it answers or destroys the socket in every case. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
@@ -23,6 +24,8 @@ const PROBE_DEADLINE_MS = 1_000
 export async function listenForToolboxes(options: {
   dir: string
   upgrade: UpgradeHandler
+  /** Gets each connection; the handler of upgrades takes those that may stay out of it. */
+  waitingRoom: WaitingRoom
   now: () => number
 }): Promise<Server> {
   const path = join(options.dir, DIAL_HOME_SOCKET_NAME)
@@ -32,6 +35,7 @@ export async function listenForToolboxes(options: {
   if (await somebodyAnswers(path)) throw new Error(`dial-home socket ${path} is in use by another Atoll`)
   await rm(path, { force: true })
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS })
+  server.on('connection', options.waitingRoom.enter)
   server.on('request', (request, response) => {
     const error = new AppError('NOT_FOUND', `Cannot ${request.method} ${pathOf(request.url)}`)
     const { method = '', url } = request

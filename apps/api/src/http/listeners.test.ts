@@ -2,17 +2,22 @@ import { once } from 'node:events'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { DIAL_HOME_SOCKET_NAME, TOOLBOX_TUNNEL_PATH } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openSocket, rawHttp, readAnswer } from '../testing/raw-http.ts'
 import { createTestFrame } from '../testing/test-frame.ts'
+import { until } from '../testing/until.ts'
 import type { UpgradeHandler } from './dial-home-server.ts'
 import type { ListenersOptions } from './listeners.ts'
 import { createListeners } from './listeners.ts'
 import { refuseUpgrade } from './upgrades.ts'
+import type { WaitingRoom } from './waiting-room.ts'
+import { createWaitingRoom } from './waiting-room.ts'
 
 const UPGRADE = 'host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
 let dir: string
@@ -72,6 +77,20 @@ test('an upgrade that nobody takes is refused as plain HTTP', async () => {
   expect(JSON.parse(answer.body)).toMatchObject({ message: 'Cannot upgrade /api/health' })
 })
 
+test('a connection whose upgrade was refused is closed, whether its client closes it or writes on', async () => {
+  await using opened = await open({})
+  const port = Number(new URL(await opened.listeners.open()).port)
+  const keeping = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  const leaving = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  for (const socket of [keeping, leaving]) {
+    socket.write(`GET / HTTP/1.1\r\n${UPGRADE}`)
+    await once(socket, 'data')
+  }
+  leaving.end('x')
+  await until('no connection is left', async () => (await opened.connections()) === 0)
+  for (const socket of [keeping, leaving]) socket.destroy()
+})
+
 test('a socket whose owner was killed is replaced', async () => {
   await using first = await open({})
   await first.listeners.open()
@@ -113,12 +132,52 @@ test('a port of a host that is unreachable from here is answered by its loopback
   expect(await opened.listeners.open()).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
 })
 
-async function open(config: Partial<ListenersOptions['config']>, upgrade?: UpgradeHandler) {
+describe('connections of sandboxes that have not shown yet that they may stay', () => {
+  const silence = async (count: number) => {
+    const sockets = await Promise.all(Array.from({ length: count }, () => openSocket(socketPath)))
+    return sockets.map((socket) => socket.resume())
+  }
+
+  test('go, the oldest first, when they are too many, and keep none out that may stay', async () => {
+    const waitingRoom = createWaitingRoom({ max: 4 })
+    const letIn: UpgradeHandler = (_, socket) => {
+      waitingRoom.leave(socket)
+      socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+      socket.pipe(socket)
+    }
+    await using opened = await open({}, letIn, waitingRoom)
+    await opened.listeners.open()
+    const early = await silence(8)
+    const toolbox = await openSocket(socketPath)
+    toolbox.write(`GET ${TOOLBOX_TUNNEL_PATH} HTTP/1.1\r\n${UPGRADE}`)
+    expect(String(await once(toolbox, 'data'))).toMatch(/^HTTP\/1.1 101 /)
+    const late = await silence(8)
+    await until('only the last four are left', () => [...early, ...late].filter(({ closed }) => !closed).length === 4)
+    expect(late.slice(-4).some(({ closed }) => closed)).toBe(false)
+    toolbox.write('hello')
+    expect(String(await once(toolbox, 'data'))).toBe('hello')
+    for (const socket of [toolbox, ...late]) socket.destroy()
+  })
+
+  test('go after a while', async () => {
+    await using opened = await open({}, undefined, createWaitingRoom({ deadlineMs: 20 }))
+    await opened.listeners.open()
+    const [socket] = await silence(1)
+    await until('it is closed', () => socket?.closed === true)
+  })
+})
+
+async function open(
+  config: Partial<ListenersOptions['config']>,
+  upgrade?: UpgradeHandler,
+  waitingRoom: WaitingRoom = createWaitingRoom(),
+) {
   const frame = await createTestFrame(async () => undefined)
   const listeners = createListeners({
     app: frame.app,
     config: { host: '127.0.0.1', port: 0, dialHomeDir: dir, ...config },
     upgrade: (request, socket) => refuseUpgrade(request, socket),
+    waitingRoom,
     dialHomeUpgrade: upgrade ?? ((request, socket) => refuseUpgrade(request, socket)),
     log: createLogger('test', 'silent'),
     now: Date.now,
@@ -127,5 +186,6 @@ async function open(config: Partial<ListenersOptions['config']>, upgrade?: Upgra
     listeners.refuseNew()
     await listeners.dropAll()
   }
-  return { listeners, dispose, [Symbol.asyncDispose]: dispose }
+  const connections = promisify(frame.app.server.getConnections.bind(frame.app.server))
+  return { listeners, connections, dispose, [Symbol.asyncDispose]: dispose }
 }

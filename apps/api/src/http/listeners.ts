@@ -4,6 +4,7 @@ import type { Logger } from '@atoll/service'
 import type { FastifyInstance } from 'fastify'
 import type { UpgradeHandler } from './dial-home-server.ts'
 import { listenForToolboxes } from './dial-home-server.ts'
+import type { WaitingRoom } from './waiting-room.ts'
 
 export interface ListenersOptions {
   app: FastifyInstance
@@ -12,6 +13,8 @@ export interface ListenersOptions {
   upgrade: UpgradeHandler
   /** Handles upgrades on the socket that sandboxes dial. */
   dialHomeUpgrade: UpgradeHandler
+  /** Where connections of sandboxes wait until `dialHomeUpgrade` lets them stay. */
+  waitingRoom: WaitingRoom
   log: Logger
   now: () => number
 }
@@ -34,7 +37,8 @@ export function createListeners(options: ListenersOptions): Listeners {
   return {
     async open() {
       if (config.dialHomeDir !== undefined) {
-        dialHome = await listenForToolboxes({ dir: config.dialHomeDir, upgrade: dialHomeUpgrade, now: options.now })
+        const { waitingRoom, now } = options
+        dialHome = await listenForToolboxes({ dir: config.dialHomeDir, upgrade: dialHomeUpgrade, waitingRoom, now })
       }
       try {
         await app.listen({ host: config.host, port: config.port })

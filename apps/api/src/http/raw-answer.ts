@@ -1,12 +1,12 @@
+import type { Duplex } from 'node:stream'
 import type { ErrorBody } from '@atoll/protocol'
+import { linger } from '@atoll/tunnel'
 
-/** Any socket that takes the bytes of an HTTP response and closes. */
-interface ResponseSocket {
-  end(text: string): unknown
-}
-
-/** Answers on a bare socket, where there is no response object to write to, and closes the connection. */
-export function endWithError(socket: ResponseSocket, body: ErrorBody): void {
+/**
+ * Answers on a bare socket, where there is no response object to write to, and closes the connection, whether its client
+ * does or not.
+ */
+export function endWithError(socket: Duplex, body: ErrorBody): void {
   const text = JSON.stringify(body)
   socket.end(
     [
@@ -18,4 +18,5 @@ export function endWithError(socket: ResponseSocket, body: ErrorBody): void {
       text,
     ].join('\r\n'),
   )
+  linger(socket, socket)
 }

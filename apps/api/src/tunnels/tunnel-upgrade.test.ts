@@ -3,6 +3,7 @@ import type { Server } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createLogger } from '@atoll/service'
 import type { TunnelPeer } from '@atoll/tunnel'
 import { dialTunnel } from '@atoll/tunnel'
@@ -22,10 +23,11 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve))
 })
 
-/** Starts a server whose only tunnel path admits the token `good`; returns its port and the tunnels it took. */
+/** Starts a server whose only tunnel path admits the token `good`; returns its port, and the tunnels and connections it took. */
 async function serve(endpoint: Partial<TunnelEndpoint> = {}) {
   const taken: { peer: TunnelPeer; sequence: number }[] = []
   const lookups: string[] = []
+  const staying: Duplex[] = []
   const upgrade = createTunnelUpgrade({
     endpoints: {
       '/tunnel': {
@@ -40,6 +42,7 @@ async function serve(endpoint: Partial<TunnelEndpoint> = {}) {
       },
     },
     proxies: createTrustedProxies([]),
+    waitingRoom: { leave: (socket) => staying.push(socket) },
     log: createLogger('test', 'silent'),
     now: () => 0,
   })
@@ -56,21 +59,22 @@ async function serve(endpoint: Partial<TunnelEndpoint> = {}) {
     stops.push(() => peer.close())
     return peer
   }
-  return { dial, port, taken, lookups }
+  return { dial, port, taken, staying, lookups }
 }
 
 describe('a tunnel that is dialled', () => {
   it('is taken with a good token, in the order of arrival', async () => {
-    const { dial, taken } = await serve()
+    const { dial, taken, staying } = await serve()
     await dial(good)
     await dial(good)
     await until('both are taken', () => taken.length === 2)
     expect(taken.map(({ sequence }) => sequence)).toEqual([1, 2])
+    expect(staying).toHaveLength(2)
     expect(taken.every(({ peer }) => !peer.closed)).toBe(true)
   })
 
   it('is refused before the upgrade, with the body of every error', async () => {
-    const { dial, port, taken } = await serve()
+    const { dial, port, taken, staying } = await serve()
     for (const token of [undefined, 'short', 'x'.repeat(300), 'wrong-token-wrong-token']) {
       await expect(dial(token)).rejects.toMatchObject({ code: 'LINK_CLOSED', status: 401 })
     }
@@ -83,7 +87,7 @@ describe('a tunnel that is dialled', () => {
     await once(socket, 'close')
     expect(text).toMatch(/^HTTP\/1\.1 401 Unauthorized/)
     expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toMatchObject({ statusCode: 401, code: 'UNAUTHORIZED' })
-    expect(taken).toEqual([])
+    expect([taken, staying]).toEqual([[], []])
   })
 
   it('to another path is none of its business', async () => {

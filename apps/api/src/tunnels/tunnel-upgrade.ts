@@ -11,6 +11,7 @@ import { createFailureLimiter } from '../http/failure-limiter.ts'
 import type { TrustedProxies } from '../http/trusted-proxies.ts'
 import { createTurnstile } from '../http/turnstile.ts'
 import { refuseUpgrade } from '../http/upgrades.ts'
+import type { WaitingRoom } from '../http/waiting-room.ts'
 import type { LinkEvent, LinkState } from './link-states.ts'
 import { linkTransitions } from './link-states.ts'
 
@@ -41,6 +42,8 @@ export interface TunnelUpgradeOptions {
   /** The endpoints by path. */
   endpoints: Readonly<Record<string, TunnelEndpoint>>
   proxies: Pick<TrustedProxies, 'clientOf'>
+  /** Loses each connection whose tunnel stands. */
+  waitingRoom: Pick<WaitingRoom, 'leave'>
   log: Logger
   /** Milliseconds since the epoch. */
   now: () => number
@@ -65,6 +68,7 @@ export function createTunnelUpgrade(options: TunnelUpgradeOptions): TunnelUpgrad
     const { socket, head } = upgrade
     const peer = await acceptTunnel(server, { req: request, socket, head }, limits === undefined ? {} : { limits })
     take(peer, mine)
+    options.waitingRoom.leave(socket)
   }
 
   return (request, socket, head) => {

@@ -1,4 +1,5 @@
 import type { Logger } from '@atoll/service'
+import type { DialHomes } from '../../dial-homes.ts'
 import type { RunCommand } from '../../run-command.ts'
 import type { DiskStore } from './disks/disk-store.ts'
 import type { InjectedRuntime } from './injected-runtime.ts'
@@ -27,8 +28,8 @@ export interface OciHost {
   seccomp: OciLinuxSeccomp
   /** The profile as the runtime compiles it, where the runtime takes that instead. */
   seccompFilter: SeccompFilter | undefined
-  /** On the host; appears as /run/atoll. */
-  dialHomeDir: string
+  /** The ways home of sandboxes, in folders that appear as /run/atoll. */
+  dialHomes: DialHomes
   openFilesLimit: number
   log: Logger
   run: RunCommand

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NetworkRules, RunnerAbilities } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
+import type { DialHomes } from '../../dial-homes.ts'
 import { writeFileWhole } from '../../files.ts'
 import type { RunCommand } from '../../run-command.ts'
 import type { OpenedDiskStore } from './disks/open-disk-store.ts'
@@ -30,8 +31,8 @@ export interface OciDriverOptions {
   toolboxDir: string
   /** Folder of the built tools. */
   toolsDir: string
-  /** Absolute; appears as /run/atoll in every sandbox. */
-  dialHomeDir: string
+  /** The ways home of sandboxes. */
+  dialHomes: DialHomes
   /** Paths of this host that no sandbox may see, beside the data folder. */
   hiddenPaths: readonly string[]
   /** Name or absolute path of the OCI runtime to use; absent: the best that works. */
@@ -98,7 +99,7 @@ async function prepareWithDisks(options: OciDriverOptions, found: HostDisks): Pr
     disks,
     cgroups,
     seccomp: seccompProfile(supportedArchitecture()),
-    dialHomeDir: options.dialHomeDir,
+    dialHomes: options.dialHomes,
     openFilesLimit: await readOpenFilesLimit(),
     log,
     run,

@@ -33,7 +33,9 @@ export async function recoverSandboxes(host: OciHost): Promise<Map<string, Known
   for (const sandbox of found) if (sandbox) known.set(sandbox.sandboxId, sandbox)
   await removeStrays(host, known)
   const running = [...known.values()].filter((sandbox) => sandbox.running)
-  await host.network?.reconcile(running.map((sandbox) => sandbox.sandboxId))
+  const runningIds = running.map((sandbox) => sandbox.sandboxId)
+  await host.network?.reconcile(runningIds)
+  await host.dialHomes.reconcile(runningIds)
   if (running.length === 0) await removeUnused(host)
   host.log.info({ sandboxes: known.size, running: running.length }, 'sandboxes found')
   return known

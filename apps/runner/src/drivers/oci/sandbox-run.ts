@@ -52,8 +52,9 @@ export async function startRun(host: OciHost, sandbox: RunnableSandbox, options:
   const connected = record.spec.network === 'nat' && network !== undefined
   const { draft } = options
   if (record.disk === 'image' && !draft) await repairDiskImage(await host.disks.reach(folder.image), host.run)
+  const dialHomeDir = await host.dialHomes.open(sandboxId)
   using _ = host.cgroups.expectMoves()
-  const { config, setup } = configurationOf(host, sandbox, { ...options, ownNetworkGiven: connected })
+  const { config, setup } = configurationOf(host, sandbox, { ...options, dialHomeDir, ownNetworkGiven: connected })
   const at = draft?.at ?? folder
   const connection = connected ? await network.attach(sandboxId) : undefined
   const restricted = connected ? network.restrict(sandboxId, rules) : Promise.resolve()
@@ -115,6 +116,7 @@ export async function endRun(
     host.log.warn({ sandboxId, loopDevice }, 'the disk of a stopped sandbox is still mounted')
   }
   await host.network?.release(sandboxId)
+  await host.dialHomes.close(sandboxId)
   await rm(folder.bundle, { recursive: true, force: true })
   return reason
 }
@@ -206,7 +208,7 @@ async function writeBundle(at: SandboxFolder, config: OciSpec): Promise<void> {
 function configurationOf(
   host: OciHost,
   sandbox: RunnableSandbox,
-  options: RunOptions & { ownNetworkGiven: boolean },
+  options: RunOptions & { dialHomeDir: string; ownNetworkGiven: boolean },
 ): ReturnType<Configure> {
   const { folder, record, sandboxId, snapshot, user } = sandbox
   const config = containerConfig({
@@ -218,7 +220,7 @@ function configurationOf(
     snapshotMounts: snapshot.mounts,
     runtimeFolder: host.injected.folder,
     toolsFolder: host.toolsFolder,
-    dialHomeDir: host.dialHomeDir,
+    dialHomeDir: options.dialHomeDir,
     cgroupsPath: host.cgroups.path(sandboxId),
     limitsSwap: host.cgroups.limitsSwap,
     openFilesLimit: host.openFilesLimit,

@@ -1,5 +1,6 @@
 import { AppError } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
+import { sharedDialHome } from '../../dial-homes.ts'
 import { runCommand } from '../../run-command.ts'
 import type { SandboxDriver } from '../driver.ts'
 import { openOciDriver } from '../oci/oci-driver.ts'
@@ -13,7 +14,9 @@ const send = (message: DriverMessage) => process.send?.(message)
 const options: DriverProcessOptions = JSON.parse(process.argv[2] ?? '')
 
 try {
-  const driver = await openOciDriver({ ...options, log: createLogger('driver', options.logLevel), run: runCommand })
+  const { dialHomeDir, logLevel, ...rest } = options
+  const dialHomes = sharedDialHome(dialHomeDir)
+  const driver = await openOciDriver({ ...rest, dialHomes, log: createLogger('driver', logLevel), run: runCommand })
   driver.onStatusChange((status) => send({ type: 'status', status }))
   process.on('message', (call: DriverCall) => {
     void perform(driver, call).then(

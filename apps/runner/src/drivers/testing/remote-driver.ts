@@ -8,7 +8,11 @@ import type { OciDriverOptions } from '../oci/prepare-host.ts'
 import type { SnapshotHolder } from '../snapshot-holder.ts'
 import type { VolumeHolder } from '../volume-holder.ts'
 
-export type DriverProcessOptions = Omit<OciDriverOptions, 'log' | 'run'> & { logLevel: string }
+export interface DriverProcessOptions extends Omit<OciDriverOptions, 'dialHomes' | 'log' | 'run'> {
+  /** Folder of the socket that all sandboxes dial. */
+  dialHomeDir: string
+  logLevel: string
+}
 
 type Callable = Pick<
   SandboxDriver,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MakeSnapshot, RunnerSnapshot, SandboxSpec } from '@atoll/protocol'
 import { createLogger } from '@atoll/service'
+import { sharedDialHome } from '../../dial-homes.ts'
 import type { RunCommand } from '../../run-command.ts'
 import { runCommand } from '../../run-command.ts'
 import type { SandboxDriver } from '../driver.ts'
@@ -51,7 +52,7 @@ export async function createSnapshotHarness(options: SnapshotHarnessOptions = {}
   const server = await startProbeServer(join(folder, 'dial-home'))
   const open = () =>
     openOciDriver({
-      ...{ dataDir, toolboxDir, toolsDir, dialHomeDir: server.folder, hiddenPaths: [folder] },
+      ...{ dataDir, toolboxDir, toolsDir, dialHomes: sharedDialHome(server.folder), hiddenPaths: [folder] },
       ...{ network: options.network ?? 'none', snapshotDirectories: [directory], run: options.run ?? runCommand },
       log: createLogger('driver', process.env['ATOLL_LOG_LEVEL'] ?? 'fatal'),
     })

@@ -1,6 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
 import type { SnapshotSource } from '@atoll/protocol'
 import { decompress } from '../archive/decompress.ts'
 import { unpackLayer } from '../archive/unpack-layer.ts'
@@ -14,8 +13,8 @@ import { parseImageReference } from './image-reference.ts'
 import type { LayerDraft } from './layer-store.ts'
 import type { MakeContext, SnapshotContent } from './make-context.ts'
 import { roomFor, SnapshotError } from './make-context.ts'
+import { createOutputLines } from './output-lines.ts'
 import { fetchImage } from './pull-image.ts'
-import { forEachLine } from './run-logged.ts'
 import { packDisk } from './sandbox-files.ts'
 import { trySnapshot } from './snapshot-trial.ts'
 
@@ -83,11 +82,13 @@ async function runBuild(
   const arch = process.arch === 'arm64' ? 'arm64' : 'x64'
   if (snapshot === undefined) throw new SnapshotError('the built-in snapshot is not there')
   const limits = { ...BUILD_LIMITS, ...source.limits }
-  const output = new PassThrough()
   let exitCode: string | undefined
-  forEachLine(output, (line) => {
-    if (line.startsWith(EXIT_MARK)) exitCode = line.slice(EXIT_MARK.length)
-    else if (line !== '') log.append(line)
+  const output = createOutputLines({
+    take: (line) => {
+      if (line.startsWith(EXIT_MARK)) exitCode = line.slice(EXIT_MARK.length)
+      else if (line !== '') log.append(line)
+    },
+    skip: (bytes) => log.skip(bytes),
   })
   const trial = {
     ...{ host, sockets, snapshot, signal },
@@ -99,7 +100,7 @@ async function runBuild(
     },
     network: 'nat' as const,
     configure: configureBuilder({ input, arch }),
-    onData: (chunk: Buffer) => void output.write(chunk),
+    onData: output.push,
   }
   return trySnapshot(trial, async ({ said, folder, record, halt }) => {
     await said

@@ -46,8 +46,8 @@ const buildah = (command, ...args) => new Promise((resolve) => {
   const store = ['--root', at('store'), '--runroot', at('run'), '--storage-driver', 'overlay']
   const child = spawn('buildah', [...store, command, ...args], { env, cwd: at('home'), stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
-  child.stdout.setEncoding('utf8').on('data', (text) => { out = (out + text).slice(-65536); if (command !== 'pull') socket.write(text) })
-  child.stderr.on('data', (chunk) => socket.write(chunk))
+  child.stdout.setEncoding('utf8').on('data', (text) => { out = (out + text).slice(-65536) })
+  for (const stream of command === 'pull' ? [child.stderr] : [child.stdout, child.stderr]) stream.pipe(socket, { end: false })
   child.on('error', (error) => { socket.write(error.message + '\\n'); resolve({ code: 127, out }) })
   child.on('close', (code) => resolve({ code: code ?? 1, out }))
 })

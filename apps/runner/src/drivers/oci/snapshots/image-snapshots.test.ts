@@ -189,6 +189,14 @@ ENV WHO=build
     expect(made, await harness.log('scratch')).toMatchObject({ state: 'active' })
   })
 
+  it('may print far more than its log holds', async () => {
+    const made = await build('loud', `FROM ${registry.host}/some/tiny:1\nUSER 0\nRUN yes | head -c 30000000\n`)
+    const log = await harness.log('loud')
+    expect(made, log.slice(0, 2_000)).toMatchObject({ state: 'active' })
+    expect(log).toMatch(/\ny\ny\n/)
+    expect(log.slice(-200)).toMatch(/\n\(\d{8} more bytes are not kept\)\n$/)
+  })
+
   it('fails with its log when a step fails', async () => {
     const made = await build('failed', `FROM ${registry.host}/some/tiny:1\nRUN echo so far; exit 3\n`)
     expect(made).toMatchObject({ state: 'error', reason: 'the build failed: its log says why' })

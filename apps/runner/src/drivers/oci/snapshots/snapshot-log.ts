@@ -12,6 +12,8 @@ const READ_BYTES = 64 * 1024
 export interface SnapshotLog {
   /** Writes one line, which is given without its line end. */
   append(line: string): void
+  /** Counts bytes that are not kept, as further lines then are not. */
+  skip(bytes: number): void
   /** Ignores further lines. Resolves when all lines are in the file; throws when one could not be written. */
   close(): Promise<void>
   /** Closes the log, and ends the readers that follow it, also where lines could not be written. */
@@ -36,6 +38,8 @@ class FileLog implements OpenSnapshotLog {
   readonly #file: FileHandle
   readonly #readers = new Set<() => void>()
   #writing: Promise<void> = Promise.resolve()
+  /** Text that no write has taken yet. */
+  #unwritten = ''
   /** Bytes that were appended, and bytes that are in the file. */
   #size = 0
   #written = 0
@@ -49,16 +53,21 @@ class FileLog implements OpenSnapshotLog {
   append(line: string): void {
     if (this.#closed) return
     const clean = line.replaceAll('\r', '').slice(0, MAX_LINE_CHARACTERS)
-    const bytes = Buffer.from(`${clean}\n`)
-    if (this.#lost > 0 || this.#size + bytes.length > MAX_SNAPSHOT_LOG_BYTES - LAST_LINE_BYTES) {
-      this.#lost += bytes.length
+    const bytes = Buffer.byteLength(clean) + 1
+    if (this.#lost > 0 || this.#size + bytes > MAX_SNAPSHOT_LOG_BYTES - LAST_LINE_BYTES) {
+      this.#lost += bytes
       return
     }
-    this.#write(bytes)
+    this.#size += bytes
+    this.#write(`${clean}\n`)
+  }
+
+  skip(bytes: number): void {
+    this.#lost += bytes
   }
 
   async close(): Promise<void> {
-    if (!this.#closed && this.#lost > 0) this.#write(Buffer.from(`(${this.#lost} more bytes are not kept)\n`))
+    if (!this.#closed && this.#lost > 0) this.#write(`(${this.#lost} more bytes are not kept)\n`)
     this.#closed = true
     await this.#writing
   }
@@ -84,9 +93,14 @@ class FileLog implements OpenSnapshotLog {
     })
   }
 
-  #write(bytes: Buffer): void {
-    this.#size += bytes.length
+  /** Lines that come while others are written are written together: there may be millions. */
+  #write(text: string): void {
+    const isFirst = this.#unwritten === ''
+    this.#unwritten += text
+    if (!isFirst) return
     this.#writing = this.#writing.then(async () => {
+      const bytes = Buffer.from(this.#unwritten)
+      this.#unwritten = ''
       await this.#file.writeFile(bytes)
       this.#written += bytes.length
       this.#wake()

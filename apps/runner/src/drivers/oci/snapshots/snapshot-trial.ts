@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { SandboxLimits } from '@atoll/protocol'
 import { DIAL_HOME_SOCKET_NAME } from '@atoll/protocol'
 import { isAlive } from '@atoll/service'
+import { sharedDialHome } from '../../../dial-homes.ts'
 import type { LaunchedSandbox } from '../launch-sandbox.ts'
 import type { OciHost } from '../oci-host.ts'
 import { sandboxEnvironment } from '../sandbox-environment.ts'
@@ -22,6 +23,10 @@ const TRIAL_LIMITS = { cpu: 1, memoryGiB: 0.5, diskGiB: 0.25, pids: 256 }
 const WORD_DEADLINE_MS = 30_000
 /** Most bytes that are kept of its output. */
 const MAX_WORD_BYTES = 1024 * 1024
+/** A trial dials once, and perhaps again. */
+const MAX_CONNECTIONS = 4
+/** Pause after each piece of an output that is passed on, in milliseconds: it is read no faster than about 16 MiB/s. */
+const PACE_MS = 4
 const ALIVE_POLL_MS = 100
 const ROOT: SandboxUser = { name: 'root', uid: 0, gid: 0, additionalGids: [], home: '/' }
 
@@ -70,7 +75,7 @@ export async function trySnapshot<Result>(
   const spec = { snapshot: snapshot.name, user: user.name, limits, network }
   const record: SandboxRecord = { spec, disk: host.disk }
   await using listener = await listenForTrial(options.sockets, options.onData)
-  const tried = { ...host, dialHomeDir: listener.folder }
+  const tried = { ...host, dialHomes: sharedDialHome(listener.folder) }
   await makeSandboxFolder(folder, { record, disks: host.disks, fill: (draft) => host.disks.create(draft, record) })
   let launched: LaunchedSandbox | undefined
   const halt = async () => {
@@ -156,7 +161,12 @@ async function listenForTrial(parent: string, onData?: (chunk: Buffer) => void):
     const end = () => onEnd(Buffer.concat(chunks).toString('utf8'))
     socket.on('data', (chunk) => {
       onWord()
-      if (onData) return onData(chunk)
+      if (onData) {
+        onData(chunk)
+        socket.pause()
+        setTimeout(() => socket.resume(), PACE_MS)
+        return
+      }
       bytes += chunk.length
       if (bytes <= MAX_WORD_BYTES) chunks.push(chunk)
       else socket.destroy()
@@ -167,6 +177,7 @@ async function listenForTrial(parent: string, onData?: (chunk: Buffer) => void):
       end()
     })
   })
+  server.maxConnections = MAX_CONNECTIONS
   server.listen(path)
   await once(server, 'listening')
   await chmod(path, 0o666)
