@@ -1,4 +1,5 @@
 import { and, eq, ne, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Queryable } from '../database/database.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
 import { snapshotRunners } from '../snapshots/snapshot-table.ts'
@@ -31,6 +32,8 @@ export async function removeRunner(
   id: string,
   { tokenHash, silence, force, at }: RunnerRemoval,
 ): Promise<RemovalOutcome> {
+  // One at a time: two that hold a snapshot would each count on the other.
+  await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.runnerRemoval})`)
   // Placement takes the same lock, so nothing is placed there meanwhile.
   const columns = { isLost: sql<boolean>`${isLostSince(silence)}` }
   const [row] = await tx.select(columns).from(runners).where(isKnown(id)).for('no key update')
