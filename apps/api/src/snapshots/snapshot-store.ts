@@ -33,7 +33,7 @@ export interface SnapshotStore extends SnapshotChangeStore {
   list(request: SnapshotListRequest): Promise<{ rows: SnapshotRow[]; total: number }>
   /** Returns an organization's usage of what its quotas bound. */
   usage(tx: Queryable, organizationId: string): Promise<SnapshotUsage>
-  /** Returns an organization's snapshot of this build that is usable or still being made. */
+  /** Locks and returns an organization's snapshot of this build that is usable or still being made, as `lockUsable` does. */
   findBuild(tx: Queryable, organizationId: string, ref: string): Promise<SnapshotRow | undefined>
   /** Sets a flag. Returns undefined when there is no such row. */
   setFlag(id: string, flag: { enabled: boolean } | { general: boolean }): Promise<SnapshotRow | undefined>
@@ -76,7 +76,13 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
     async findBuild(tx, organizationId, ref) {
       const mine = and(eq(snapshots.organizationId, organizationId), eq(snapshots.ref, ref))
       const usable = notInArray(snapshots.state, ['inactive', 'error', 'build_failed', 'removing', 'removed'])
-      const [row] = await tx.select().from(snapshots).where(and(mine, usable)).orderBy(snapshots.createdAt).limit(1)
+      const [row] = await tx
+        .select()
+        .from(snapshots)
+        .where(and(mine, usable))
+        .orderBy(snapshots.createdAt)
+        .limit(1)
+        .for('key share')
       return row
     },
     async setFlag(id, flag) {
