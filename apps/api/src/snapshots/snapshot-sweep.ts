@@ -74,8 +74,8 @@ export function createSnapshotSweep(options: SnapshotSweepOptions): SnapshotSwee
   async function giveUp(): Promise<void> {
     for (const state of UNDER_WAY) {
       const before = new Date(options.now() - limitOf(state) - GRACE_MS)
-      for (const { id } of await store.standing(state, before)) {
-        await store.change({ id, event: 'failed', reason: tooLong(state) })
+      for (const { id, changedAt } of await store.standing(state, before)) {
+        await store.change({ id, event: 'failed', reason: tooLong(state), changedAt })
       }
     }
   }
