@@ -374,6 +374,14 @@ describe('the sweep', () => {
     expect((await read(id)).state).toBe('pending_validation')
   })
 
+  it('M7: takes from a removed runner what it was to make', async () => {
+    const id = await insert({ state: 'pulling', runnerId, asked: true })
+    await database.sql`update runners set removed_at = now()`
+    await using sweep = createSweep()
+    await sweep.sweep()
+    expect(await read(id)).toMatchObject({ state: 'pulling', runnerId: null, asked: false })
+  })
+
   it('keeps a removed snapshot in the list for as long as a runner that is away has it', async () => {
     const id = await insert({ state: 'active', runnerId, asked: true })
     const { ref } = await read(id)
