@@ -9,6 +9,7 @@ export const advisoryLocks = {
   warmPoolKeeper: 7_304_504,
   organizationUpkeep: 7_304_505,
   signedPreviews: 7_304_506,
+  runnerRemoval: 7_304_507,
   dockerRegistries: 7_304_510,
   storedObjects: 7_304_520,
   objectUploads: 7_304_521,

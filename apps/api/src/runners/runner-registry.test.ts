@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Runner, Volume } from '@atoll/protocol'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Queryable } from '../database/database.ts'
 import type { SandboxWorld } from '../testing/sandbox-world.ts'
 import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import { ScriptedRunner } from '../testing/scripted-runner.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
 import { until } from '../testing/until.ts'
 import { stateOf } from './runner-dto.ts'
+import { removeRunner } from './runner-removal.ts'
+import { RUNNER_LOST_AFTER_MS, silenceAt } from './runner-silence.ts'
 
 const PROXY_KEY = 'the-key-of-a-preview-proxy'
 
@@ -174,6 +177,15 @@ describe('removing a runner', () => {
     return { id: made.id, runner }
   }
 
+  async function archivedSandbox(): Promise<string> {
+    const { id } = await world.create()
+    await world.call('POST', `/sandbox/${id}/stop`)
+    await world.untilState(id, 'stopped')
+    await world.call('POST', `/sandbox/${id}/archive`)
+    await world.untilState(id, 'archived')
+    return id
+  }
+
   async function volumeOn(runnerId: string): Promise<string> {
     const { id } = (await world.call('POST', '/volumes', { body: { name: randomUUID() } })).body as Volume
     await untilVolume(id, 'ready')
@@ -216,14 +228,9 @@ describe('removing a runner', () => {
   it('is refused while no other runner has what an archived sandbox was made from', async () => {
     const { id } = await addRunner('last-holder')
     const { id: localId } = await local()
-    const sandbox = await world.create()
-    await world.call('POST', `/sandbox/${sandbox.id}/stop`)
-    await world.untilState(sandbox.id, 'stopped')
-    await world.call('POST', `/sandbox/${sandbox.id}/archive`)
-    await world.untilState(sandbox.id, 'archived')
     const { sql } = world.api.database
     const ref = `held-once-${randomUUID()}`
-    await sql`update sandboxes set snapshot_ref = ${ref} where id = ${sandbox.id}`
+    await sql`update sandboxes set snapshot_ref = ${ref} where id = ${await archivedSandbox()}`
     await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${id}, 'active')`
     const refused = await call('DELETE', `/runners/${id}`)
     expect([refused.status, refused.body]).toEqual([
@@ -232,6 +239,27 @@ describe('removing a runner', () => {
     ])
     await sql`insert into snapshot_runners (ref, runner_id, state) values (${ref}, ${localId}, 'active')`
     expect((await call('DELETE', `/runners/${id}`)).status).toBe(204)
+  })
+
+  it('waits for one that is under way, after which it may be the last that has a snapshot', async () => {
+    const [first, second] = [await register({ name: 'holder-one' }), await register({ name: 'holder-two' })]
+    const { sql, transaction } = world.api.database
+    const ref = `held-twice-${randomUUID()}`
+    await sql`update sandboxes set snapshot_ref = ${ref} where id = ${await archivedSandbox()}`
+    await sql`insert into snapshot_runners (ref, runner_id, state)
+      values (${ref}, ${first.id}, 'active'), (${ref}, ${second.id}, 'active')`
+    const silence = silenceAt(Date.now(), RUNNER_LOST_AFTER_MS)
+    const remove = (tx: Queryable, { id }: Runner) =>
+      removeRunner(tx, id, { tokenHash: id.replaceAll('-', '').repeat(2), silence, force: false, at: new Date() })
+    const isWaiting = async () =>
+      (await sql`select 1 from pg_locks where locktype = 'advisory' and not granted`).length > 0
+    const { later } = await transaction(async (tx) => {
+      expect(await remove(tx, first)).toBe('removed')
+      const later = transaction((other) => remove(other, second))
+      await Promise.race([later, until('the other waits', isWaiting)])
+      return { later }
+    })
+    expect(await later).toEqual({ lastHolder: [ref] })
   })
 
   it('leaves no snapshot held there, so what is being removed ends', async () => {

@@ -13,6 +13,9 @@ const TOKEN_BYTES = 32
 const LOST =
   'Sandboxes or volumes are on this runner, which is lost: with force=true sandboxes that have a backup are archived, and all else is lost'
 
+const MAKES_SNAPSHOTS =
+  'Snapshots are being made on this runner: with force=true others make them, except those of uploads and sandboxes, which fail'
+
 export interface RunnerRegistryOptions {
   store: RunnerRegistryStore
   holdings: Pick<SnapshotRunnerStore, 'withSnapshot'>
@@ -35,8 +38,8 @@ export interface RunnerRegistry {
   setFlags(id: string, flags: RunnerFlags): Promise<Runner>
   /**
    * Removes a runner, whose connection ends within seconds. Throws RUNNER_NOT_FOUND, and CONFLICT while a sandbox or a volume
-   * is there, or a needed snapshot that no other runner has. `force` gives up such snapshots, and the sandboxes and volumes on
-   * a lost runner: a sandbox that has a backup is archived, and the others and the volumes are in error.
+   * is there, a snapshot is being made there, or it alone has a needed one. `force` gives up such snapshots, and the sandboxes
+   * and volumes on a lost runner: a sandbox that has a backup is archived, and the others and the volumes are in error.
    */
   remove(id: string, options?: { force: boolean }): Promise<void>
   /** Returns the runner of a sandbox of any organization. Throws SANDBOX_NOT_FOUND. */
@@ -89,6 +92,7 @@ export function createRunnerRegistry(options: RunnerRegistryOptions): RunnerRegi
       if (outcome === 'lost') throw new AppError('CONFLICT', LOST)
       if (outcome === 'sandboxes') throw new AppError('CONFLICT', 'Sandboxes live on this runner')
       if (outcome === 'volumes') throw new AppError('CONFLICT', 'Volumes are on this runner')
+      if (outcome === 'snapshots') throw new AppError('CONFLICT', MAKES_SNAPSHOTS)
       if (typeof outcome === 'object') throw lastHolder(outcome.lastHolder)
     },
     async ofSandbox(sandboxId) {

@@ -1,7 +1,10 @@
-import { and, eq, ne, sql } from 'drizzle-orm'
+import { and, eq, inArray, ne, sql } from 'drizzle-orm'
+import { advisoryLocks } from '../database/advisory-locks.ts'
 import type { Queryable } from '../database/database.ts'
 import { sandboxes } from '../sandboxes/sandbox-table.ts'
-import { snapshotRunners } from '../snapshots/snapshot-table.ts'
+import { SNAPSHOT_UNDER_WAY } from '../snapshots/snapshot-limits.ts'
+import { takeFromRemoved } from '../snapshots/snapshot-store.ts'
+import { snapshotRunners, snapshots } from '../snapshots/snapshot-table.ts'
 import { giveUpVolumes, hasVolumes } from '../volumes/volume-store.ts'
 import type { Silence } from './runner-silence.ts'
 import { isKnown, isLostSince } from './runner-silence.ts'
@@ -11,32 +14,39 @@ export interface RunnerRemoval {
   /** The hash that replaces that of its token. */
   tokenHash: string
   silence: Silence
-  /** Whether to remove it even if it is the last holder of a snapshot, or is lost with sandboxes or volumes on it. */
+  /**
+   * Whether to remove it even if it makes a snapshot or is the last holder of one, or is lost with sandboxes or volumes on it.
+   */
   force: boolean
   at: Date
 }
 
 /**
  * `sandboxes`, `volumes`: some are on the runner; `lost`: some are on the runner, and it is lost, so that `force` would give
- * them up. `lastHolder`: no other runner has these snapshots.
+ * them up. `snapshots`: it makes some; `lastHolder`: no other runner has these snapshots.
  */
-export type RemovalOutcome = 'removed' | 'sandboxes' | 'volumes' | 'lost' | 'unknown' | { lastHolder: string[] }
+export type RemovalOutcome =
+  | ('removed' | 'sandboxes' | 'volumes' | 'lost' | 'snapshots' | 'unknown')
+  | { lastHolder: string[] }
 
 /** The most snapshots that a refusal names. */
 const NAMED_LIMIT = 10
 
-/** Removes a runner and the rows of its snapshots, and gives up its volumes. Its own row stays. */
+/** Removes a runner and the rows of its snapshots, gives up its volumes and has others make what it makes. Its own row stays. */
 export async function removeRunner(
   tx: Queryable,
   id: string,
   { tokenHash, silence, force, at }: RunnerRemoval,
 ): Promise<RemovalOutcome> {
+  // One at a time: two that hold a snapshot would each count on the other.
+  await tx.execute(sql`select pg_advisory_xact_lock(${advisoryLocks.runnerRemoval})`)
   // Placement takes the same lock, so nothing is placed there meanwhile.
   const columns = { isLost: sql<boolean>`${isLostSince(silence)}` }
   const [row] = await tx.select(columns).from(runners).where(isKnown(id)).for('no key update')
   if (row === undefined) return 'unknown'
   const used = (await hasSandboxes(tx, id)) ? 'sandboxes' : (await hasVolumes(tx, id)) ? 'volumes' : undefined
   if (used !== undefined && !(force && row.isLost)) return row.isLost ? 'lost' : used
+  if (!force && (await makesSnapshots(tx, id))) return 'snapshots'
   const lastHolder = force ? [] : await heldNowhereElse(tx, id)
   if (lastHolder.length > 0) return { lastHolder }
   await giveUpVolumes(tx, id, at)
@@ -46,6 +56,7 @@ export async function removeRunner(
     .update(runners)
     .set({ ...gone, removedAt: sql`now()`, updatedAt: sql`now()` })
     .where(isKnown(id))
+  await takeFromRemoved(tx)
   return 'removed'
 }
 
@@ -79,6 +90,11 @@ async function heldNowhereElse(tx: Queryable, id: string): Promise<string[]> {
     .orderBy(name)
     .limit(NAMED_LIMIT)
   return rows.map((row) => row.name)
+}
+
+async function makesSnapshots(tx: Queryable, id: string): Promise<boolean> {
+  const underWay = and(eq(snapshots.runnerId, id), inArray(snapshots.state, SNAPSHOT_UNDER_WAY))
+  return (await tx.select({ id: snapshots.id }).from(snapshots).where(underWay).limit(1)).length > 0
 }
 
 async function hasSandboxes(tx: Queryable, id: string): Promise<boolean> {

@@ -96,7 +96,7 @@ const byIdRoutes: FastifyPluginAsyncTypebox<RunnerRoutesOptions> = async (app, {
       schema: {
         ...{ tags, summary: 'Remove a runner on which nothing lives, or one that is lost', params: ById },
         description:
-          'Refused, without `force`, while no other runner has a snapshot that somebody needs. With `force`, what is on a lost runner is given up, too: sandboxes with a backup are archived, the others and volumes are in error.',
+          'Refused, without `force`, while a snapshot is being made there, or no other runner has one that somebody needs. With `force`, what is on a lost runner is given up, too: sandboxes with a backup are archived, the others and volumes are in error.',
         querystring: Type.Object({ force: Type.Optional(Type.Boolean()) }),
       },
     },

@@ -5,6 +5,7 @@ import type { SnapshotChanges } from '../snapshots/snapshot-changes.ts'
 import type { SnapshotTransfers } from '../snapshots/snapshot-transfers.ts'
 import type { SandboxSnapshotStore, WaitingSandbox } from './sandbox-snapshot-store.ts'
 import type { SandboxStore } from './sandbox-store.ts'
+import type { SandboxRow } from './sandbox-table.ts'
 
 /** How often the follower looks for sandboxes that wait, in milliseconds. */
 const POLL_MS = 1_000
@@ -39,8 +40,10 @@ export function createSnapshotFollower(options: SnapshotFollowerOptions): Snapsh
   async function follow(waiting: WaitingSandbox): Promise<void> {
     const news = newsFor(waiting)
     if (news === undefined) return
-    const { id } = waiting.sandbox
-    await store.change({ id, actor: { kind: 'reconciler' }, ...news })
+    const { event, ...rest } = news
+    // The sandbox may have been moved since it was read (L4), and the news is of the runner that it left.
+    const eventFor = (row: SandboxRow) => (isSame(row, waiting.sandbox) ? event : undefined)
+    await store.change({ id: waiting.sandbox.id, actor: { kind: 'reconciler' }, event: eventFor, ...rest })
   }
 
   function newsFor(waiting: WaitingSandbox): News | undefined {
@@ -48,7 +51,7 @@ export function createSnapshotFollower(options: SnapshotFollowerOptions): Snapsh
     if (sandbox.state !== 'pulling_snapshot') return newsOfBuild(waiting)
     if (snapshot.state === 'removing' || snapshot.state === 'removed') return { event: 'failed', reason: DELETED }
     if (waiting.isHere) return { event: 'pulled' }
-    if (now() - sandbox.changedAt.getTime() > SNAPSHOT_PULL_LIMIT_MS) return { event: 'failed', reason: TOO_LONG }
+    if (now() - waitingSince(waiting) > SNAPSHOT_PULL_LIMIT_MS) return { event: 'failed', reason: TOO_LONG }
     // A replica that can call the runner brings the snapshot.
     if (sandbox.runnerId === null || !runners.readyIds().includes(sandbox.runnerId)) return undefined
     const transfer = transfers.bring(sandbox.runnerId, snapshot)
@@ -99,6 +102,15 @@ const TOO_LONG = 'The snapshot was not brought to its runner within 15 minutes'
 interface News {
   event: SandboxReport
   reason?: string
+}
+
+/** L4: a sandbox that was moved waits anew. In milliseconds since the epoch. */
+function waitingSince({ sandbox, movedAt }: WaitingSandbox): number {
+  return Math.max(sandbox.changedAt.getTime(), movedAt?.getTime() ?? 0)
+}
+
+function isSame({ state, runnerId, changedAt }: SandboxRow, seen: WaitingSandbox['sandbox']): boolean {
+  return state === seen.state && runnerId === seen.runnerId && changedAt.getTime() === seen.changedAt.getTime()
 }
 
 /** Returns the report for a sandbox that waits for a build. */

@@ -4,6 +4,7 @@ import type { Actor } from '../reconciliation/state-events.ts'
 import { eventValues, RECONCILER } from '../reconciliation/state-events.ts'
 import type { SnapshotRow } from '../snapshots/snapshot-table.ts'
 import { snapshots } from '../snapshots/snapshot-table.ts'
+import { formerPlacements } from './runner-loss/former-placement-table.ts'
 import type { SandboxStoreOptions } from './sandbox-change-store.ts'
 import { writeEvents } from './sandbox-change-store.ts'
 import type { SandboxRow } from './sandbox-table.ts'
@@ -16,6 +17,8 @@ const WAITING_LIMIT = 1_000
 /** A sandbox that cannot be made before its snapshot is there. */
 export interface WaitingSandbox {
   sandbox: Pick<SandboxRow, 'id' | 'state' | 'runnerId' | 'changedAt'>
+  /** When it was last taken from a lost runner; null if it never was. */
+  movedAt: Date | null
   snapshot: SnapshotRow
   /** Whether the sandbox's runner has the snapshot. */
   isHere: boolean
@@ -67,8 +70,10 @@ export function createSandboxSnapshotStore({ database, changes, now }: SandboxSt
       const { id, state, runnerId, changedAt } = sandboxes
       const isHere = sql<boolean>`exists (select 1 from snapshot_runners where snapshot_runners.ref = ${snapshots.ref}
         and snapshot_runners.runner_id = ${sandboxes.runnerId} and snapshot_runners.state = 'active')`
+      const movedAt = sql<Date | null>`(select max(left_at) from former_placements
+        where former_placements.sandbox_id = ${sandboxes.id})`.mapWith(formerPlacements.leftAt)
       return await db
-        .select({ sandbox: { id, state, runnerId, changedAt }, snapshot: snapshots, isHere })
+        .select({ sandbox: { id, state, runnerId, changedAt }, movedAt, snapshot: snapshots, isHere })
         .from(sandboxes)
         .innerJoin(snapshots, eq(snapshots.id, sandboxes.snapshotId))
         .where(

@@ -33,7 +33,7 @@ export function createSnapshotBringer(options: SnapshotBringerOptions): Snapshot
       if (snapshot === undefined || snapshot.kind === 'builtin') return true
       // A deleted one is brought, too: the sandbox cannot be without it.
       const transfer = transfers.bring(runnerId, snapshot)
-      if (transfer.kind === 'coming' || transfer.kind === 'here') return false
+      if (transfer.kind === 'coming') return false
       const message = `${NOT_BROUGHT}: ${transfer.reason}`
       throw transfer.kind === 'permanent' ? new SnapshotFailure(message) : new RunnerAwayError(message)
     },

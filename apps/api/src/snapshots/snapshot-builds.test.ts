@@ -8,6 +8,8 @@ import { createSandboxWorld } from '../testing/sandbox-world.ts'
 import { messageOf, snapshotCalls } from '../testing/snapshot-calls.ts'
 import type { TestPrincipal } from '../testing/test-api.ts'
 import { until } from '../testing/until.ts'
+import { createSnapshotChanges } from './snapshot-changes.ts'
+import { createSnapshotStore } from './snapshot-store.ts'
 
 let world: SandboxWorld
 let admin: TestPrincipal
@@ -68,6 +70,29 @@ describe('a build', () => {
     holdings.finishes = true
     const again = await active({ imageName: undefined, buildInfo: info })
     expect(again.ref).toBe(ref)
+  })
+
+  it('is not deleted between the create that has found it and the row of its sandbox', async () => {
+    const info = { dockerfileContent: 'FROM debian:12\nRUN echo found' }
+    const { id, ref = '' } = await active({ imageName: undefined, buildInfo: info })
+    const { database } = world.api
+    const changes = createSnapshotChanges({ subscribe: () => undefined })
+    const store = createSnapshotStore({ database, changes, now: Date.now })
+    const isWaiting = async () =>
+      (
+        await database.sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+      ).length > 0
+    const { deleting } = await store.transaction(async (tx) => {
+      expect(await store.findBuild(tx, world.principal.organizationId, ref)).toMatchObject({ id })
+      let isOver = false
+      const deleting = world.call('DELETE', `/snapshots/${id}`).finally(() => {
+        isOver = true
+      })
+      await until('the deletion waits, or is over', async () => isOver || (await isWaiting()))
+      expect(isOver).toBe(false)
+      return { deleting }
+    })
+    expect((await deleting).status).toBe(200)
   })
 
   it('whose context was never uploaded fails and says so', async () => {

@@ -22,6 +22,8 @@ export interface SnapshotChangeRequest {
   organizationId?: string
   /** Applies the event only while this owner holds the row's lease. */
   leaseOwner?: string
+  /** Applies the event only while the state stands that stood since then. */
+  changedAt?: Date
   /** The runner's facts about the finished snapshot. */
   made?: { sizeGib: number; digest: string | null }
 }
@@ -79,11 +81,12 @@ export function createSnapshotChangeStore({ database, changes, now }: SnapshotSt
   }
 }
 
-function conditions({ id, organizationId, leaseOwner }: SnapshotChangeRequest): SQL | undefined {
+function conditions({ id, organizationId, leaseOwner, changedAt }: SnapshotChangeRequest): SQL | undefined {
   return and(
     eq(snapshots.id, id),
     organizationId === undefined ? undefined : eq(snapshots.organizationId, organizationId),
     leaseOwner === undefined ? undefined : leaseHeldBy(leaseOwner),
+    changedAt === undefined ? undefined : eq(snapshots.changedAt, changedAt),
   )
 }
 

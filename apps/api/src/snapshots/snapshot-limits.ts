@@ -1,5 +1,14 @@
 import type { StoredSnapshotState } from '@atoll/protocol'
-import { SNAPSHOT_BUILD_LIMIT_MS, SNAPSHOT_PULL_LIMIT_MS, SNAPSHOT_VALIDATION_LIMIT_MS } from '@atoll/protocol'
+import {
+  SNAPSHOT_BUILD_LIMIT_MS,
+  SNAPSHOT_PULL_LIMIT_MS,
+  SNAPSHOT_VALIDATION_LIMIT_MS,
+  snapshotSteps,
+  storedSnapshotStates,
+} from '@atoll/protocol'
+
+/** The states in which a snapshot is being made. */
+export const SNAPSHOT_UNDER_WAY = storedSnapshotStates.filter((state) => snapshotSteps[state] !== 'none')
 
 /**
  * Returns how long a state under way may stand, in milliseconds. The runner has the same bounds for its work in that

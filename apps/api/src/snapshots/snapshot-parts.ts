@@ -85,7 +85,7 @@ export function createSnapshotParts(options: SnapshotPartsOptions): SnapshotPart
   const make = createMakeSnapshotStep({ store, holdings, runners, contexts, registries, watch })
   const reconciler = createSnapshotReconciler({ database, store, make, runners, changes, log, now })
   const sweep = createSnapshotSweep({ store, holdings, runners, changes, watch, log, now })
-  const transfers = createSnapshotTransfers({ database, holdings, runners, registries, watch, log })
+  const transfers = createSnapshotTransfers({ database, holdings, runners, registries, watch, log, now })
   const snapshots = createSnapshotService({ store, quotas, regions: options.regions, now })
   return {
     snapshots,

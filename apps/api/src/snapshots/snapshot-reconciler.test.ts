@@ -324,12 +324,14 @@ describe('the reconciler of snapshots', () => {
 })
 
 describe('the sweep', () => {
-  function createSweep() {
+  function createSweep(standing = store.standing) {
     const runners = { readyIds: () => [runnerId], client: () => client }
     const holdings = createSnapshotRunnerStore(database)
     const changes = createSnapshotChanges(silent)
     const watch = createSnapshotWatch()
-    return createSnapshotSweep({ store, holdings, runners, changes, watch, log, now: () => now })
+    return createSnapshotSweep({
+      ...{ store: { ...store, standing }, holdings, runners, changes, watch, log, now: () => now },
+    })
   }
 
   it('makes inactive what nobody has used for 14 days, and takes away what has no name', async () => {
@@ -358,6 +360,26 @@ describe('the sweep', () => {
     await sweep.sweep()
     expect(await read(id)).toMatchObject({ state: 'error', errorReason: 'It took longer than 15 minutes' })
     expect((await read(fresh)).state).toBe('building')
+  })
+
+  it('M3: does not give up what has made progress since it was looked at', async () => {
+    const id = await insert({ state: 'pulling', runnerId, asked: true })
+    now += SNAPSHOT_PULL_LIMIT_MS + 2 * 60_000
+    await using sweep = createSweep(async (state, before) => {
+      const rows = await store.standing(state, before)
+      for (const row of rows) await store.change({ id: row.id, event: 'pulled' })
+      return rows
+    })
+    await sweep.sweep()
+    expect((await read(id)).state).toBe('pending_validation')
+  })
+
+  it('M7: takes from a removed runner what it was to make', async () => {
+    const id = await insert({ state: 'pulling', runnerId, asked: true })
+    await database.sql`update runners set removed_at = now()`
+    await using sweep = createSweep()
+    await sweep.sweep()
+    expect(await read(id)).toMatchObject({ state: 'pulling', runnerId: null, asked: false })
   })
 
   it('keeps a removed snapshot in the list for as long as a runner that is away has it', async () => {

@@ -1,5 +1,5 @@
 import type { SQL } from 'drizzle-orm'
-import { and, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, isNull, ne, notInArray, sql } from 'drizzle-orm'
 import type { Database, Queryable } from '../database/database.ts'
 import { runners } from '../runners/runner-table.ts'
 import type { SnapshotRunnerRow } from './snapshot-table.ts'
@@ -98,7 +98,7 @@ export function createSnapshotRunnerStore({ db }: Pick<Database, 'db'>): Snapsho
       return await db
         .select({ id: runners.id, abilities: runners.abilities })
         .from(runners)
-        .where(and(inArray(runners.id, [...runnerIds]), eq(runners.region, region)))
+        .where(and(inArray(runners.id, [...runnerIds]), eq(runners.region, region), isNull(runners.removedAt)))
         .orderBy(held, runners.id)
     },
     markUnneeded: (runnerIds) => markUnneeded(db, runnerIds),

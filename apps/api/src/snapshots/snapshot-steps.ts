@@ -79,6 +79,8 @@ class Maker {
   }
 
   private async choose(row: SnapshotRow, owner: string): Promise<string> {
+    if (row.kind === 'sandbox' || (row.kind === 'archive' && row.asked))
+      throw new SnapshotFailure('Its runner was removed')
     // The runner of an archive is chosen by its upload.
     if (row.kind === 'archive') throw new RunnerAwayError('nothing has been uploaded yet')
     const { store, holdings, runners } = this.options

@@ -4,8 +4,10 @@ import { and, asc, desc, eq, inArray, isNotNull, isNull, lt, ne, notInArray, or,
 import type { Queryable } from '../database/database.ts'
 import type { SnapshotUsage } from '../organizations/quota-limits.ts'
 import { leaseHeldBy } from '../reconciliation/row-leases.ts'
+import { runners } from '../runners/runner-table.ts'
 import type { SnapshotChangeStore, SnapshotStoreOptions } from './snapshot-change-store.ts'
 import { createSnapshotChangeStore } from './snapshot-change-store.ts'
+import { SNAPSHOT_UNDER_WAY } from './snapshot-limits.ts'
 import type { SnapshotRow } from './snapshot-table.ts'
 import { snapshots } from './snapshot-table.ts'
 
@@ -33,7 +35,7 @@ export interface SnapshotStore extends SnapshotChangeStore {
   list(request: SnapshotListRequest): Promise<{ rows: SnapshotRow[]; total: number }>
   /** Returns an organization's usage of what its quotas bound. */
   usage(tx: Queryable, organizationId: string): Promise<SnapshotUsage>
-  /** Returns an organization's snapshot of this build that is usable or still being made. */
+  /** Locks and returns an organization's snapshot of this build that is usable or still being made, as `lockUsable` does. */
   findBuild(tx: Queryable, organizationId: string, ref: string): Promise<SnapshotRow | undefined>
   /** Sets a flag. Returns undefined when there is no such row. */
   setFlag(id: string, flag: { enabled: boolean } | { general: boolean }): Promise<SnapshotRow | undefined>
@@ -49,6 +51,8 @@ export interface SnapshotStore extends SnapshotChangeStore {
   setAsked(id: string): Promise<void>
   /** Sets the runner and `asked` at once, for an upload, which has no lease. */
   placeUpload(id: string, runnerId: string): Promise<void>
+  /** Takes what is being made from removed runners, so that others make it (M7). No lease on it counts any more. */
+  takeFromRemoved(): Promise<void>
   /** Returns the snapshots that have been in `state` since before `before`. */
   standing(state: StoredSnapshotState, before: Date): Promise<SnapshotRow[]>
   /** Returns the snapshots that have been unused since before `before`. */
@@ -73,12 +77,7 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
     },
     list: (request) => list(db, request),
     usage,
-    async findBuild(tx, organizationId, ref) {
-      const mine = and(eq(snapshots.organizationId, organizationId), eq(snapshots.ref, ref))
-      const usable = notInArray(snapshots.state, ['inactive', 'error', 'build_failed', 'removing', 'removed'])
-      const [row] = await tx.select().from(snapshots).where(and(mine, usable)).orderBy(snapshots.createdAt).limit(1)
-      return row
-    },
+    findBuild,
     async setFlag(id, flag) {
       const [row] = await db
         .update(snapshots)
@@ -117,6 +116,7 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
     async placeUpload(id, runnerId) {
       await db.update(snapshots).set({ runnerId, asked: true }).where(eq(snapshots.id, id))
     },
+    takeFromRemoved: () => takeFromRemoved(db),
     async standing(state, before) {
       const since = and(eq(snapshots.state, state), lt(snapshots.changedAt, before))
       return await db.select().from(snapshots).where(since).limit(SWEPT_AT_ONCE)
@@ -156,6 +156,19 @@ async function find(db: Queryable, organizationId: string, idOrName: string): Pr
     .limit(1)
     .prepare('find_snapshot')
     .execute()
+  return row
+}
+
+async function findBuild(tx: Queryable, organizationId: string, ref: string): Promise<SnapshotRow | undefined> {
+  const mine = and(eq(snapshots.organizationId, organizationId), eq(snapshots.ref, ref))
+  const usable = notInArray(snapshots.state, ['inactive', 'error', 'build_failed', 'removing', 'removed'])
+  const [row] = await tx
+    .select()
+    .from(snapshots)
+    .where(and(mine, usable))
+    .orderBy(snapshots.createdAt)
+    .limit(1)
+    .for('key share')
   return row
 }
 
@@ -214,6 +227,19 @@ async function usage(tx: Queryable, organizationId: string): Promise<SnapshotUsa
     )
   if (taken === undefined) throw new Error('a sum has no row')
   return taken
+}
+
+/** Its transaction may be the one that removes a runner: then no step there is recorded after it. */
+export async function takeFromRemoved(db: Queryable): Promise<void> {
+  const removed = db.select({ id: runners.id }).from(runners).where(isNotNull(runners.removedAt))
+  await db
+    .update(snapshots)
+    .set({
+      ...{ runnerId: null, leaseOwner: null, leaseExpiresAt: null, attempts: 0, nextAttemptAt: null },
+      // What was uploaded is gone with the runner.
+      asked: sql`${snapshots.kind} = 'archive'`,
+    })
+    .where(and(inArray(snapshots.state, SNAPSHOT_UNDER_WAY), inArray(snapshots.runnerId, removed)))
 }
 
 async function unused(db: Queryable, before: Date): Promise<SnapshotRow[]> {

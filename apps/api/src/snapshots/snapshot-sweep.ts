@@ -1,9 +1,9 @@
-import { AppError, SNAPSHOT_UNUSED_MS, snapshotSteps, storedSnapshotStates } from '@atoll/protocol'
+import { AppError, SNAPSHOT_UNUSED_MS } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
 import { RunnerCallError } from '../runners/runner-answer.ts'
 import type { RunnerClient } from '../runners/runner-client.ts'
 import type { SnapshotChanges } from './snapshot-changes.ts'
-import { limitOf, tooLong } from './snapshot-limits.ts'
+import { limitOf, SNAPSHOT_UNDER_WAY, tooLong } from './snapshot-limits.ts'
 import type { SnapshotRunnerStore } from './snapshot-runner-store.ts'
 import type { SnapshotStore } from './snapshot-store.ts'
 import type { SnapshotRunnerRow } from './snapshot-table.ts'
@@ -12,13 +12,11 @@ import type { SnapshotWatch } from './snapshot-watch.ts'
 /** The interval of the sweep, in milliseconds. */
 const SWEEP_MS = 10_000
 
-const UNDER_WAY = storedSnapshotStates.filter((state) => snapshotSteps[state] !== 'none')
-
 /** How long the holder of the lease has to give up a snapshot itself, in milliseconds. */
 const GRACE_MS = 60_000
 
 export interface SnapshotSweepOptions {
-  store: Pick<SnapshotStore, 'change' | 'standing' | 'unused'>
+  store: Pick<SnapshotStore, 'change' | 'standing' | 'unused' | 'takeFromRemoved'>
   holdings: SnapshotRunnerStore
   runners: { readyIds(): string[]; client(runnerId: string): RunnerClient | undefined }
   changes: SnapshotChanges
@@ -30,8 +28,8 @@ export interface SnapshotSweepOptions {
 }
 
 /**
- * Removes deleted snapshots from runners, retires unused ones, and gives up those that take too long. Works from
- * `start` until disposed.
+ * Removes deleted snapshots from runners, retires unused ones, takes those under way from removed runners (M7), and gives
+ * up those that take too long. Works from `start` until disposed.
  */
 export interface SnapshotSweep extends AsyncDisposable {
   start(): void
@@ -72,15 +70,17 @@ export function createSnapshotSweep(options: SnapshotSweepOptions): SnapshotSwee
    * the lease.
    */
   async function giveUp(): Promise<void> {
-    for (const state of UNDER_WAY) {
+    for (const state of SNAPSHOT_UNDER_WAY) {
       const before = new Date(options.now() - limitOf(state) - GRACE_MS)
-      for (const { id } of await store.standing(state, before)) {
-        await store.change({ id, event: 'failed', reason: tooLong(state) })
+      for (const { id, changedAt } of await store.standing(state, before)) {
+        await store.change({ id, event: 'failed', reason: tooLong(state), changedAt })
       }
     }
   }
 
   async function look(): Promise<void> {
+    // A runner may have been chosen just as it was removed.
+    await store.takeFromRemoved()
     await giveUp()
     await retire()
     for (const holding of await holdings.markUnneeded(runners.readyIds())) await removeFrom(holding)

@@ -11,6 +11,9 @@ import { failureReason, getSnapshot, RunnerAwayError, SnapshotFailure } from './
 import type { SnapshotRow } from './snapshot-table.ts'
 import type { SnapshotWatch } from './snapshot-watch.ts'
 
+/** How long a failure is kept for those who wait for the snapshot, who ask about every second. In milliseconds. */
+const FAILURE_KEPT_MS = 30_000
+
 export interface SnapshotTransfersOptions {
   database: Pick<Database, 'db'>
   holdings: Pick<SnapshotRunnerStore, 'holdersOf' | 'setHeld' | 'isBeingRemoved'>
@@ -18,20 +21,22 @@ export interface SnapshotTransfersOptions {
   registries: (organizationId: string) => Promise<{ host: string; username: string; password: string }[]>
   watch: SnapshotWatch
   log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
 }
 
 /**
  * What became of bringing a snapshot to a runner. `away`: one that it takes is not connected. `passing`: a call has failed.
  * `permanent`: the runner could not make it, or it took too long.
  */
-export type TransferState = { kind: 'coming' } | { kind: 'here' } | { kind: Verdict; reason: string }
+export type TransferState = { kind: 'coming' } | { kind: Verdict; reason: string }
 
 /**
  * Brings snapshots to runners that lack them, each once however many sandboxes wait. Disposing gives up the transfers
  * under way.
  */
 export interface SnapshotTransfers extends AsyncDisposable {
-  /** Begins to bring it unless that is under way; how it ended is told once, and asking again begins anew. */
+  /** Begins to bring it unless that is under way. A failure of the last half a minute is told once; asking again begins anew. */
   bring(runnerId: string, snapshot: SnapshotRow): TransferState
 }
 
@@ -39,9 +44,11 @@ export function createSnapshotTransfers(options: SnapshotTransfersOptions): Snap
   return new Transfers(options)
 }
 
+type Failure = Exclude<TransferState, { kind: 'coming' }> & { at: number }
+
 class Transfers implements SnapshotTransfers {
   private readonly options: SnapshotTransfersOptions
-  private readonly states = new Map<string, TransferState>()
+  private readonly states = new Map<string, Failure | { kind: 'coming' }>()
   private readonly running = new Set<Promise<void>>()
   private readonly closing = new AbortController()
 
@@ -51,6 +58,7 @@ class Transfers implements SnapshotTransfers {
 
   bring(runnerId: string, snapshot: SnapshotRow): TransferState {
     const key = `${runnerId} ${snapshot.ref}`
+    this.forgetOldFailures()
     const known = this.states.get(key)
     if (known !== undefined) {
       if (known.kind !== 'coming') this.states.delete(key)
@@ -71,13 +79,21 @@ class Transfers implements SnapshotTransfers {
     using deadline = createDeadline(this.closing.signal, SNAPSHOT_PULL_LIMIT_MS)
     try {
       await this.transfer(runnerId, snapshot, deadline.signal)
-      this.states.set(key, { kind: 'here' })
+      this.states.delete(key)
     } catch (error) {
       const reason = error instanceof RunnerAwayError ? error.message : failureReason(error)
-      this.states.set(key, { kind: verdictOnTransfer(error, deadline.signal), reason })
+      this.states.set(key, { kind: verdictOnTransfer(error, deadline.signal), reason, at: this.options.now() })
       if (!this.closing.signal.aborted) {
         this.options.log.warn({ err: error, ref: snapshot.ref, runnerId }, 'a snapshot was not brought to its runner')
       }
+    }
+  }
+
+  /** Those who waited may be gone, and others may ask hours later. After the clock was set back, no failure counts as new. */
+  private forgetOldFailures(): void {
+    const now = this.options.now()
+    for (const [key, state] of this.states) {
+      if (state.kind !== 'coming' && (state.at > now || now - state.at > FAILURE_KEPT_MS)) this.states.delete(key)
     }
   }
 
