@@ -127,6 +127,7 @@ class OciDriver implements SandboxDriver {
     this.#volumes = await openOciVolumes({
       folder: this.#host.folders.volumes,
       disk: this.#host.disk,
+      log: this.#host.log,
       run: this.#host.run,
       isUsed: (volumeId) => this.#someSpec(({ volumes = [] }) => volumes.some((mount) => mount.volumeId === volumeId)),
     })

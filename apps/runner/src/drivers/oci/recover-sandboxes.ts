@@ -26,7 +26,9 @@ const MAX_CONCURRENT_RECOVERIES = 16
 export async function recoverSandboxes(host: OciHost): Promise<Map<string, KnownSandbox>> {
   const known = new Map<string, KnownSandbox>()
   const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
-  const sandboxIds = await sweepSandboxFolders(host.folders.sandboxes, host.disks, (draft) => endDraft(host, draft))
+  const { folders, disks, log } = host
+  const end = (draft: string) => endDraft(host, draft)
+  const sandboxIds = await sweepSandboxFolders(folders.sandboxes, { disks, end, log })
   const recover = async (sandboxId: string) =>
     isTrial(sandboxId) ? await endTrial(host, sandboxId) : await recoverSandbox(host, sandboxId)
   const found = await Promise.all(sandboxIds.map((sandboxId) => limit(() => recover(sandboxId))))

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../run-command.ts'
 import { createDiskStore } from './disks/disk-store.ts'
@@ -24,6 +25,7 @@ const RECORD: SandboxRecord = {
   disk: 'image',
 }
 
+const LOG = createLogger('test', 'silent')
 const DISKS = createDiskStore({ dataDir: tmpdir(), instanceId: '', canClone: false, run: runCommand })
 
 let sandboxes: string
@@ -68,8 +70,17 @@ it('what an interrupted creation or removal left is swept away', async () => {
     ended.push(sandboxId)
     expect(await readdir(sandboxes)).toContain(sandboxId)
   }
-  expect(await sweepSandboxFolders(sandboxes, DISKS, end)).toEqual(['b'])
+  expect(await sweepSandboxFolders(sandboxes, { disks: DISKS, end, log: LOG })).toEqual(['b'])
   expect([ended, await readdir(sandboxes)]).toEqual([['a.draft-1'], ['b']])
+})
+
+it('a draft that cannot be swept away keeps nothing else from being found and swept', async () => {
+  for (const name of ['a.draft-1', 'b', 'c.draft-2']) await mkdir(join(sandboxes, name))
+  const end = async (sandboxId: string) => {
+    if (sandboxId === 'a.draft-1') throw new Error('its processes do not end')
+  }
+  expect(await sweepSandboxFolders(sandboxes, { disks: DISKS, end, log: LOG })).toEqual(['b'])
+  expect((await readdir(sandboxes)).sort()).toEqual(['a.draft-1', 'b'])
 })
 
 it.each(['', '{', '{"spec":{}}', 'null'])('the record %j is none', async (text) => {

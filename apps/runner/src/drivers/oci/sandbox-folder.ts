@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { NetworkRules, SandboxLimits, SandboxSpec } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
@@ -86,12 +87,12 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
 
 const RECORD_FILE = 'sandbox.json'
 
-/** Removes an image that lies outside the sandbox's folder. */
-type ImageRemover = Pick<DiskStore, 'removeImage'>
+/** Removes a sandbox's disk, which may lie outside the sandbox's folder. */
+type DiskRemover = Pick<DiskStore, 'removeDisk'>
 
 export interface NewSandboxFolder {
   record: SandboxRecord
-  disks: ImageRemover
+  disks: DiskRemover
   /** Fills the draft, whose path it is given. */
   fill: (draft: string) => Promise<void>
   /** Called when the folder is there. */
@@ -162,7 +163,7 @@ export async function readRunRecord(folder: SandboxFolder): Promise<RunRecord | 
 }
 
 /** Removes a sandbox's files; from the rename on the sandbox does not exist, even if this process is killed. */
-export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRemover): Promise<void> {
+export async function removeSandboxFolder(folder: SandboxFolder, disks: DiskRemover): Promise<void> {
   const doomed = `${folder.path}.draft-${randomUUID()}`
   try {
     await rename(folder.path, doomed)
@@ -173,27 +174,34 @@ export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRem
   await discard(doomed, disks)
 }
 
+export interface FolderSweep {
+  disks: DiskRemover
+  /** Ends the processes of a draft. */
+  end: (sandboxId: string) => Promise<void>
+  log: Logger
+}
+
 /**
- * Returns the ids of the sandboxes that exist; removes the drafts that an interrupted creation, removal or trial left, once
- * `end` has ended their processes.
+ * Returns the ids of the sandboxes that exist; removes the drafts that an interrupted creation, removal or trial left. A draft
+ * that cannot be removed is left to the next call.
  */
-export async function sweepSandboxFolders(
-  sandboxes: string,
-  disks: ImageRemover,
-  end: (sandboxId: string) => Promise<void>,
-): Promise<string[]> {
+export async function sweepSandboxFolders(sandboxes: string, { disks, end, log }: FolderSweep): Promise<string[]> {
   const names = await readdir(sandboxes)
   const drafts = names.filter((name) => name.includes('.draft-'))
   for (const draft of drafts) {
-    await end(draft)
-    await discard(join(sandboxes, draft), disks)
+    try {
+      await end(draft)
+      await discard(join(sandboxes, draft), disks)
+    } catch (error) {
+      log.error({ err: error, sandboxId: draft }, 'what is left of a sandbox cannot be removed')
+    }
   }
   return names.filter((name) => !drafts.includes(name))
 }
 
-/** Removes the image first: only the folder says where it is. */
-async function discard(folder: string, disks: ImageRemover): Promise<void> {
-  await disks.removeImage(folder)
+/** Removes the disk first: only the folder says where it is. */
+async function discard(folder: string, disks: DiskRemover): Promise<void> {
+  await disks.removeDisk(folder)
   await rm(folder, { recursive: true, force: true })
 }
 
