@@ -22,7 +22,7 @@ import { createNewSandboxes } from './new-sandboxes.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
-import { recoverSandboxes } from './recover-sandboxes.ts'
+import { hasLiveSandbox, recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
 import { restrictSandbox } from './restrict-sandbox.ts'
 import type { OciArchives } from './sandbox-archives/oci-archives.ts'
@@ -60,7 +60,8 @@ export async function openOciDriver(options: OciDriverOptions): Promise<SandboxD
     await driver.open(options.snapshotDirectories)
     return driver
   } catch (error) {
-    await host.network?.[Symbol.asyncDispose]()
+    // Sandboxes that run on keep their network, which the next start takes over.
+    if (!(await hasLiveSandbox(host.folders.sandboxes))) await host.network?.[Symbol.asyncDispose]()
     await host.disks[Symbol.asyncDispose]()
     throw error
   }

@@ -65,11 +65,7 @@ class Archives implements OciArchives {
 
   async open(): Promise<void> {
     await this.#sweepAll()
-    this.#sweep = setInterval(() => {
-      void this.#sweepAll().catch((error: unknown) => {
-        this.#options.host.log.warn({ err: error }, 'cannot remove archives that nobody wants')
-      })
-    }, SWEEP_MS)
+    this.#sweep = setInterval(() => void this.#sweepAll(), SWEEP_MS)
     this.#sweep.unref()
   }
 
@@ -184,8 +180,13 @@ class Archives implements OciArchives {
   }
 
   async #sweepAll(): Promise<void> {
-    for (const { folder } of this.#options.list()) {
-      await sweepArchives(folder, { now: Date.now(), isBusy: this.#working > 0 })
+    const { host, list } = this.#options
+    for (const { folder } of list()) {
+      try {
+        await sweepArchives(folder, { now: Date.now(), isBusy: this.#working > 0 })
+      } catch (error) {
+        host.log.warn({ err: error, folder: folder.path }, 'cannot remove archives that nobody wants')
+      }
     }
   }
 }
