@@ -10,7 +10,7 @@ import type {
 } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { KeyedQueue } from '../../concurrency.ts'
-import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
+import { allOver, createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import type { HoldStillOptions } from './hold-still.ts'
 import { holdStill } from './hold-still.ts'
@@ -252,8 +252,9 @@ class OciDriver implements SandboxDriver {
     this.#closing.abort()
     // A copy of a sandbox's files that is under way would keep it from being stopped.
     this.archives.close()
-    await this.#snapshots?.close()
-    await this.#ends.stopAll([...this.#sandboxes.keys(), ...this.#new.underWay.keys()], graceMs)
+    const sandboxIds = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()]
+    // Some steps of a snapshot cannot be cut short: only a sandbox that is being copied waits for them.
+    await allOver(this.#snapshots?.close() ?? Promise.resolve(), this.#ends.stopAll(sandboxIds, graceMs))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
