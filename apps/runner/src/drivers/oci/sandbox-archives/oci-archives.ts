@@ -38,7 +38,7 @@ export interface OciArchivesOptions {
 export interface OciArchives extends ArchiveHolder {
   /** Removes files that a crash left, and begins to remove unused archives regularly. */
   open(): Promise<void>
-  /** Aborts the unpacking for a sandbox that is to be removed. */
+  /** Aborts the receiving and the unpacking of archives for a sandbox that is to be removed. */
   abandon(sandboxId: string): void
   /** Aborts all copying. */
   close(): void
@@ -70,9 +70,10 @@ class Archives implements OciArchives {
   }
 
   abandon(sandboxId: string): void {
+    const reason = new AppError('SERVICE_UNAVAILABLE', 'the sandbox is being removed')
+    this.#arrivals.get(sandboxId)?.over.abort(reason)
     for (const unpacking of this.#unpackings) {
-      if (unpacking.sandboxId !== sandboxId) continue
-      unpacking.over.abort(new AppError('SERVICE_UNAVAILABLE', 'the sandbox is being removed'))
+      if (unpacking.sandboxId === sandboxId) unpacking.over.abort(reason)
     }
   }
 
@@ -118,7 +119,7 @@ class Archives implements OciArchives {
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, this.#closing.signal])
     const earlier = this.#arrivals.get(sandboxId)
-    earlier?.over.abort(new AppError('CONFLICT', 'the archive is sent by another call'))
+    earlier?.over.abort(new AppError('SERVICE_UNAVAILABLE', 'the archive is sent by another call'))
     const work = (async () => {
       await earlier?.settled.catch(() => undefined)
       return await receiveArchive({ folder, archiveId, from, content, maxBytes, signal })
@@ -127,6 +128,10 @@ class Archives implements OciArchives {
     this.#arrivals.set(sandboxId, arrival)
     try {
       return await work
+    } catch (error) {
+      // The signal's reason says more than the error of the work that it cut short.
+      signal.throwIfAborted()
+      throw error
     } finally {
       if (this.#arrivals.get(sandboxId) === arrival) this.#arrivals.delete(sandboxId)
     }
