@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../run-command.ts'
 import { createDiskStore } from './disks/disk-store.ts'
+import { createDiskImage } from './sandbox-disk.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
 import {
   makeSandboxFolder,
@@ -60,6 +61,28 @@ it('a sandbox that cannot be made leaves nothing', async () => {
   })
   await expect(making).rejects.toThrow('full')
   expect(await readdir(sandboxes)).toEqual([])
+})
+
+/** Mounts an image until the result is disposed. */
+async function mount(image: string, folder: string): Promise<AsyncDisposable> {
+  // The kernel flushes nothing by itself in the time that a test takes.
+  await runCommand(['mount', '-o', 'loop,commit=600', image, folder])
+  return { [Symbol.asyncDispose]: async () => void (await runCommand(['umount', '--lazy', folder])) }
+}
+
+it('I5: a sandbox that was made is there after a power cut', async () => {
+  const [image, left, folder] = [join(sandboxes, 'image'), join(sandboxes, 'left'), join(sandboxes, 'folder')]
+  await createDiskImage(image, 1 / 16, runCommand)
+  await mkdir(folder)
+  {
+    await using _ = await mount(image, folder)
+    await makeSandboxFolder(sandboxFolder(folder, 'a'), { record: RECORD, disks: DISKS, fill: async () => undefined })
+    // The image has only the data that were flushed.
+    await copyFile(image, left)
+  }
+  await using _ = await mount(left, folder)
+  expect((await readdir(folder)).sort()).toEqual(['a', 'lost+found'])
+  expect(await readSandboxRecord(sandboxFolder(folder, 'a'))).toEqual(RECORD)
 })
 
 it('what an interrupted creation or removal left is swept away', async () => {

@@ -7,7 +7,7 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { allOver } from '../../concurrency.ts'
-import { writeFileWhole } from '../../files.ts'
+import { flushFolder, writeFileWhole } from '../../files.ts'
 import type { DiskStore } from './disks/disk-store.ts'
 import { FILES_FOLDER, IMAGE_FILE } from './sandbox-disk.ts'
 
@@ -110,6 +110,8 @@ export interface DraftFolder {
    * where that fails. A further call returns the first call's result.
    */
   keep(): Promise<void>
+  /** Waits for `keep`, and until the final name is on disk: to be called before anyone is told that the sandbox exists. */
+  flush(): Promise<void>
 }
 
 /** Begins to make the folder of a new sandbox, whole or not at all; `keep` has to follow. */
@@ -132,19 +134,24 @@ export function draftSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder
     made.onKept?.()
   }
   let kept: Promise<void> | undefined
+  const keepOnce = () => {
+    kept ??= keep()
+    return kept
+  }
   return {
     at,
     filled,
-    keep: () => {
-      kept ??= keep()
-      return kept
+    keep: keepOnce,
+    flush: async () => {
+      await keepOnce()
+      await flushFolder(dirname(folder.path))
     },
   }
 }
 
-/** Makes the folder of a new sandbox whole or not at all. */
+/** Makes the folder of a new sandbox whole or not at all, and flushes its name to disk. */
 export function makeSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder): Promise<void> {
-  return draftSandboxFolder(folder, made).keep()
+  return draftSandboxFolder(folder, made).flush()
 }
 
 export async function writeSandboxRecord(folder: SandboxFolder, record: SandboxRecord): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { RunnerVolume } from '@atoll/protocol'
 import { AppError, DEFAULT_VOLUME_GIB, VolumeId } from '@atoll/protocol'
 import type { Logger } from '@atoll/service'
@@ -8,7 +8,7 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { createKeyedQueue } from '../../../concurrency.ts'
-import { writeFileWhole } from '../../../files.ts'
+import { flushFolder, writeFileWhole } from '../../../files.ts'
 import type { RunCommand } from '../../../run-command.ts'
 import type { VolumeHolder } from '../../volume-holder.ts'
 import { removeTree } from '../remove-tree.ts'
@@ -147,8 +147,7 @@ async function makeVolumeFolder(target: string, record: VolumeRecord, run: RunCo
     await waitForRelease(join(draft, IMAGE_FILE))
     await writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record))
     await rename(draft, target)
-    await using parent = await open(join(target, '..'), 'r')
-    await parent.sync()
+    await flushFolder(dirname(target))
   } catch (error) {
     await rm(draft, { recursive: true, force: true })
     throw error
