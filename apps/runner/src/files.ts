@@ -17,6 +17,11 @@ export async function writeFileWhole(path: string, content: string, mode = 0o600
   await file.writeFile(content)
   await file.sync()
   await rename(draft, path)
-  await using folder = await open(dirname(path), 'r')
+  await flushFolder(dirname(path))
+}
+
+/** Flushes the names in a folder to disk, so that a power cut does not undo a rename. */
+export async function flushFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
   await folder.sync()
 }

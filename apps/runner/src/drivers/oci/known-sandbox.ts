@@ -1,5 +1,6 @@
 import type { SandboxSpec, SandboxStatus } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { SandboxFolder, SandboxRecord } from './sandbox-folder.ts'
@@ -46,6 +47,15 @@ export async function keepReason(sandbox: KnownSandbox, reason: EndReason): Prom
   const { reason: _, ...rest } = sandbox.record
   sandbox.record = reason === undefined ? rest : { ...rest, reason }
   await writeSandboxRecord(sandbox.folder, sandbox.record)
+}
+
+/** Notes why a sandbox ended. A disk that is too full to write that down keeps no sandbox from being stopped. */
+export async function noteReason(log: Logger, sandbox: KnownSandbox, reason: EndReason): Promise<void> {
+  try {
+    await keepReason(sandbox, reason)
+  } catch (error) {
+    log.warn({ err: error, sandboxId: sandbox.sandboxId }, 'the reason of an end is not written down')
+  }
 }
 
 /** Throws BAD_REQUEST for a malformed sandbox id. */

@@ -71,7 +71,7 @@ export function createNewSandboxes(options: NewSandboxesOptions): NewSandboxes {
           try {
             sandbox.running = await startToolbox(host, sandbox, { origin, start, draft })
           } finally {
-            await draft.keep()
+            await draft.flush()
           }
         })
       }),

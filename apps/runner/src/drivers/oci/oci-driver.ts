@@ -10,7 +10,7 @@ import type {
 } from '@atoll/protocol'
 import { AppError } from '@atoll/protocol'
 import type { KeyedQueue } from '../../concurrency.ts'
-import { createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
+import { allOver, createConcurrencyLimit, createKeyedQueue } from '../../concurrency.ts'
 import type { DriverInfo, SandboxDriver, StatusListener } from '../driver.ts'
 import type { HoldStillOptions } from './hold-still.ts'
 import { holdStill } from './hold-still.ts'
@@ -22,7 +22,7 @@ import { createNewSandboxes } from './new-sandboxes.ts'
 import type { OciHost } from './oci-host.ts'
 import type { OciDriverOptions } from './prepare-host.ts'
 import { prepareHost } from './prepare-host.ts'
-import { recoverSandboxes } from './recover-sandboxes.ts'
+import { hasLiveSandbox, recoverSandboxes } from './recover-sandboxes.ts'
 import { resizeSandbox } from './resize-sandbox.ts'
 import { restrictSandbox } from './restrict-sandbox.ts'
 import type { OciArchives } from './sandbox-archives/oci-archives.ts'
@@ -60,7 +60,8 @@ export async function openOciDriver(options: OciDriverOptions): Promise<SandboxD
     await driver.open(options.snapshotDirectories)
     return driver
   } catch (error) {
-    await host.network?.[Symbol.asyncDispose]()
+    // Sandboxes that run on keep their network, which the next start takes over.
+    if (!(await hasLiveSandbox(host.folders.sandboxes))) await host.network?.[Symbol.asyncDispose]()
     await host.disks[Symbol.asyncDispose]()
     throw error
   }
@@ -127,6 +128,7 @@ class OciDriver implements SandboxDriver {
     this.#volumes = await openOciVolumes({
       folder: this.#host.folders.volumes,
       disk: this.#host.disk,
+      log: this.#host.log,
       run: this.#host.run,
       isUsed: (volumeId) => this.#someSpec(({ volumes = [] }) => volumes.some((mount) => mount.volumeId === volumeId)),
     })
@@ -250,8 +252,9 @@ class OciDriver implements SandboxDriver {
     this.#closing.abort()
     // A copy of a sandbox's files that is under way would keep it from being stopped.
     this.archives.close()
-    await this.#snapshots?.close()
-    await this.#ends.stopAll([...this.#sandboxes.keys(), ...this.#new.underWay.keys()], graceMs)
+    const sandboxIds = [...this.#sandboxes.keys(), ...this.#new.underWay.keys()]
+    // Some steps of a snapshot cannot be cut short: only a sandbox that is being copied waits for them.
+    await allOver(this.#snapshots?.close() ?? Promise.resolve(), this.#ends.stopAll(sandboxIds, graceMs))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

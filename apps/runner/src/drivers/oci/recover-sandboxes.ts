@@ -3,16 +3,11 @@ import { isAlive } from '@atoll/service'
 import { createConcurrencyLimit } from '../../concurrency.ts'
 import { isThere } from '../../files.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
+import { noteReason } from './known-sandbox.ts'
 import type { LaunchedSandbox } from './launch-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import { removeUnused } from './prepare-host.ts'
-import {
-  readRunRecord,
-  readSandboxRecord,
-  sandboxFolder,
-  sweepSandboxFolders,
-  writeSandboxRecord,
-} from './sandbox-folder.ts'
+import { readRunRecord, readSandboxRecord, sandboxFolder, sweepSandboxFolders } from './sandbox-folder.ts'
 import { endRun, holdMonitor } from './sandbox-run.ts'
 import { endTrial, isTrial } from './try-host.ts'
 
@@ -21,14 +16,19 @@ const MAX_CONCURRENT_RECOVERIES = 16
 
 /**
  * Finds the sandboxes of the data folder. Adopts the sandboxes whose first process is alive; cleans up after the others,
- * after sandboxes that have no files any more, and after tries of the host that were cut short.
+ * after sandboxes that have no files any more, and after tries of the host that were cut short. A sandbox that cannot be
+ * cleaned up keeps its run, which the driver then ends like that of any sandbox whose first process has ended.
  */
 export async function recoverSandboxes(host: OciHost): Promise<Map<string, KnownSandbox>> {
   const known = new Map<string, KnownSandbox>()
   const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
-  const sandboxIds = await sweepSandboxFolders(host.folders.sandboxes, host.disks, (draft) => endDraft(host, draft))
+  const { folders, disks, log } = host
+  const end = (draft: string) => endDraft(host, draft)
+  const sandboxIds = await sweepSandboxFolders(folders.sandboxes, { disks, end, log })
   const recover = async (sandboxId: string) =>
-    isTrial(sandboxId) ? await endTrial(host, sandboxId) : await recoverSandbox(host, sandboxId)
+    isTrial(sandboxId)
+      ? await attempt(host, sandboxId, () => endTrial(host, sandboxId))
+      : await recoverSandbox(host, sandboxId)
   const found = await Promise.all(sandboxIds.map((sandboxId) => limit(() => recover(sandboxId))))
   for (const sandbox of found) if (sandbox) known.set(sandbox.sandboxId, sandbox)
   await removeStrays(host, known)
@@ -41,6 +41,15 @@ export async function recoverSandboxes(host: OciHost): Promise<Map<string, Known
   return known
 }
 
+/** Returns whether the first process of a sandbox in this folder lives. */
+export async function hasLiveSandbox(sandboxes: string): Promise<boolean> {
+  for (const sandboxId of await readdir(sandboxes)) {
+    const run = await readRunRecord(sandboxFolder(sandboxes, sandboxId))
+    if (run && isAlive(run.init)) return true
+  }
+  return false
+}
+
 /** Ends the run in a draft folder: it may still run, or be held, and no record of it is left once its folder is gone. */
 async function endDraft(host: OciHost, sandboxId: string): Promise<void> {
   const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
@@ -49,28 +58,30 @@ async function endDraft(host: OciHost, sandboxId: string): Promise<void> {
 
 async function recoverSandbox(host: OciHost, sandboxId: string): Promise<KnownSandbox | undefined> {
   const folder = sandboxFolder(host.folders.sandboxes, sandboxId)
-  let record = await readSandboxRecord(folder)
+  const record = await readSandboxRecord(folder)
   if (record === undefined) {
     host.log.error({ folder: folder.path }, 'a sandbox whose record cannot be read is left alone')
     return undefined
   }
-  let running: LaunchedSandbox | undefined = await readRunRecord(folder)
-  if (running === undefined || !isAlive(running.init)) {
-    if (await isThere(folder.bundle)) {
-      const reason = await endRun(host, { sandboxId, folder }, running)
-      if (reason !== undefined) {
-        record = { ...record, reason }
-        await writeSandboxRecord(folder, record)
-      }
-    }
-    running = undefined
-  }
-  if (running) {
-    // A runner that was killed while it copied the sandbox's files left it frozen.
-    await host.cgroups.thaw(sandboxId)
-    holdMonitor(host, running)
-  }
-  return { sandboxId, folder, record, running, isHalted: false, isLookedAt: false }
+  const running = await readRunRecord(folder)
+  const sandbox: KnownSandbox = { sandboxId, folder, record, running, isHalted: false, isLookedAt: false }
+  const isLive = running !== undefined && isAlive(running.init)
+  await attempt(host, sandboxId, () => (isLive ? adopt(host, sandboxId, running) : cleanUp(host, sandbox)))
+  return sandbox
+}
+
+async function adopt(host: OciHost, sandboxId: string, running: LaunchedSandbox): Promise<void> {
+  holdMonitor(host, running)
+  // A runner that was killed while it copied the sandbox's files left it frozen.
+  await host.cgroups.thaw(sandboxId)
+}
+
+/** Removes what the run of a sandbox has left, and notes why it ended. */
+async function cleanUp(host: OciHost, sandbox: KnownSandbox): Promise<void> {
+  if (!(await isThere(sandbox.folder.bundle))) return
+  const reason = await endRun(host, sandbox, sandbox.running)
+  sandbox.running = undefined
+  if (reason !== undefined) await noteReason(host.log, sandbox, reason)
 }
 
 /** Removes the runtime state and cgroups of sandboxes that are not running or do not exist. */
@@ -79,8 +90,19 @@ async function removeStrays(host: OciHost, known: ReadonlyMap<string, KnownSandb
   const limit = createConcurrencyLimit(MAX_CONCURRENT_RECOVERIES)
   const remove = async (sandboxId: string) => {
     host.log.warn({ sandboxId }, 'removing what is left of a sandbox')
-    await endRun(host, { sandboxId, folder: sandboxFolder(host.folders.sandboxes, sandboxId) })
+    await attempt(host, sandboxId, async () => {
+      await endRun(host, { sandboxId, folder: sandboxFolder(host.folders.sandboxes, sandboxId) })
+    })
   }
   const strays = [...left].filter((sandboxId) => known.get(sandboxId)?.running === undefined)
   await Promise.all(strays.map((sandboxId) => limit(() => remove(sandboxId))))
+}
+
+/** Logs the failure of work for one sandbox, which must not keep the others from being recovered. */
+async function attempt({ log }: OciHost, sandboxId: string, work: () => Promise<void>): Promise<undefined> {
+  try {
+    await work()
+  } catch (error) {
+    log.error({ err: error, sandboxId }, 'a sandbox cannot be recovered yet')
+  }
 }

@@ -3,7 +3,7 @@ import type { KeyedQueue } from '../../concurrency.ts'
 import { createConcurrencyLimit } from '../../concurrency.ts'
 import type { StatusListener } from '../driver.ts'
 import type { KnownSandbox } from './known-sandbox.ts'
-import { keepReason, statusOf } from './known-sandbox.ts'
+import { noteReason, statusOf } from './known-sandbox.ts'
 import type { OciHost } from './oci-host.ts'
 import type { EndReason } from './sandbox-run.ts'
 import { endRun, haltRun } from './sandbox-run.ts'
@@ -146,14 +146,8 @@ class Ends implements SandboxEnds {
     return reason
   }
 
-  /** Reports why a sandbox ended, even where the disk is too full to write the reason down. */
   async #report(sandbox: KnownSandbox, reason: EndReason): Promise<void> {
-    const { sandboxId } = sandbox
-    try {
-      await keepReason(sandbox, reason)
-    } catch (error) {
-      this.#options.host.log.warn({ err: error, sandboxId }, 'the reason of an end is not written down')
-    }
+    await noteReason(this.#options.host.log, sandbox, reason)
     for (const listener of this.#listeners) listener(statusOf(sandbox))
   }
 }

@@ -1,9 +1,11 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createLogger } from '@atoll/service'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { runCommand } from '../../run-command.ts'
 import { createDiskStore } from './disks/disk-store.ts'
+import { createDiskImage } from './sandbox-disk.ts'
 import type { SandboxRecord } from './sandbox-folder.ts'
 import {
   makeSandboxFolder,
@@ -24,6 +26,7 @@ const RECORD: SandboxRecord = {
   disk: 'image',
 }
 
+const LOG = createLogger('test', 'silent')
 const DISKS = createDiskStore({ dataDir: tmpdir(), instanceId: '', canClone: false, run: runCommand })
 
 let sandboxes: string
@@ -60,6 +63,28 @@ it('a sandbox that cannot be made leaves nothing', async () => {
   expect(await readdir(sandboxes)).toEqual([])
 })
 
+/** Mounts an image until the result is disposed. */
+async function mount(image: string, folder: string): Promise<AsyncDisposable> {
+  // The kernel flushes nothing by itself in the time that a test takes.
+  await runCommand(['mount', '-o', 'loop,commit=600', image, folder])
+  return { [Symbol.asyncDispose]: async () => void (await runCommand(['umount', '--lazy', folder])) }
+}
+
+it('I5: a sandbox that was made is there after a power cut', async () => {
+  const [image, left, folder] = [join(sandboxes, 'image'), join(sandboxes, 'left'), join(sandboxes, 'folder')]
+  await createDiskImage(image, 1 / 16, runCommand)
+  await mkdir(folder)
+  {
+    await using _ = await mount(image, folder)
+    await makeSandboxFolder(sandboxFolder(folder, 'a'), { record: RECORD, disks: DISKS, fill: async () => undefined })
+    // The image has only the data that were flushed.
+    await copyFile(image, left)
+  }
+  await using _ = await mount(left, folder)
+  expect((await readdir(folder)).sort()).toEqual(['a', 'lost+found'])
+  expect(await readSandboxRecord(sandboxFolder(folder, 'a'))).toEqual(RECORD)
+})
+
 it('what an interrupted creation or removal left is swept away', async () => {
   await mkdir(join(sandboxes, 'a.draft-1/files'), { recursive: true })
   await mkdir(join(sandboxes, 'b'))
@@ -68,8 +93,17 @@ it('what an interrupted creation or removal left is swept away', async () => {
     ended.push(sandboxId)
     expect(await readdir(sandboxes)).toContain(sandboxId)
   }
-  expect(await sweepSandboxFolders(sandboxes, DISKS, end)).toEqual(['b'])
+  expect(await sweepSandboxFolders(sandboxes, { disks: DISKS, end, log: LOG })).toEqual(['b'])
   expect([ended, await readdir(sandboxes)]).toEqual([['a.draft-1'], ['b']])
+})
+
+it('a draft that cannot be swept away keeps nothing else from being found and swept', async () => {
+  for (const name of ['a.draft-1', 'b', 'c.draft-2']) await mkdir(join(sandboxes, name))
+  const end = async (sandboxId: string) => {
+    if (sandboxId === 'a.draft-1') throw new Error('its processes do not end')
+  }
+  expect(await sweepSandboxFolders(sandboxes, { disks: DISKS, end, log: LOG })).toEqual(['b'])
+  expect((await readdir(sandboxes)).sort()).toEqual(['a.draft-1', 'b'])
 })
 
 it.each(['', '{', '{"spec":{}}', 'null'])('the record %j is none', async (text) => {

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { NetworkRules, SandboxLimits, SandboxSpec } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { allOver } from '../../concurrency.ts'
-import { writeFileWhole } from '../../files.ts'
+import { flushFolder, writeFileWhole } from '../../files.ts'
 import type { DiskStore } from './disks/disk-store.ts'
 import { FILES_FOLDER, IMAGE_FILE } from './sandbox-disk.ts'
 
@@ -86,12 +87,12 @@ export function sandboxFolder(sandboxes: string, sandboxId: string): SandboxFold
 
 const RECORD_FILE = 'sandbox.json'
 
-/** Removes an image that lies outside the sandbox's folder. */
-type ImageRemover = Pick<DiskStore, 'removeImage'>
+/** Removes a sandbox's disk, which may lie outside the sandbox's folder. */
+type DiskRemover = Pick<DiskStore, 'removeDisk'>
 
 export interface NewSandboxFolder {
   record: SandboxRecord
-  disks: ImageRemover
+  disks: DiskRemover
   /** Fills the draft, whose path it is given. */
   fill: (draft: string) => Promise<void>
   /** Called when the folder is there. */
@@ -109,6 +110,8 @@ export interface DraftFolder {
    * where that fails. A further call returns the first call's result.
    */
   keep(): Promise<void>
+  /** Waits for `keep`, and until the final name is on disk: to be called before anyone is told that the sandbox exists. */
+  flush(): Promise<void>
 }
 
 /** Begins to make the folder of a new sandbox, whole or not at all; `keep` has to follow. */
@@ -131,19 +134,24 @@ export function draftSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder
     made.onKept?.()
   }
   let kept: Promise<void> | undefined
+  const keepOnce = () => {
+    kept ??= keep()
+    return kept
+  }
   return {
     at,
     filled,
-    keep: () => {
-      kept ??= keep()
-      return kept
+    keep: keepOnce,
+    flush: async () => {
+      await keepOnce()
+      await flushFolder(dirname(folder.path))
     },
   }
 }
 
-/** Makes the folder of a new sandbox whole or not at all. */
+/** Makes the folder of a new sandbox whole or not at all, and flushes its name to disk. */
 export function makeSandboxFolder(folder: SandboxFolder, made: NewSandboxFolder): Promise<void> {
-  return draftSandboxFolder(folder, made).keep()
+  return draftSandboxFolder(folder, made).flush()
 }
 
 export async function writeSandboxRecord(folder: SandboxFolder, record: SandboxRecord): Promise<void> {
@@ -162,7 +170,7 @@ export async function readRunRecord(folder: SandboxFolder): Promise<RunRecord | 
 }
 
 /** Removes a sandbox's files; from the rename on the sandbox does not exist, even if this process is killed. */
-export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRemover): Promise<void> {
+export async function removeSandboxFolder(folder: SandboxFolder, disks: DiskRemover): Promise<void> {
   const doomed = `${folder.path}.draft-${randomUUID()}`
   try {
     await rename(folder.path, doomed)
@@ -173,27 +181,34 @@ export async function removeSandboxFolder(folder: SandboxFolder, disks: ImageRem
   await discard(doomed, disks)
 }
 
+export interface FolderSweep {
+  disks: DiskRemover
+  /** Ends the processes of a draft. */
+  end: (sandboxId: string) => Promise<void>
+  log: Logger
+}
+
 /**
- * Returns the ids of the sandboxes that exist; removes the drafts that an interrupted creation, removal or trial left, once
- * `end` has ended their processes.
+ * Returns the ids of the sandboxes that exist; removes the drafts that an interrupted creation, removal or trial left. A draft
+ * that cannot be removed is left to the next call.
  */
-export async function sweepSandboxFolders(
-  sandboxes: string,
-  disks: ImageRemover,
-  end: (sandboxId: string) => Promise<void>,
-): Promise<string[]> {
+export async function sweepSandboxFolders(sandboxes: string, { disks, end, log }: FolderSweep): Promise<string[]> {
   const names = await readdir(sandboxes)
   const drafts = names.filter((name) => name.includes('.draft-'))
   for (const draft of drafts) {
-    await end(draft)
-    await discard(join(sandboxes, draft), disks)
+    try {
+      await end(draft)
+      await discard(join(sandboxes, draft), disks)
+    } catch (error) {
+      log.error({ err: error, sandboxId: draft }, 'what is left of a sandbox cannot be removed')
+    }
   }
   return names.filter((name) => !drafts.includes(name))
 }
 
-/** Removes the image first: only the folder says where it is. */
-async function discard(folder: string, disks: ImageRemover): Promise<void> {
-  await disks.removeImage(folder)
+/** Removes the disk first: only the folder says where it is. */
+async function discard(folder: string, disks: DiskRemover): Promise<void> {
+  await disks.removeDisk(folder)
   await rm(folder, { recursive: true, force: true })
 }
 

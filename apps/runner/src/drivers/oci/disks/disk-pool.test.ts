@@ -114,7 +114,7 @@ it('gives what a removed disk took, and what a sandbox deletes, back to the host
   }
   const used = await usedBytes(disks)
   expect(used).toBeGreaterThan(128 * MIB)
-  await disks.removeImage(first)
+  await disks.removeDisk(first)
   await until(async () => (await usedBytes(disks)) < used - 60 * MIB)
   await inDisk(disks, second, 'rm bulk; sync -f .')
   await until(async () => (await usedBytes(disks)) < used - 120 * MIB)

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { constants, copyFile, mkdir, open, readdir, readlink, rm, statfs, symlink } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { AppError } from '@atoll/protocol'
+import { isThere } from '../../../files.ts'
 import type { RunCommand } from '../../../run-command.ts'
+import { removeTree } from '../remove-tree.ts'
 import { createDiskImage, detachLeftDevices, FILES_FOLDER, IMAGE_FILE } from '../sandbox-disk.ts'
 import type { SandboxRecord } from '../sandbox-folder.ts'
 import type { DiskPool } from './disk-pool.ts'
@@ -33,8 +35,8 @@ export interface DiskStore extends AsyncDisposable {
   create(folder: string, record: SandboxRecord): Promise<void>
   /** Makes a clone of `image` as the disk in `folder`; makes nothing and returns false where `image` cannot share blocks. */
   clone(image: string, folder: string): Promise<boolean>
-  /** Removes the image of a folder that is going to be removed. */
-  removeImage(folder: string): Promise<void>
+  /** Removes the disk of a folder that is going to be removed. */
+  removeDisk(folder: string): Promise<void>
   /** Throws DISK_FULL where another sandbox would leave too little room for the existing ones. */
   assertRoom(): Promise<void>
 }
@@ -141,10 +143,11 @@ export function createDiskStore({ dataDir, instanceId, pool, canClone, run }: Di
       }
       return true
     },
-    async removeImage(folder) {
-      const image = join(folder, IMAGE_FILE)
+    async removeDisk(folder) {
+      const [image, files] = [join(folder, IMAGE_FILE), join(folder, FILES_FOLDER)]
       const path = await reach(image)
       if (path !== image) await rm(path, { force: true })
+      if (await isThere(files)) await removeTree(files, run)
     },
     async assertRoom() {
       const { bavail, bsize } = await statfs(dataDir)

@@ -80,7 +80,7 @@ async function tryDisks(disks: DiskStore, { dataDir, run }: OpenDiskStoreOptions
     const script = `${MOUNT_DISK} set -eu; mount_disk "$1" "$2" nosuid,nodev,noinit_itable; touch "$2/file"; sync -f "$2"`
     await run(['unshare', '--mount', '--', 'sh', '-c', script, 'try', disk.source, join(second, 'mount')])
   } finally {
-    for (const folder of [first, second]) await disks.removeImage(folder)
+    for (const folder of [first, second]) await disks.removeDisk(folder)
     await rm(join(dataDir, 'try-disks'), { recursive: true, force: true })
   }
 }

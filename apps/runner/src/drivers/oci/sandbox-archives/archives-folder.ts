@@ -38,13 +38,24 @@ export function archiveFiles({ archives }: SandboxFolder, archiveId: string): Ar
   }
 }
 
+/** Makes the folder of a sandbox's archives. Throws SANDBOX_NOT_FOUND where the sandbox's own folder is not there any more. */
+async function makeFolder(archives: string): Promise<void> {
+  try {
+    await mkdir(archives, { mode: 0o700 })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'ENOENT') throw new AppError('SANDBOX_NOT_FOUND', 'the sandbox was removed', { cause: error })
+    if (code !== 'EEXIST') throw error
+  }
+}
+
 /** Deletes other archives of the same direction: a sandbox has at most one outgoing and one incoming archive. */
 export async function makeWay(
   { archives }: SandboxFolder,
   direction: 'outgoing' | 'incoming',
   archiveId: string,
 ): Promise<void> {
-  await mkdir(archives, { recursive: true, mode: 0o700 })
+  await makeFolder(archives)
   const prefix = direction === 'outgoing' ? OUTGOING : INCOMING
   for (const name of await readdir(archives)) {
     if (name.startsWith(prefix) && !name.startsWith(prefix + archiveId)) await rm(join(archives, name), { force: true })
@@ -69,7 +80,7 @@ export interface Scratch extends AsyncDisposable {
 }
 
 export async function makeScratch({ archives }: SandboxFolder): Promise<Scratch> {
-  await mkdir(archives, { recursive: true, mode: 0o700 })
+  await makeFolder(archives)
   const place = await mkdtemp(join(archives, SCRATCH))
   return {
     async folder(name) {

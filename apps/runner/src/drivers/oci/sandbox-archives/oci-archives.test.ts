@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { readdir, utimes, writeFile } from 'node:fs/promises'
+import { readdir, rename, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -258,6 +258,34 @@ describe('an archive', () => {
     const later = { from: 0, content: Readable.from([Buffer.from('all')]) }
     expect(await harness.driver.archives.receive(name, later)).toEqual({ bytes: 3, unpacked: false })
     await refused
+  })
+
+  it('is no longer received once its sandbox is to go', async () => {
+    const { archives } = harness.driver
+    await harness.driver.create('i', root)
+    const name = { sandboxId: 'i', archiveId: randomUUID() }
+    const content = new Readable({ read: () => undefined })
+    content.push('some')
+    const underWay = expect(archives.receive(name, { from: 0, content })).rejects.toMatchObject({
+      code: 'SERVICE_UNAVAILABLE',
+      message: 'the sandbox is being removed',
+    })
+    await expect.poll(async () => (await archives.arrived(name)).bytes).toBe(4)
+    await harness.driver.remove('i')
+    await underWay
+  })
+
+  it('A6: that comes while its sandbox is being removed brings nothing of it back', async () => {
+    await harness.driver.create('j', root)
+    const folder = join(harness.dataDir, 'sandboxes', 'j')
+    // As a removal does first.
+    await rename(folder, `${folder}.draft-1`)
+    const late = { from: 0, content: Readable.from([Buffer.from('late')]) }
+    const name = { sandboxId: 'j', archiveId: randomUUID() }
+    await expect(harness.driver.archives.receive(name, late)).rejects.toMatchObject({ code: 'SANDBOX_NOT_FOUND' })
+    await harness.driver.remove('j')
+    expect(await harness.driver.create('j', root)).toMatchObject({ state: 'stopped' })
+    await harness.driver.remove('j')
   })
 
   it('is no longer unpacked once its sandbox is to go', async () => {

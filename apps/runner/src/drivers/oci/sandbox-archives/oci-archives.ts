@@ -38,7 +38,7 @@ export interface OciArchivesOptions {
 export interface OciArchives extends ArchiveHolder {
   /** Removes files that a crash left, and begins to remove unused archives regularly. */
   open(): Promise<void>
-  /** Aborts the unpacking for a sandbox that is to be removed. */
+  /** Aborts the receiving and the unpacking of archives for a sandbox that is to be removed. */
   abandon(sandboxId: string): void
   /** Aborts all copying. */
   close(): void
@@ -65,18 +65,15 @@ class Archives implements OciArchives {
 
   async open(): Promise<void> {
     await this.#sweepAll()
-    this.#sweep = setInterval(() => {
-      void this.#sweepAll().catch((error: unknown) => {
-        this.#options.host.log.warn({ err: error }, 'cannot remove archives that nobody wants')
-      })
-    }, SWEEP_MS)
+    this.#sweep = setInterval(() => void this.#sweepAll(), SWEEP_MS)
     this.#sweep.unref()
   }
 
   abandon(sandboxId: string): void {
+    const reason = new AppError('SERVICE_UNAVAILABLE', 'the sandbox is being removed')
+    this.#arrivals.get(sandboxId)?.over.abort(reason)
     for (const unpacking of this.#unpackings) {
-      if (unpacking.sandboxId !== sandboxId) continue
-      unpacking.over.abort(new AppError('SERVICE_UNAVAILABLE', 'the sandbox is being removed'))
+      if (unpacking.sandboxId === sandboxId) unpacking.over.abort(reason)
     }
   }
 
@@ -122,7 +119,7 @@ class Archives implements OciArchives {
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, this.#closing.signal])
     const earlier = this.#arrivals.get(sandboxId)
-    earlier?.over.abort(new AppError('CONFLICT', 'the archive is sent by another call'))
+    earlier?.over.abort(new AppError('SERVICE_UNAVAILABLE', 'the archive is sent by another call'))
     const work = (async () => {
       await earlier?.settled.catch(() => undefined)
       return await receiveArchive({ folder, archiveId, from, content, maxBytes, signal })
@@ -131,6 +128,10 @@ class Archives implements OciArchives {
     this.#arrivals.set(sandboxId, arrival)
     try {
       return await work
+    } catch (error) {
+      // The signal's reason says more than the error of the work that it cut short.
+      signal.throwIfAborted()
+      throw error
     } finally {
       if (this.#arrivals.get(sandboxId) === arrival) this.#arrivals.delete(sandboxId)
     }
@@ -184,8 +185,13 @@ class Archives implements OciArchives {
   }
 
   async #sweepAll(): Promise<void> {
-    for (const { folder } of this.#options.list()) {
-      await sweepArchives(folder, { now: Date.now(), isBusy: this.#working > 0 })
+    const { host, list } = this.#options
+    for (const { folder } of list()) {
+      try {
+        await sweepArchives(folder, { now: Date.now(), isBusy: this.#working > 0 })
+      } catch (error) {
+        host.log.warn({ err: error, folder: folder.path }, 'cannot remove archives that nobody wants')
+      }
     }
   }
 }

@@ -5,13 +5,15 @@ import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { createKeyedQueue } from '../../../concurrency.ts'
+import { flushFolder } from '../../../files.ts'
 import type { RunCommand } from '../../../run-command.ts'
+import { removeTree } from '../remove-tree.ts'
 
 /** Name of a layer's folder of files; short, because the paths of all layers must fit into one page of mount options. */
 const TREE = 't'
 const RECORD_FILE = 'layer.json'
 const DRAFT_MARK = '.draft-'
-/** How long a large tree may take to be measured, flushed or removed, in milliseconds. */
+/** How long a large tree may take to be measured or flushed, in milliseconds. */
 const TREE_DEADLINE_MS = 10 * 60_000
 
 const LAYER_ID = /^[a-z0-9]{16}$/
@@ -60,13 +62,12 @@ export interface LayerStore {
 
 /** Opens the store in `folder`; removes drafts that an interrupted making or removal left. */
 export async function openLayerStore(folder: string, run: RunCommand): Promise<LayerStore> {
-  const removeTree = (path: string) => run(['rm', '-rf', '--one-file-system', path], { deadlineMs: TREE_DEADLINE_MS })
   const layers = new Map<string, Layer>()
   // Two snapshots may bring the same layer at the same time.
   const commits = createKeyedQueue()
   for (const name of await readdir(folder)) {
     const layer = LAYER_ID.test(name) ? await readLayer(folder, name) : undefined
-    if (layer === undefined) await removeTree(join(folder, name))
+    if (layer === undefined) await removeTree(join(folder, name), run)
     else layers.set(name, layer)
   }
   return {
@@ -87,10 +88,10 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
             const there = layers.get(id)
             if (there) {
               pin(there)
-              await removeTree(draft)
+              await removeTree(draft, run)
               return there
             }
-            for (const path of [jail, scratch]) await removeTree(path)
+            for (const path of [jail, scratch]) await removeTree(path, run)
             const record = { bytes: await measure(tree, run), blobs: [...blobs] }
             await writeFlushed(join(draft, RECORD_FILE), JSON.stringify(record))
             await run(['sync', '--file-system', tree], { deadlineMs: TREE_DEADLINE_MS })
@@ -101,7 +102,7 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
             layers.set(id, layer)
             return layer
           }),
-        discard: async () => void (await removeTree(draft)),
+        discard: async () => void (await removeTree(draft, run)),
       }
     },
     removeUnused: async (isUsed) => {
@@ -111,7 +112,7 @@ export async function openLayerStore(folder: string, run: RunCommand): Promise<L
         const doomed = join(folder, `${DRAFT_MARK}${randomUUID()}`)
         // From the rename on the layer does not exist, even if this process is killed.
         await rename(join(folder, id), doomed)
-        await removeTree(doomed)
+        await removeTree(doomed, run)
       }
     },
   }
@@ -145,9 +146,4 @@ async function writeFlushed(path: string, content: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600)
   await file.writeFile(content)
   await file.sync()
-}
-
-async function flushFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r')
-  await folder.sync()
 }

@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { RunCommand } from '../../../run-command.ts'
 import { CommandError, runCommand } from '../../../run-command.ts'
@@ -50,4 +52,25 @@ it('volumes are folders, shared and kept', async () => {
     /^shared\n.* rw,nosuid,nodev/,
   )
   expect((await harness.driver.volumes.get('plain')).usedGiB).toBeGreaterThan(0)
+})
+
+/** Nests folders in the work folder until their whole path is longer than the kernel takes. */
+const NEST = `python3 -c "
+import os
+for _ in range(30):
+    os.mkdir('x' * 200)
+    os.chdir('x' * 200)
+"`
+
+it('folders that are nested deeper than a path can name are removed with their sandbox and their volume', async () => {
+  await harness.driver.volumes.make('deep', {})
+  const sandbox = await harness.startSandbox('deep', { volumes: [{ volumeId: 'deep', mountPath: '/srv/deep' }] })
+  for (const folder of ['~', '/srv/deep']) {
+    expect(await sandbox.exec(`cd ${folder} && ${NEST}`)).toMatchObject({ code: 0, stderr: '' })
+  }
+  await harness.driver.remove('deep')
+  await harness.driver.volumes.remove('deep')
+  for (const folder of ['sandboxes', 'volumes']) {
+    expect((await readdir(join(harness.dataDir, folder))).join()).not.toContain('deep')
+  }
 })

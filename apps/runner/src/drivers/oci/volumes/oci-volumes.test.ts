@@ -1,12 +1,16 @@
-import { mkdir, readdir, stat, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { SandboxSpec } from '@atoll/protocol'
+import { createLogger } from '@atoll/service'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { runCommand } from '../../../run-command.ts'
+import type { RunCommand } from '../../../run-command.ts'
+import { CommandError, runCommand } from '../../../run-command.ts'
 import type { SnapshotHarness } from '../../testing/snapshot-harness.ts'
 import { createSnapshotHarness } from '../../testing/snapshot-harness.ts'
 import { writeTinyRoot } from '../../testing/tiny-root.ts'
 import { findImageDevice } from '../sandbox-disk.ts'
+import { openOciVolumes } from './oci-volumes.ts'
 
 let harness: SnapshotHarness
 
@@ -117,6 +121,20 @@ describe('a volume', () => {
     const sandbox = await harness.startSandbox('parts', { snapshot: 'tiny', volumes: [part, whole] })
     expect((await sandbox.exec('echo x >/part/file && cat /whole/of/it/file')).stdout).toBe('x\n')
   })
+})
+
+it('a draft that cannot be removed keeps no volume from being opened', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'atoll-volumes-'))
+  const run: RunCommand = async (argv, options) => {
+    if (argv[0] === 'rm') throw new CommandError('rm: Input/output error')
+    return runCommand(argv, options)
+  }
+  const open = () =>
+    openOciVolumes({ folder, disk: 'folder', log: createLogger('test', 'silent'), run, isUsed: () => false })
+  await (await open()).make('kept', {})
+  await mkdir(join(folder, 'x.draft-1'))
+  expect(await (await open()).get('kept')).toMatchObject({ volumeId: 'kept' })
+  await rm(folder, { recursive: true })
 })
 
 describe('a mount that means harm', () => {

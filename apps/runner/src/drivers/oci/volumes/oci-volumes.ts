@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { RunnerVolume } from '@atoll/protocol'
 import { AppError, DEFAULT_VOLUME_GIB, VolumeId } from '@atoll/protocol'
+import type { Logger } from '@atoll/service'
 import type { Static } from 'typebox'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { createKeyedQueue } from '../../../concurrency.ts'
-import { writeFileWhole } from '../../../files.ts'
+import { flushFolder, writeFileWhole } from '../../../files.ts'
 import type { RunCommand } from '../../../run-command.ts'
 import type { VolumeHolder } from '../../volume-holder.ts'
+import { removeTree } from '../remove-tree.ts'
 import { createDiskImage, IMAGE_FILE, repairSharedImage, waitForRelease } from '../sandbox-disk.ts'
 
 const GIB = 1024 ** 3
@@ -56,6 +58,7 @@ export interface OciVolumesOptions {
   /** Holds a folder for each volume. */
   folder: string
   disk: 'image' | 'folder'
+  log: Logger
   run: RunCommand
   /** Returns whether a sandbox, running or stopped, has this volume. */
   isUsed: (volumeId: string) => boolean
@@ -69,7 +72,7 @@ export async function openOciVolumes(options: OciVolumesOptions): Promise<OciVol
     const record = name.includes(DRAFT_MARK) ? undefined : await readRecord(join(folder, name, RECORD_FILE))
     if (record) records.set(name, record)
     // A volume without a readable record may still hold a user's files: it is left alone.
-    else if (name.includes(DRAFT_MARK)) await rm(join(folder, name), { recursive: true, force: true })
+    else if (name.includes(DRAFT_MARK)) await sweepDraft(join(folder, name), options)
   }
   const queue = createKeyedQueue()
   const find = (volumeId: string) => {
@@ -114,9 +117,18 @@ export async function openOciVolumes(options: OciVolumesOptions): Promise<OciVol
         const doomed = join(folder, `${volumeId}${DRAFT_MARK}${randomUUID()}`)
         // From the rename on the volume does not exist, even if this process is killed.
         await rename(join(folder, volumeId), doomed)
-        await rm(doomed, { recursive: true, force: true })
+        await removeTree(doomed, run)
       })
     },
+  }
+}
+
+/** Removes a draft; one that cannot be removed is left to the next start. */
+async function sweepDraft(draft: string, { log, run }: OciVolumesOptions): Promise<void> {
+  try {
+    await removeTree(draft, run)
+  } catch (error) {
+    log.error({ err: error, draft }, 'what is left of a volume cannot be removed')
   }
 }
 
@@ -135,8 +147,7 @@ async function makeVolumeFolder(target: string, record: VolumeRecord, run: RunCo
     await waitForRelease(join(draft, IMAGE_FILE))
     await writeFileWhole(join(draft, RECORD_FILE), JSON.stringify(record))
     await rename(draft, target)
-    await using parent = await open(join(target, '..'), 'r')
-    await parent.sync()
+    await flushFolder(dirname(target))
   } catch (error) {
     await rm(draft, { recursive: true, force: true })
     throw error
