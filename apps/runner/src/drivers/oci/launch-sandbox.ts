@@ -25,7 +25,7 @@ const MAX_COMPLAINT_CHARACTERS = 2_000
  * them end with the last process in it, however that ends. It connects the network, if the sandbox has one, and meanwhile
  * waits for lines that say how the disk is attached and where the folder is. It says `ready` when the root file system is
  * mounted and the network connected, waits for another line, and runs the OCI runtime, which waits for the sandbox's end.
- * If one of the lines does not come (the runner died), the script ends, and so do the mounts.
+ * If one of the lines does not come (the runner died), the script detaches the disk and ends, and so do the mounts.
  *
  * The script starts all programs itself: a shell does that in a fraction of the time that this process needs.
  */
@@ -42,7 +42,12 @@ shift 5
 if [ "$cgroups" = hide-unified ]; then umount /sys/fs/cgroup/unified; fi
 IFS= read -r image
 IFS= read -r namespace
-if [ "$disk" = image ]; then device=$(attach_disk "$image" "$namespace"); fi
+attached=
+trap '[ -z "$attached" ] || losetup --detach "$attached"' EXIT
+if [ "$disk" = image ]; then
+  device=$(attach_disk "$image" "$namespace")
+  if [ -n "$namespace" ]; then attached=$device; fi
+fi
 IFS= read -r folder
 cd "$folder"
 detaching=
@@ -50,7 +55,7 @@ if [ "$disk" = image ]; then
   mount_disk "$device" run/disk nosuid,nodev,noinit_itable,discard
   if [ -n "$namespace" ]; then
     losetup --detach "$device" &
-    detaching=$!
+    detaching=$! attached=
   fi
 else
   mount --bind ${FILES_FOLDER} run/disk
