@@ -2,6 +2,7 @@ import { auditFiles, auditUnread } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
 import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
 import { whatFails, whatIsUncovered } from './coverage.ts'
+import { everyDeed } from './every-deed.ts'
 import { loseForGood } from './lose-for-good.ts'
 import { noting } from './noting.ts'
 import type { Scene } from './scene.ts'
@@ -25,6 +26,8 @@ export async function auditEverything(scene: Scene): Promise<void> {
   if (options.interrupted?.aborted) tally.fact('interrupted', 'what the storm has not shown is no problem')
   else await noting(tally, 'the look at what the storm has shown', () => judgeStorm(scene))
   await readBack(scene, '')
+  await noting(tally, 'what is done in the calm', () => everyDeed(scene))
+  await comeToRest(scene, 'at rest after')
   if (second !== undefined) {
     await noting(tally, 'the loss of a runner', () => loseForGood(scene, second))
     scene.runners = 1
