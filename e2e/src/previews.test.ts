@@ -1,14 +1,11 @@
-import { mkdirSync, readFileSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
-import { request } from 'node:http'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CHROMIUM, launchBrowser, newPage } from './testing/browser.ts'
-import { eventually } from './testing/eventually.ts'
-import { shell, writeFileIn } from './testing/in-sandbox.ts'
 import { ownSandbox218 } from './testing/own-sandbox.ts'
+import { askPreview, startDevServer } from './testing/preview.ts'
 import { call, sdk23, sharedSystem } from './testing/shared-system.ts'
 
 const PORT = 3000
@@ -19,30 +16,10 @@ const own = ownSandbox218()
 let browser: Browser | undefined
 
 beforeAll(async () => {
-  await writeFileIn(
-    own.sandbox,
-    '/tmp/dev.mjs',
-    readFileSync(join(import.meta.dirname, 'testing/dev-server.mjs'), 'utf8'),
-  )
-  await shell(
-    own.sandbox,
-    `nohup /opt/atoll/bin/node /tmp/dev.mjs ${PORT} >/tmp/dev.log 2>&1 </dev/null & echo started`,
-  )
-  await eventually('the server listens', async () =>
-    (await shell(own.sandbox, 'cat /tmp/dev.log 2>/dev/null || true')).includes('listening'),
-  )
+  await startDevServer(own.sandbox, PORT)
   browser = await launchBrowser()
 })
 afterAll(() => browser?.close())
-
-/** Requests a preview's URL from 127.0.0.1, because a resolver may not know names below localhost. */
-function ask(url: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
-  const { host, port, pathname, search } = new URL(url)
-  return new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port, path: pathname + search, headers: { host, ...headers } })
-    asked.once('response', resolve).once('error', reject).end()
-  })
-}
 
 describe('a preview', () => {
   it('is opened by the token that SDKs give', async () => {
@@ -50,33 +27,33 @@ describe('a preview', () => {
     expect(url).toBe(`${sharedSystem().url.replace('127.0.0.1', `${PORT}-${own.sandbox.id}.localhost`)}`)
     const sandbox23 = await sdk23().get(own.sandbox.id)
     expect(await sandbox23.getPreviewLink(PORT)).toMatchObject({ url, token })
-    const answer = await ask(`${url}/headers?a=1&DAYTONA_SANDBOX_AUTH_KEY=${token}`, { 'x-own': 'kept' })
+    const answer = await askPreview(`${url}/headers?a=1&DAYTONA_SANDBOX_AUTH_KEY=${token}`, { 'x-own': 'kept' })
     expect(JSON.parse(await text(answer))).toMatchObject({
       ...{ url: '/headers?a=1', 'x-own': 'kept', 'x-forwarded-host': new URL(url).host, host: `localhost:${PORT}` },
     })
-    expect((await ask(url)).statusCode).toBe(401)
+    expect((await askPreview(url)).statusCode).toBe(401)
   })
 
   it('streams as the program writes', async () => {
     const { url, token } = await own.sandbox.getPreviewLink(PORT)
     const headers = { 'x-daytona-preview-token': token }
-    const answer = await ask(`${url}/stream`, headers)
+    const answer = await askPreview(`${url}/stream`, headers)
     const pieces: string[] = []
     for await (const piece of answer) {
       pieces.push(String(piece))
       // The server writes the last piece only after this call, which follows the first piece.
-      if (pieces.length === 1) await ask(`${url}/stream/go-on`, headers)
+      if (pieces.length === 1) await askPreview(`${url}/stream/go-on`, headers)
     }
     expect(pieces).toEqual(['first ', 'last'])
   })
 
   it('is opened by a signed link, until that is ended', async () => {
     const link = await own.sandbox.getSignedPreviewUrl(PORT, 600)
-    expect((await ask(link.url)).statusCode).toBe(200)
+    expect((await askPreview(link.url)).statusCode).toBe(200)
     const named = await call(`/preview/${link.token}/${PORT}/sandbox-id`)
     expect(await named.json()).toBe(own.sandbox.id)
     await own.sandbox.expireSignedPreviewUrl(PORT, link.token)
-    expect((await ask(link.url)).statusCode).toBe(404)
+    expect((await askPreview(link.url)).statusCode).toBe(404)
   })
 
   it('is what the routes for proxies say', async () => {

@@ -1,5 +1,8 @@
+import { renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { findLeftovers } from '@atoll/dev-env'
 import type { Sandbox } from '@daytonaio/sdk'
+import { Daytona as Daytona218 } from 'daytona-sdk-0-218'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from './testing/eventually.ts'
 import type { System } from './testing/system.ts'
@@ -60,6 +63,28 @@ describe('a part that dies alone', () => {
     await eventually('the runner is there', async () => (await metrics()).includes('atoll_runners_connected 1\n'))
     await sandbox.start()
     expect((await sandbox.process.executeCommand('sha256sum -c sum')).result.trim()).toBe('large: OK')
+    expect(await keptFile()).toBe('still here')
+  })
+})
+
+describe('a start that fails', () => {
+  it('leaves an error that says why, and the SDK recovers the sandbox with its files', async () => {
+    await sandbox.stop()
+    const disk = join(system.atoll.dataDir, 'runner/sandboxes', sandbox.id, 'disk.img')
+    renameSync(disk, `${disk}-away`)
+    await using daytona = new Daytona218({ ...system.access(), target: 'us' })
+    const failing = await daytona.get(sandbox.id)
+    await expect(failing.start()).rejects.toThrow('could not be started')
+    await failing.refreshData()
+    expect(failing).toMatchObject({
+      state: 'error',
+      recoverable: true,
+      errorReason: expect.stringContaining('disk.img'),
+    })
+    renameSync(`${disk}-away`, disk)
+    await failing.recover()
+    expect(failing.state).toBe('started')
+    expect(failing.errorReason).toBeUndefined()
     expect(await keptFile()).toBe('still here')
   })
 })

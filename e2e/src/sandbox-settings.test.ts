@@ -48,11 +48,15 @@ describe('an archived sandbox', () => {
   let before: string
 
   it('is archived from what was stopped, and not from what runs', async () => {
-    sandbox = await daytona.create()
+    // Root can give files away.
+    sandbox = await daytona.create({ user: 'root' })
     await expect(sandbox.archive()).rejects.toThrow('Sandbox is not stopped')
-    expect((await sandbox.process.executeCommand(MAKE_FILES)).exitCode).toBe(0)
+    expect(await sandbox.process.executeCommand(MAKE_FILES)).toMatchObject({ exitCode: 0 })
     before = (await sandbox.process.executeCommand(DIGEST_FILES)).result
-    expect(before).toContain('hard link')
+    for (const fact of ['hard link', '12345, 54321', '1100000000123456789', 'user.note', 'security.capability']) {
+      expect(before).toContain(fact)
+    }
+    expect(before).not.toContain('.profile')
     await sandbox.stop()
     await sandbox.archive()
     expect(['archiving', 'archived']).toContain(sandbox.state)

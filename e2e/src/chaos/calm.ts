@@ -1,7 +1,8 @@
-import { auditFiles } from './audit-files.ts'
+import { auditFiles, auditUnread } from './audit-files.ts'
 import { auditHost } from './audit-host.ts'
 import { auditAcknowledged, auditGone, auditRows } from './audit-rows.ts'
 import { whatFails, whatIsUncovered } from './coverage.ts'
+import { everyDeed } from './every-deed.ts'
 import { loseForGood } from './lose-for-good.ts'
 import { noting } from './noting.ts'
 import type { Scene } from './scene.ts'
@@ -12,27 +13,46 @@ import { readRows } from './system-rows.ts'
 /** Between two tries, in milliseconds. */
 const LOOK_EVERY_MS = 250
 
-/** Lets the system come to rest, compares it with its rows, reads every file back, and judges the storm itself. */
+/**
+ * Lets the system come to rest, compares it with its rows, judges the storm itself, and reads every file back: once before, and
+ * once after a runner is lost for good.
+ */
 export async function auditEverything(scene: Scene): Promise<void> {
-  const { tally, ledger, options } = scene
+  const { tally, ledger, options, second } = scene
   await empty(scene)
   await comeToRest(scene, 'settled after')
   scene.isCalm = true
   await compare(scene, 'after the storm')
-  const { second } = scene
+  if (options.interrupted?.aborted) tally.fact('interrupted', 'what the storm has not shown is no problem')
+  else await noting(tally, 'the look at what the storm has shown', () => judgeStorm(scene))
+  await readBack(scene, '')
+  await noting(tally, 'what is done in the calm', () => everyDeed(scene))
+  await comeToRest(scene, 'at rest after')
   if (second !== undefined) {
     await noting(tally, 'the loss of a runner', () => loseForGood(scene, second))
     scene.runners = 1
     await comeToRest(scene, 'without it after')
     await compare(scene, 'after a runner was lost')
+    await readBack(scene, ' again')
   }
-  const files = await auditFiles({ ...scene, withinMs: options.settleMs })
   for (const problem of auditAcknowledged(await readRows(scene.atoll.dataDir), ledger)) tally.problem(problem)
-  if (options.interrupted?.aborted) return tally.fact('interrupted', 'what the storm has not shown is no problem')
-  if (files === 0) tally.problem('not one file was read back')
+  for (const problem of auditUnread(ledger)) tally.problem(problem)
+}
+
+/** A storm in which too little happens shows nothing. */
+async function judgeStorm(scene: Scene): Promise<void> {
   const uncovered = await whatIsUncovered(scene)
-  if (uncovered.length > 0) tally.fact('not shown', uncovered.join(', '))
-  for (const line of whatFails(uncovered, scene.options)) tally.problem(`the storm has shown too little: ${line}`)
+  if (uncovered.length > 0) scene.tally.fact('not shown', uncovered.join(', '))
+  for (const line of whatFails(uncovered, scene.options)) scene.tally.problem(`the storm has shown too little: ${line}`)
+}
+
+async function readBack(scene: Scene, again: string): Promise<void> {
+  const { tally, ledger, options } = scene
+  const { files, states } = await auditFiles(scene, ledger.sandboxes)
+  const words = Object.entries(states).map(([state, number]) => `${state} ${number}`)
+  tally.fact(`sandboxes${again}`, words.join(', ') || 'none')
+  tally.fact(`files read${again}`, files)
+  if (files === 0 && !options.interrupted?.aborted) tally.problem(`not one file was read back${again}`)
 }
 
 /** Deletes what the API lists, and compares again. */

@@ -8,11 +8,15 @@ export interface Deck<Card> {
   putBack(card: Card): void
 }
 
-/** Shuffles as many cards of each kind as `numbers` says, anew whenever all were drawn. */
-export function createDeck<Card extends string>(chance: Chance, numbers: Readonly<Record<Card, number>>): Deck<Card> {
-  const kinds = Object.entries<number>(numbers) as [Card, number][]
+/** Shuffles as many cards of each kind as `numbers` says, anew whenever all were drawn. Before them come those of `first`. */
+export function createDeck<Card extends string>(
+  chance: Chance,
+  numbers: Readonly<Partial<Record<Card, number>>>,
+  first: readonly Card[] = [],
+): Deck<Card> {
+  const kinds = Object.entries(numbers) as [Card, number][]
   const all = kinds.flatMap(([card, number]) => Array.from({ length: number }, () => card))
-  let left: Card[] = []
+  let left = shuffled(first, chance)
   return {
     draw() {
       if (left.length === 0) left = shuffled(all, chance)

@@ -23,6 +23,12 @@ export const FAULTS_OF_SOME = {
   'lose second host': 2,
 } as const
 
+/** Faults that every storm begins with, in any order: a short one does not come to all kinds. */
+export const FIRST_FAULTS: readonly FaultKind[] = [
+  ...(['kill api', 'kill runner', 'kill postmaster', 'host disk full'] as const),
+  ...(['kill toolbox', 'kill young runtime'] as const),
+]
+
 /** Faults that last longer than a short storm. */
 export const LONG_FAULTS: readonly string[] = ['long stall runner', 'long stall toolbox']
 

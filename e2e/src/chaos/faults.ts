@@ -5,7 +5,7 @@ import type { DataDisk } from './data-disk.ts'
 import type { Deck } from './deck.ts'
 import { createDeck } from './deck.ts'
 import type { FaultKind } from './fault-kinds.ts'
-import { FAULTS_OF_ALL, FAULTS_OF_SOME, LONG_FAULTS } from './fault-kinds.ts'
+import { FAULTS_OF_ALL, FAULTS_OF_SOME, FIRST_FAULTS, LONG_FAULTS } from './fault-kinds.ts'
 import type { Ledger } from './ledger.ts'
 import { pause } from './pause.ts'
 import type { SecondRunner } from './second-runner.ts'
@@ -22,9 +22,9 @@ const [MIN_AWAY_MS, MAX_AWAY_MS] = [12_000, 20_000]
 const [MIN_LONG_STALL_MS, MAX_LONG_STALL_MS] = [40_000, 60_000]
 /** How long a storm is to be that has those, in milliseconds. */
 const LONG_STORM_MS = 2 * 60_000
-/** How long a runtime that has just begun is looked for. */
-const YOUNG_RUNTIME_MS = 1_500
-const LOOK_EVERY_MS = 5
+/** How long a runtime that has just begun is looked for, in milliseconds: until what was hit before serves again. */
+const YOUNG_RUNTIME_MS = 5_000
+const LOOK_EVERY_MS = 10
 /** Room that a full disk has left, in bytes: none, or so little that something else fails. */
 const LEFT_BYTES = [0, 8 * 1024, 1024 ** 2] as const
 
@@ -34,8 +34,10 @@ const LEFT_BYTES = [0, 8 * 1024, 1024 ** 2] as const
  */
 const CALLS_BETWEEN_PER_WORKER = 2
 const AGAIN_PERCENT = 8
-/** Of the faults that come when it may be hit, how many of a hundred hit it. */
+/** Of the faults that come when it may be hit, how many of a hundred hit it; all, until the first faults have come. */
 const OF_ALL_PERCENT = 50
+/** How long the next of the first faults waits for the system on a busy machine, in milliseconds. */
+const FIRST_PATIENCE_MS = 15_000
 
 export interface FaultOptions {
   chance: Chance
@@ -65,9 +67,12 @@ type Apply = () => boolean | Promise<boolean>
  */
 export async function runFaults(options: FaultOptions): Promise<void> {
   const { chance, tally, say, workers, isServing, over } = options
-  let doneBefore = 0
-  const ofAll = createDeck(chance.child('all'), wanted(FAULTS_OF_ALL, options))
-  const ofSome = createDeck(chance.child('some'), wanted(FAULTS_OF_SOME, options))
+  let [doneBefore, hitAt] = [0, performance.now()]
+  const [numbersOfAll, numbersOfSome] = [wanted(FAULTS_OF_ALL, options), wanted(FAULTS_OF_SOME, options)]
+  const firstOfAll = FIRST_FAULTS.filter((kind) => kind in numbersOfAll)
+  const firstOfSome = FIRST_FAULTS.filter((kind) => kind in numbersOfSome)
+  const ofAll = createDeck(chance.child('all'), numbersOfAll, firstOfAll)
+  const ofSome = createDeck(chance.child('some'), numbersOfSome, firstOfSome)
   const background = createBackground()
   const faults = faultsOf(options, background)
   try {
@@ -80,24 +85,25 @@ export async function runFaults(options: FaultOptions): Promise<void> {
     await pause(chance.integer(MIN_GAP_MS, MAX_GAP_MS), over)
     if (over.aborted) return
     const isBack = tally.done - doneBefore >= CALLS_BETWEEN_PER_WORKER * workers && (await isServing())
-    const mayHitAll = chance.percent(AGAIN_PERCENT) || isBack
-    const deck: Deck<FaultKind> = mayHitAll && chance.percent(OF_ALL_PERCENT) ? ofAll : ofSome
+    const isOwed = firstOfAll.some((kind) => !tally.faults.has(kind))
+    const isLate = isOwed && performance.now() - hitAt > FIRST_PATIENCE_MS
+    const mayHitAll = chance.percent(AGAIN_PERCENT) || isBack || isLate
+    const deck: Deck<FaultKind> = mayHitAll && (isOwed || chance.percent(OF_ALL_PERCENT)) ? ofAll : ofSome
     const kind = deck.draw()
     if (kind === undefined) return
     if (!(await faults[kind]())) return deck.putBack(kind)
-    if (deck === ofAll) doneBefore = tally.done
+    if (deck === ofAll) [doneBefore, hitAt] = [tally.done, performance.now()]
     tally.fault(kind)
     say(`fault: ${kind}`)
   }
 }
 
-function wanted<Kind extends string>(
-  numbers: Readonly<Record<Kind, number>>,
+function wanted(
+  numbers: Readonly<Partial<Record<FaultKind, number>>>,
   { only, stormMs }: FaultOptions,
-): Record<Kind, number> {
+): Partial<Record<FaultKind, number>> {
   const fits = (kind: string) => stormMs >= LONG_STORM_MS || !LONG_FAULTS.includes(kind)
-  const kinds = Object.entries<number>(numbers).filter(([kind]) => only?.includes(kind) ?? fits(kind))
-  return Object.fromEntries(kinds) as Record<Kind, number>
+  return Object.fromEntries(Object.entries(numbers).filter(([kind]) => only?.includes(kind) ?? fits(kind)))
 }
 
 function faultsOf(options: FaultOptions, background: Background): Record<FaultKind, Apply> {

@@ -16,6 +16,8 @@ export interface KnownFile {
   settled: boolean
   /** Whether it was on disk when its write was acknowledged: an upload is, and what a command has flushed. */
   flushed: boolean
+  /** Whether it was read back after the storm. */
+  isAudited: boolean
 }
 
 /** What a sandbox has: processors, and GiB. */
@@ -81,6 +83,7 @@ export function createLedger(): Ledger {
         ...file,
         possible: new Set(file.possible),
         sinceSaved: new Set(file.possible),
+        isAudited: false,
       }))
       const sandbox: KnownSandbox = {
         ...{
@@ -124,6 +127,7 @@ export function freshFile(sandbox: KnownSandbox): KnownFile {
     sinceSaved: new Set([ABSENT]),
     settled: true,
     flushed: true,
+    isAudited: false,
   }
   sandbox.files.set(file.path, file)
   return file

@@ -1,5 +1,6 @@
 import { findLeftovers } from '@atoll/dev-env'
 import { jsonOf } from './api-client.ts'
+import { auditFiles } from './audit-files.ts'
 import { hasFiles } from './audit-folders.ts'
 import type { KnownSandbox } from './ledger.ts'
 import { fallBack, freshFile } from './ledger.ts'
@@ -7,9 +8,9 @@ import type { Scene } from './scene.ts'
 import type { SecondRunner } from './second-runner.ts'
 import type { SandboxRow } from './system-rows.ts'
 import { readRows } from './system-rows.ts'
+import { waitFor } from './wait-for.ts'
 import { backUp, create } from './worker.ts'
 
-const LOOK_EVERY_MS = 250
 /** What a call of a sandbox on a lost runner is answered with. */
 const UNREACHABLE = 'RUNNER_UNREACHABLE'
 const FILE_BYTES = 4_096
@@ -20,12 +21,13 @@ const FILE_BYTES = 4_096
  */
 export async function loseForGood(scene: Scene, second: SecondRunner): Promise<void> {
   const { client, tally } = scene
-  const own = await makeOnSecond(scene, second)
   const rows = async () => (await readRows(scene.atoll.dataDir)).sandboxes
+  await stopEverySecond(scene, second)
+  const own = await makeOnSecond(scene, second)
   const before = (await rows()).filter((row) => row.runnerId === second.id && hasFiles(row)).map(({ id }) => id)
   tally.fact('lost for good', before.length)
   await second.vanish('host')
-  const lost = await eventually(scene, 'the sandboxes of the lost runner are not lost', async () => {
+  const lost = await waitFor(scene, 'the sandboxes of the lost runner are not lost', async () => {
     const found = (await rows()).filter(({ id, lost }) => lost && before.includes(id))
     return found.length === before.length ? found : undefined
   })
@@ -39,6 +41,19 @@ export async function loseForGood(scene: Scene, second: SecondRunner): Promise<v
   await second.startInVain()
   for (const { kind, name } of findLeftovers(second.dataDir))
     tally.problem(`of the runner that was lost: ${kind} ${name}`)
+}
+
+/** Of what is lost, some shall run and some be stopped. */
+async function stopEverySecond(scene: Scene, second: SecondRunner): Promise<void> {
+  const { sandboxes } = await readRows(scene.atoll.dataDir)
+  const running = sandboxes.filter(({ runnerId, state }) => runnerId === second.id && state === 'started')
+  const ids = new Set(running.filter((_, index) => index % 2 === 1).map(({ id }) => id))
+  for (const sandbox of scene.ledger.sandboxes) {
+    if (sandbox.id === undefined || !ids.has(sandbox.id)) continue
+    await scene.calls.command(sandbox, 'stop')
+    const isStopped = async () => (await scene.calls.look(sandbox)) === 'stopped' || undefined
+    await waitFor(scene, `${sandbox.name} (${sandbox.id}) is not stopped`, isStopped)
+  }
 }
 
 /** Two sandboxes with a file each, of which the first is backed up. */
@@ -59,6 +74,7 @@ async function makeOnSecond(scene: Scene, second: SecondRunner): Promise<KnownSa
     made.push(sandbox)
   }
   await place(false)
+  await auditFiles(scene, made)
   const [saved] = made
   if (saved !== undefined) await backUp({ calls, over: new AbortController().signal }, saved)
   if (!saved?.isSaved) tally.problem(`${saved?.name} could not be backed up`)
@@ -77,7 +93,7 @@ async function refuseCalls({ client, tally }: Scene, sandboxes: readonly KnownSa
 
 async function judge(scene: Scene, lost: readonly SandboxRow[]): Promise<void> {
   const { ledger, tally } = scene
-  const after = await eventually(scene, 'the sandboxes of the removed runner are not given up', async () => {
+  const after = await waitFor(scene, 'the sandboxes of the removed runner are not given up', async () => {
     const { sandboxes } = await readRows(scene.atoll.dataDir)
     const rows = lost.map((row) => ({ row, now: sandboxes.find(({ id }) => id === row.id) }))
     return rows.every(({ now }) => now?.lost === false) ? rows : undefined
@@ -92,20 +108,6 @@ async function judge(scene: Scene, lost: readonly SandboxRow[]): Promise<void> {
     if (known === undefined) continue
     if (isArchived) fallBack(known)
     else known.mayBeLost = true
-  }
-}
-
-async function eventually<Result>(
-  { options }: Scene,
-  otherwise: string,
-  look: () => Promise<Result | undefined>,
-): Promise<Result> {
-  const giveUpAt = performance.now() + options.settleMs
-  for (;;) {
-    const found = await look()
-    if (found !== undefined) return found
-    if (performance.now() > giveUpAt) throw new Error(`${otherwise} after ${options.settleMs / 1000} s`)
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
 }
 

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { whatIsUncovered } from './coverage.ts'
 import { FULL_SANDBOX } from './fault-kinds.ts'
 import { runFaults } from './faults.ts'
+import type { KnownSandbox } from './ledger.ts'
 import type { Operator } from './operator.ts'
 import { pause } from './pause.ts'
 import type { Scene } from './scene.ts'
@@ -9,8 +10,12 @@ import { whatIsAway } from './settle.ts'
 import { runPool } from './warm-pool.ts'
 import { runWorker } from './worker.ts'
 
-/** Calls that must have done what was asked before a storm ends, and by how much it may become longer for what it shows. */
-const CALLS_PER_WORKER = 12
+/**
+ * Calls that must have done what was asked before a storm ends, files that there are to be in what is left, and by how much it may
+ * become longer for what it shows.
+ */
+const CALLS_PER_WORKER = 8
+const FILES_PER_WORKER = 2
 const MAX_STORM_FACTOR = 4
 const ENOUGH_EVERY_MS = 500
 
@@ -46,6 +51,7 @@ export async function storm(scene: Scene): Promise<void> {
   const changing = scene.pool === undefined ? [] : [runPool(scene.pool, pool)]
   const parts = [faults, operate(operator, over.signal), ...changing, ...workers]
   const allEnd = Promise.all(parts)
+  const begunAt = performance.now()
   try {
     // What one of them throws ends the storm, and the others still undo what they have done.
     await Promise.race([allEnd, untilEnough(scene, over.signal)])
@@ -55,6 +61,7 @@ export async function storm(scene: Scene): Promise<void> {
     await Promise.allSettled(parts)
   }
   await allEnd
+  tally.fact('storm', `${((performance.now() - begunAt) / 1000).toFixed(1)} s`)
   tally.fact('sandboxes made', ledger.sandboxes.filter(({ id }) => id !== undefined).length)
   tally.fact('operator starts', operator.restarts)
 }
@@ -68,7 +75,10 @@ async function untilEnough(scene: Scene, over: AbortSignal): Promise<void> {
 }
 
 async function isEnough(scene: Scene): Promise<boolean> {
-  if (scene.tally.done < CALLS_PER_WORKER * scene.options.workers) return false
+  const { tally, ledger, options } = scene
+  const isThere = ({ existence }: KnownSandbox) => existence === 'there'
+  const files = ledger.sandboxes.filter(isThere).reduce((sum, sandbox) => sum + sandbox.files.size, 0)
+  if (tally.done < CALLS_PER_WORKER * options.workers || files < FILES_PER_WORKER * options.workers) return false
   try {
     return (await whatIsUncovered(scene)).length === 0
   } catch {

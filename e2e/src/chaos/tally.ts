@@ -14,7 +14,7 @@ export interface Tally {
   readonly problems: readonly string[]
   /** How often each kind of fault was, of those that were. */
   readonly faults: ReadonlyMap<string, number>
-  /** Calls that did what was asked, so far. */
+  /** Calls that did what was asked, so far; to look does nothing. */
   readonly done: number
   /** Calls, faults and facts as lines. */
   page(): string
@@ -53,7 +53,7 @@ export function createTally(say: (line: string) => void = () => undefined): Tall
       return [...problems]
     },
     get done() {
-      return [...calls.values()].reduce((total, { ok }) => total + ok, 0)
+      return [...calls].reduce((total, [operation, { ok }]) => (operation.startsWith('look') ? total : total + ok), 0)
     },
     page() {
       const rows = [...calls].sort(([one], [other]) => one.localeCompare(other))

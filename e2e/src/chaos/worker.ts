@@ -124,7 +124,7 @@ function deedsOf(options: WorkerOptions, own: KnownSandbox[]): Deed[] {
       run: (sandbox) => fillDisk(options, sandbox),
     },
     { weight: 30, states: started, whileFull: true, run: (sandbox) => emptyDisk(options, sandbox) },
-    { weight: 4, states: ['started', 'stopped'], run: (sandbox) => fork(options, own, sandbox) },
+    { weight: 4, states: ['started', 'stopped'], run: (sandbox) => forkOne(options, own, sandbox) },
     { weight: 3, states: ['started', 'stopped'], whileFull: false, run: (sandbox) => backUp(options, sandbox) },
     { weight: 20, states: ['stopped', 'archived'], run: command('start') },
     { weight: 14, states: ['stopped'], whileFull: false, run: command('archive') },
@@ -201,9 +201,17 @@ async function emptyDisk({ calls }: WorkerOptions, sandbox: KnownSandbox): Promi
   else sandbox.state = 'unheard'
 }
 
-async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSandbox): Promise<void> {
-  const { client, calls, ledger, number } = options
-  const name = `chaos-${number}-fork-${ledger.sandboxes.length}`
+async function forkOne(options: WorkerOptions, own: KnownSandbox[], source: KnownSandbox): Promise<void> {
+  const fresh = await fork(options, source, `chaos-${options.number}-fork-${options.ledger.sandboxes.length}`)
+  if (fresh.existence === 'there') own.push(fresh)
+}
+
+/** Asks for a fork of that name, and looks whether it is there where nobody says so. */
+export async function fork(
+  { client, calls, ledger }: Pick<WorkerOptions, 'client' | 'calls' | 'ledger'>,
+  source: KnownSandbox,
+  name: string,
+): Promise<KnownSandbox> {
   const fresh = ledger.add(name, source)
   fresh.isFull = source.isFull
   const call = { operation: 'fork', promised: 'start', body: { name } } as const
@@ -211,7 +219,7 @@ async function fork(options: WorkerOptions, own: KnownSandbox[], source: KnownSa
   const made = jsonOf(outcome)
   if (made !== undefined) adopt(fresh, made)
   else await calls.look(fresh)
-  if (fresh.existence === 'there') own.push(fresh)
+  return fresh
 }
 
 /** Asks for a backup and waits, writing nothing, until it is whole or patience is over. */
