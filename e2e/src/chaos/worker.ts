@@ -153,9 +153,12 @@ async function execute({ calls, chance, tally }: WorkerOptions, sandbox: KnownSa
   if (said === undefined) sandbox.state = 'unheard'
 }
 
+/** Lists the files of a new sandbox, without the folder in which its toolbox makes pipes now and then, for a moment. */
+const LOOK_AROUND = "sh -c 'ls -A -I .atoll-????????-?????? ~ /tmp'"
+
 /** What is in a new sandbox, which must be the same whether it waited in a warm pool or not. */
 async function lookAround({ calls, ledger, tally }: WorkerOptions, sandbox: KnownSandbox): Promise<void> {
-  const said = await calls.execute(sandbox, "sh -c 'ls -A ~ /tmp'")
+  const said = await calls.execute(sandbox, LOOK_AROUND)
   if (said === undefined) {
     sandbox.state = 'unheard'
     return
