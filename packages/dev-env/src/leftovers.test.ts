@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -8,6 +8,7 @@ import { killEverything } from './kill-everything.ts'
 import { findLeftovers } from './leftovers.ts'
 
 const isRoot = process.getuid?.() === 0
+const FREEZERS = '/sys/fs/cgroup/freezer'
 let dataDir: string
 
 beforeEach(() => {
@@ -31,6 +32,18 @@ describe('findLeftovers', () => {
     await killEverything(dataDir, byArgument)
     await Promise.all(ended)
     expect(findLeftovers(dataDir)).toEqual([])
+  })
+
+  it.runIf(isRoot && existsSync(FREEZERS))('killEverything ends a process that is frozen', async () => {
+    const freezer = mkdtempSync(join(FREEZERS, 'atoll-leftovers-'))
+    const frozen = spawn('sleep', ['60'], { env: { ...process.env, ATOLL_DATA_DIR: dataDir }, stdio: 'ignore' })
+    const ended = once(frozen, 'exit')
+    await once(frozen, 'spawn')
+    writeFileSync(join(freezer, 'cgroup.procs'), String(frozen.pid))
+    writeFileSync(join(freezer, 'freezer.state'), 'FROZEN')
+    await killEverything(dataDir, frozen)
+    await ended
+    rmdirSync(freezer)
   })
 
   it.runIf(isRoot)('finds a mount below the data folder', () => {
