@@ -3,6 +3,9 @@ import { parseArgs } from 'node:util'
 import { FAULT_KINDS } from './fault-kinds.ts'
 import { runChaos } from './run-chaos.ts'
 
+/** Room for all that 50 workers leave, once the other runner is lost, by the resources that it is promised. Takes none until used. */
+const DISK_GIB = 256
+
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
@@ -33,7 +36,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 const begunAt = performance.now()
 const { problems, page, explanation } = await runChaos({
-  ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: 64 },
+  ...{ seed: values.seed, workers, stormMs: minutes * 60_000, slackMs: 60_000, settleMs: 180_000, diskGib: DISK_GIB },
   lostAfterS: 10,
   ...(values.only === undefined ? {} : { faults: values.only }),
   interrupted: interrupted.signal,
