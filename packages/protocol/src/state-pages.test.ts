@@ -55,6 +55,14 @@ describe('the tables of docs/spec', () => {
     if (isRefusal(cell)) return short[cell.message] ?? cell.message.replace(/^\w+ is /, '')
     return cell === 'same' ? NOTHING : cell === 'asBefore' ? 'as before' : cell
   }
+  /** Compares a row of a page with the row of the code for the same state. */
+  const compare = <Event extends string>(
+    said: PageRow | undefined,
+    { cells, events }: { cells: Readonly<Record<Event, string | Refusal>>; events: readonly Event[] },
+  ) => {
+    const onPage = events.map((event) => [event, said?.get(event) ?? NOTHING])
+    expect(onPage).toEqual(events.map((event) => [event, inCode(cells[event])]))
+  }
   /** The sentences below the table name these for all phases. */
   const inSentences = new Set(['delete', 'lost', 'lostWithBackup'])
 
@@ -71,8 +79,7 @@ describe('the tables of docs/spec', () => {
   it.each(Object.keys(snapshotStateTable) as (keyof typeof snapshotStateTable)[])(
     'have what each event leads to in a snapshot that is %s',
     (state) => {
-      const said = snapshotEvents.map((event) => [event, snapshotPage.get(state)?.get(event) ?? NOTHING])
-      expect(said).toEqual(snapshotEvents.map((event) => [event, inCode(snapshotStateTable[state][event])]))
+      compare(snapshotPage.get(state), { cells: snapshotStateTable[state], events: snapshotEvents })
     },
   )
 
@@ -80,8 +87,7 @@ describe('the tables of docs/spec', () => {
   it.each(Object.keys(volumeStateTable) as (keyof typeof volumeStateTable)[])(
     'have what each event leads to in a volume that is %s',
     (state) => {
-      const said = volumeEvents.map((event) => [event, volumePage.get(state)?.get(event) ?? NOTHING])
-      expect(said).toEqual(volumeEvents.map((event) => [event, inCode(volumeStateTable[state][event])]))
+      compare(volumePage.get(state), { cells: volumeStateTable[state], events: volumeEvents })
     },
   )
 
